@@ -1,0 +1,1 @@
+"""The embedded prior and small real samples."""

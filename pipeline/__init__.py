@@ -1,0 +1,1 @@
+"""Files, hashes, recipes, the runner and the command line. Knows nothing about 3D."""

@@ -1,0 +1,1 @@
+"""Scene and cameras in, images out. Stateless and differentiable; knows no files."""

@@ -1,0 +1,1 @@
+"""Tiled differentiable splat rasterizer, compiled with numba."""

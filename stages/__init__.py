@@ -1,0 +1,22 @@
+"""The methods. A stage is one entry of this table; listing it imports nothing heavy."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+STAGES: Mapping[str, str] = MappingProxyType(
+    {
+        "shape": f"{__name__}.shape",
+        "distill": f"{__name__}.distill",
+        "mesh": f"{__name__}.mesh",
+        "texture": f"{__name__}.texture",
+        "simplify": f"{__name__}.simplify",
+        "export": f"{__name__}.export",
+        "preview": f"{__name__}.preview",
+        "toybox-props": f"{__name__}.toybox.props",
+        "toybox-images": f"{__name__}.toybox.images",
+        "toybox-captions": f"{__name__}.toybox.captions",
+        "toybox-train-vae": f"{__name__}.toybox.train_vae",
+        "toybox-latents": f"{__name__}.toybox.latents",
+        "toybox-train-unet": f"{__name__}.toybox.train_unet",
+    }
+)

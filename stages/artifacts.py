@@ -1,0 +1,83 @@
+"""The kinds of files that stages exchange. Handles only; reading and writing: `formats/`."""
+
+from dataclasses import dataclass
+
+from ..pipeline.contract import Artifact
+
+
+@dataclass(frozen=True, slots=True)
+class PromptFile(Artifact):
+    """JSON: `text` and `negative`."""
+
+    kind = "prompt/1"
+
+
+@dataclass(frozen=True, slots=True)
+class GuidanceDir(Artifact):
+    """A diffusion pipeline in diffusers' directory layout, optionally with `view_words.json`."""
+
+    kind = "guidance/1"
+
+
+@dataclass(frozen=True, slots=True)
+class SplatsFile(Artifact):
+    """Binary little-endian PLY with the reference 3DGS fields, raw values; may have a sidecar
+    `NAME.json` beside it."""
+
+    kind = "splats/1"
+
+
+@dataclass(frozen=True, slots=True)
+class CameraFile(Artifact):
+    """JSON camera path, nerfstudio compatible, OpenGL camera-to-world."""
+
+    kind = "camera/1"
+
+
+@dataclass(frozen=True, slots=True)
+class ImagesDir(Artifact):
+    """PNGs and `cameras.json`."""
+
+    kind = "images/1"
+
+
+@dataclass(frozen=True, slots=True)
+class MeshFile(Artifact):
+    """GLB without textures: +Y up, metres, counter-clockwise."""
+
+    kind = "mesh/1"
+
+
+@dataclass(frozen=True, slots=True)
+class TexturedMeshFile(Artifact):
+    """GLB with embedded PNG textures: +Y up, metres, counter-clockwise."""
+
+    kind = "textured-mesh/1"
+
+
+@dataclass(frozen=True, slots=True)
+class LodsDir(Artifact):
+    """`index.json` and one GLB per level of detail, finest first."""
+
+    kind = "lods/1"
+
+
+@dataclass(frozen=True, slots=True)
+class ExportDir(Artifact):
+    """`index.json` and the files a DCC tool opens."""
+
+    kind = "export/1"
+
+
+@dataclass(frozen=True, slots=True)
+class PreviewDir(Artifact):
+    """`index.json`, a contact sheet and turntables, for looking."""
+
+    kind = "preview/1"
+
+
+@dataclass(frozen=True, slots=True)
+class TensorsFile(Artifact):
+    """safetensors."""
+
+    kind = "tensors/1"

@@ -1,0 +1,1 @@
+"""File formats, one file each: `load`, `save`, strict reading, atomic writing."""

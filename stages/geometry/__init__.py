@@ -1,0 +1,1 @@
+"""Cameras, surfaces, atlases and baking; below every stage."""

@@ -1,0 +1,1 @@
+"""The embedded prior: training props, images, and the training of the networks."""
