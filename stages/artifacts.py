@@ -77,6 +77,13 @@ class PreviewDir(Artifact):
 
 
 @dataclass(frozen=True, slots=True)
+class PictureFile(Artifact):
+    """One PNG, for looking."""
+
+    kind = "picture/1"
+
+
+@dataclass(frozen=True, slots=True)
 class TensorsFile(Artifact):
     """safetensors."""
 
