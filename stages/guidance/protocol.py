@@ -11,6 +11,8 @@ from typing import Protocol
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from .view_words import ViewWords
+
 
 @dataclass(frozen=True, slots=True)
 class Condition:
@@ -67,4 +69,13 @@ class Guidance(Protocol):
 
     def view_text(self, prompt: str, azimuth_deg: float, elevation_deg: float) -> str:
         """The prompt with the model's own view words added."""
+        ...
+
+    @property
+    def view_words(self) -> ViewWords:
+        """The words behind `view_text`, with those for backgrounds and close-ups."""
+        ...
+
+    def unknown_words(self, text: str) -> list[str]:
+        """Words that a model with a closed vocabulary does not know, in order; else none."""
         ...

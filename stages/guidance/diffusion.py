@@ -1,0 +1,360 @@
+"""Stable Diffusion 1.x and 2.x, and anything else in the same diffusers layout, as guidance.
+
+The one file that imports diffusers and transformers. Everything is read from a local directory,
+offline, from safetensors only. The image encoder stays in float32 (in half precision its backward
+pass overflows); the UNet is float16 on CUDA and float32 on the CPU.
+"""
+
+import json
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from ...pipeline.errors import InputError
+from .protocol import Condition, Prediction
+from .view_words import ViewWords
+from .view_words import load as load_view_words
+
+PARTS: Mapping[str, tuple[str, ...]] = {
+    "unet": ("UNet2DConditionModel",),
+    "vae": ("AutoencoderKL", "AutoencoderTiny"),
+    "text_encoder": ("CLIPTextModel",),
+    "tokenizer": ("CLIPTokenizer", "CLIPTokenizerFast", "PreTrainedTokenizerFast"),
+}
+"""The parts of a pipeline that are used, and the classes that are understood."""
+PREDICTIONS = ("epsilon", "v_prediction", "sample")
+CACHED_MODELS = 2
+_CACHE: "OrderedDict[tuple[object, ...], DiffusionGuidance]" = OrderedDict()
+_CACHE_LOCK = threading.Lock()
+HARMLESS = ("position_ids",)
+"""Endings of names of constants that some files hold and some do not."""
+
+
+class DiffusionGuidance:
+    """A loaded pipeline. Immutable after construction; may be used from several threads."""
+
+    def __init__(
+        self,
+        *,
+        unet: nn.Module,
+        vae: nn.Module,
+        text_encoder: nn.Module,
+        tokenizer: Any,
+        scheduler_config: Mapping[str, Any],
+        view_words: ViewWords,
+        device: str = "cpu",
+        unet_dtype: torch.dtype | None = None,
+    ) -> None:
+        if unet_dtype is None:
+            unet_dtype = torch.float32 if torch.device(device).type == "cpu" else torch.float16
+        self.unet = unet.to(device=device, dtype=unet_dtype).eval().requires_grad_(False)
+        self.vae = vae.to(device=device, dtype=torch.float32).eval().requires_grad_(False)
+        self.text_encoder = text_encoder.to(device=device, dtype=torch.float32).eval()
+        self.text_encoder.requires_grad_(False)
+        self.tokenizer = tokenizer
+        self.device = torch.device(device)
+        self.unet_dtype = unet_dtype
+        self._view_words = view_words
+        self.prediction_type = scheduler_config.get("prediction_type", "epsilon")
+        if self.prediction_type not in PREDICTIONS:
+            raise InputError(f"prediction_type {self.prediction_type!r} is none of {PREDICTIONS}.")
+        self._alphas_cumprod = alphas_cumprod_of(scheduler_config).to(device)
+        blocks = len(vae.config.block_out_channels)
+        self._image_size = int(unet.config.sample_size) * 2 ** (blocks - 1)
+        self._latent_scale = float(vae.config.scaling_factor)
+        self._latent_shift = float(getattr(vae.config, "shift_factor", None) or 0.0)
+
+    @property
+    def alphas_cumprod(self) -> Float[Tensor, " timestep"]:
+        return self._alphas_cumprod
+
+    @property
+    def latent_shape(self) -> tuple[int, int, int]:
+        side = int(self.unet.config.sample_size)
+        return int(self.unet.config.in_channels), side, side
+
+    @property
+    def image_size(self) -> int:
+        return self._image_size
+
+    @property
+    def view_words(self) -> ViewWords:
+        return self._view_words
+
+    @torch.no_grad()
+    def embed(self, texts: Sequence[str]) -> Condition:
+        tokens = self.tokenizer(
+            list(texts),
+            padding="max_length",
+            max_length=self._text_length(),
+            truncation=True,
+            return_tensors="pt",
+        )
+        uses_mask = getattr(self.text_encoder.config, "use_attention_mask", False)
+        mask = tokens.attention_mask.to(self.device) if uses_mask else None
+        states = self.text_encoder(tokens.input_ids.to(self.device), attention_mask=mask)[0]
+        return Condition({"states": states})
+
+    def encode(
+        self, images: Float[Tensor, "batch 3 height width"]
+    ) -> Float[Tensor, "batch channel latent_height latent_width"]:
+        encoded = self.vae.encode(images.to(self.device, torch.float32) * 2 - 1)
+        if hasattr(encoded, "latent_dist"):
+            latents = encoded.latent_dist.mean  # The mode: sampling would add noise to gradients.
+        else:
+            latents = encoded.latents
+        return (latents - self._latent_shift) * self._latent_scale
+
+    def decode(
+        self, latents: Float[Tensor, "batch channel latent_height latent_width"]
+    ) -> Float[Tensor, "batch 3 height width"]:
+        raw = latents.to(self.device, torch.float32) / self._latent_scale + self._latent_shift
+        return (self.vae.decode(raw).sample + 1) / 2
+
+    @torch.no_grad()
+    def predict(
+        self,
+        z_t: Float[Tensor, "batch channel height width"],
+        t: Int[Tensor, " batch"],
+        condition: Condition,
+    ) -> Prediction:
+        z_t, t = z_t.to(self.device), t.to(self.device)
+        states = condition.tensors["states"].to(self.device, self.unet_dtype)
+        out = self.unet(z_t.to(self.unet_dtype), t, encoder_hidden_states=states).sample
+        return to_prediction(
+            out.to(z_t.dtype), z_t, self._alphas_cumprod.to(z_t.dtype)[t], self.prediction_type
+        )
+
+    def view_text(self, prompt: str, azimuth_deg: float, elevation_deg: float) -> str:
+        return self._view_words.text(prompt, azimuth_deg, elevation_deg)
+
+    def unknown_words(self, text: str) -> list[str]:
+        """Words that become the tokenizer's unknown token. Byte-level tokenizers know all.
+
+        Words are what lies between blanks, without punctuation at their ends.
+        """
+        unknown = self.tokenizer.unk_token_id
+        if unknown is None:
+            return []
+        found: list[str] = []
+        for word in (part.strip(".,;:!?\"'()[]") for part in text.split()):
+            if not word or word in found:
+                continue
+            ids = self.tokenizer(word, add_special_tokens=False).input_ids
+            if unknown in ids and word != self.tokenizer.unk_token:
+                found.append(word)
+        return found
+
+    def _text_length(self) -> int:
+        longest = int(self.text_encoder.config.max_position_embeddings)
+        return min(int(self.tokenizer.model_max_length), longest)
+
+
+def to_prediction(
+    out: Float[Tensor, "batch channel height width"],
+    z_t: Float[Tensor, "batch channel height width"],
+    alphas_cumprod: Float[Tensor, " batch"],
+    prediction_type: str,
+) -> Prediction:
+    """Noise and denoised latents from whatever the network was trained to give.
+
+    epsilon       x0 = (z_t - sigma eps) / alpha
+    v_prediction  v = alpha eps - sigma x0:  eps = alpha v + sigma z_t, x0 = alpha z_t - sigma v
+    sample        eps = (z_t - alpha x0) / sigma
+    """
+    a = alphas_cumprod.view(-1, 1, 1, 1)
+    alpha, sigma = a.sqrt(), (1 - a).sqrt()
+    if prediction_type == "epsilon":
+        return Prediction(eps=out, x0=(z_t - sigma * out) / alpha)
+    if prediction_type == "v_prediction":
+        return Prediction(eps=alpha * out + sigma * z_t, x0=alpha * z_t - sigma * out)
+    return Prediction(eps=(z_t - alpha * out) / sigma, x0=out)
+
+
+def alphas_cumprod_of(scheduler_config: Mapping[str, Any]) -> Float[Tensor, " timestep"]:
+    """The noise schedule of a `scheduler_config.json`, whichever scheduler class wrote it."""
+    from diffusers import DDIMScheduler
+
+    names = (
+        "num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "trained_betas",
+        "rescale_betas_zero_snr",
+    )  # fmt: skip
+    known = {name: scheduler_config[name] for name in names if name in scheduler_config}
+    return DDIMScheduler(**known).alphas_cumprod.clone()
+
+
+def load(
+    model_dir: Path, device: str = "cpu", unet_dtype: torch.dtype | None = None
+) -> DiffusionGuidance:
+    """Read a pipeline directory, or give the one already in memory.
+
+    The last `CACHED_MODELS` models stay loaded in the process, told apart by path, device,
+    precision and the size and time of each file; `forget` empties the store.
+    """
+    model_dir = Path(model_dir)
+    index = _read_index(model_dir)
+    key = (_fingerprint(model_dir), device, unet_dtype)
+    with _CACHE_LOCK:
+        if key not in _CACHE:
+            while len(_CACHE) >= CACHED_MODELS:
+                _CACHE.popitem(last=False)
+            _CACHE[key] = _read(model_dir, index, device, unet_dtype)
+        _CACHE.move_to_end(key)
+        return _CACHE[key]
+
+
+def forget() -> None:
+    """Drop all cached models."""
+    with _CACHE_LOCK:
+        _CACHE.clear()
+
+
+def _read_index(model_dir: Path) -> dict[str, Any]:
+    path = model_dir / "model_index.json"
+    if not model_dir.is_dir():
+        raise InputError(
+            f"{model_dir}: no such directory. A guidance model is a local directory in "
+            f"diffusers' layout."
+        )
+    if not path.is_file():
+        raise InputError(f"{model_dir}: no diffusion pipeline: model_index.json is missing.")
+    index = _read_json(path)
+    if "text_encoder_2" in index:
+        raise InputError(f"{path}: SDXL pipelines (text_encoder_2) are not supported yet.")
+    for part, classes in PARTS.items():
+        entry = index.get(part)
+        name = entry[1] if isinstance(entry, list) and len(entry) == 2 else None
+        if name not in classes:
+            raise InputError(
+                f"{path}: {part} is {name!r}, expected one of {', '.join(classes)}. Stable "
+                f"Diffusion 1.x and 2.x pipelines and their like are supported."
+            )
+    return index
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        values = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; the pipeline is not complete.") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: no readable JSON ({error}).") from None
+    if not isinstance(values, dict):
+        raise InputError(f"{path}: expected a JSON object, got {type(values).__name__}.")
+    return values
+
+
+def _fingerprint(model_dir: Path) -> tuple[object, ...]:
+    root = model_dir.resolve()
+    files = sorted(path for path in root.rglob("*") if path.is_file())
+    return (root, *((p.relative_to(root), p.stat().st_size, p.stat().st_mtime_ns) for p in files))
+
+
+def _read(
+    model_dir: Path, index: Mapping[str, Any], device: str, unet_dtype: torch.dtype | None
+) -> DiffusionGuidance:
+    words = load_view_words(model_dir)
+    scheduler_config = _read_json(model_dir / "scheduler" / "scheduler_config.json")
+    modules = {
+        part: _read_module(model_dir / part, *index[part])
+        for part in ("unet", "vae", "text_encoder")
+    }
+    guidance = DiffusionGuidance(
+        **modules,
+        tokenizer=_read_tokenizer(model_dir / "tokenizer", index["tokenizer"][1]),
+        scheduler_config=scheduler_config,
+        view_words=words,
+        device=device,
+        unet_dtype=unet_dtype,
+    )
+    channels = guidance.latent_shape[0]
+    if channels != guidance.vae.config.latent_channels:
+        raise InputError(
+            f"{model_dir}: unet takes {channels} channels but the vae gives "
+            f"{guidance.vae.config.latent_channels}; inpainting models are not supported."
+        )
+    return guidance
+
+
+def _read_module(folder: Path, library: str, class_name: str) -> nn.Module:
+    """One network: every weight present, finite, and in memory of its own."""
+    _read_json(folder / "config.json")
+    variant = _check_weights(folder)
+    if library == "diffusers":
+        import diffusers
+        from diffusers.utils import is_accelerate_available
+
+        kind = getattr(diffusers, class_name)
+        options = {"torch_dtype": torch.float32, "low_cpu_mem_usage": is_accelerate_available()}
+    else:
+        import transformers
+
+        kind = getattr(transformers, class_name)
+        options = {"dtype": torch.float32}
+        transformers.utils.logging.disable_progress_bar()
+    try:
+        module, info = kind.from_pretrained(
+            str(folder),
+            variant=variant,
+            use_safetensors=True,
+            local_files_only=True,
+            output_loading_info=True,
+            **options,
+        )
+    except (OSError, ValueError, RuntimeError, TypeError, KeyError) as error:
+        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise InputError(f"{folder}: the weights do not fit config.json ({first}).") from None
+    missing = sorted(name for name in info["missing_keys"] if not name.endswith(HARMLESS))
+    if missing or info["mismatched_keys"]:
+        name = missing[0] if missing else info["mismatched_keys"][0]
+        raise InputError(f"{folder}: the weights do not fit config.json, starting with {name}.")
+    for name, parameter in module.named_parameters():
+        # Loaders may leave weights in a mapped file, at addresses that change between runs.
+        parameter.data = parameter.data.clone()
+        if not torch.isfinite(parameter.data).all():
+            raise InputError(f"{folder}: {name} holds values that are not finite.")
+    return module
+
+
+def _check_weights(folder: Path) -> str | None:
+    """Whether all weight files can be opened; returns the variant to load."""
+    files = sorted(folder.glob("*.safetensors"))
+    if not files:
+        pickled = sorted(path.name for path in folder.glob("*.bin"))
+        if pickled:
+            raise InputError(
+                f"{folder / pickled[0]}: pickled weights are never loaded, as they can run any "
+                f"code. Use a copy of the model with .safetensors files."
+            )
+        raise InputError(f"{folder}: holds no .safetensors file; the pipeline is not complete.")
+    plain = [path for path in files if not path.stem.endswith((".fp16", ".non_ema"))]
+    variant = None if plain else files[0].stem.rsplit(".", 1)[1]
+    for path in plain or files:
+        try:
+            with safetensors.safe_open(str(path), framework="pt") as file:
+                file.keys()
+        except (safetensors.SafetensorError, OSError) as error:
+            raise InputError(
+                f"{path}: no readable safetensors file, or cut short ({error})."
+            ) from None
+    return variant
+
+
+def _read_tokenizer(folder: Path, class_name: str) -> Any:
+    import transformers
+
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such directory; the pipeline is not complete.")
+    kind = getattr(transformers, class_name, transformers.AutoTokenizer)
+    try:
+        return kind.from_pretrained(str(folder), local_files_only=True)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise InputError(f"{folder}: no readable tokenizer ({first}).") from None
