@@ -1,0 +1,84 @@
+"""How the kernels are compiled: options, and a cache that survives edits and read-only homes.
+
+numba's own cache forgets that a kernel depends on other files: after an edit in one of them it
+would go on serving the old code. So the cache directory carries a hash over all sources here.
+"""
+
+import functools
+import hashlib
+import os
+import stat
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numba
+
+_OPTIONS = {
+    "nogil": True,
+    "error_model": "numpy",
+    "boundscheck": False,
+    # Without nnan and ninf: the kernels test for NaN and infinity.
+    "fastmath": {"contract", "nsz", "arcp", "afn", "reassoc"},
+}
+
+
+def source_hash() -> str:
+    """Changes whenever any file beside this one does."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.name.encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def _usable(directory: Path) -> bool:
+    """Whether files can be made there and nobody else could have put some."""
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=directory):
+            pass
+        found = directory.stat()
+    except OSError:
+        return False
+    if not hasattr(os, "getuid"):
+        return True
+    writable_by_others = found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    return found.st_uid == os.getuid() and not writable_by_others
+
+
+@functools.cache
+def cache_directory() -> Path:
+    """NUMBA_CACHE_DIR, else the user's cache, else a private place among the temporary files."""
+    name = f"splatworks-cpu-{source_hash()}"
+    places = [Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser())]
+    if os.environ.get("NUMBA_CACHE_DIR"):
+        places.insert(0, Path(os.environ["NUMBA_CACHE_DIR"]))
+    user = os.getuid() if hasattr(os, "getuid") else "user"
+    candidates = [place / name for place in places]
+    candidates.append(Path(tempfile.gettempdir()) / f"{name}-{user}")
+    for directory in candidates:
+        if _usable(directory):
+            return directory
+    return Path(tempfile.mkdtemp(prefix="splatworks-"))
+
+
+def is_cold() -> bool:
+    """Whether nothing has been compiled into the cache yet."""
+    return not any(cache_directory().rglob("*.nbi"))
+
+
+def kernel(function: Callable) -> Callable:
+    """Compile on first call and keep the machine code on disk. Releases the GIL; one thread."""
+    # numba reads the directory while decorating; there is no argument for it.
+    before = numba.config.CACHE_DIR
+    numba.config.CACHE_DIR = str(cache_directory())
+    try:
+        return numba.njit(cache=True, **_OPTIONS)(function)
+    finally:
+        numba.config.CACHE_DIR = before
+
+
+def part(function: Callable) -> Callable:
+    """A piece of a kernel, always compiled into its caller."""
+    return numba.njit(forceinline=True, **_OPTIONS)(function)

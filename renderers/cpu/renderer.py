@@ -1,0 +1,137 @@
+"""Scene, cameras and wanted outputs in; `Frames` out."""
+
+import functools
+import logging
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ..checks import check
+from ..projection import camera_centers, facing_normals, view_depths
+from ..scene import Cameras, Frames, Gaussians, Output
+
+_log = logging.getLogger(__name__)
+_DEFAULT: frozenset[Output] = frozenset({"rgb", "alpha"})
+
+
+@functools.cache
+def _kernels():
+    """Import numba and the kernels on first use, and say so when they have to be compiled."""
+    from . import compiled
+
+    if compiled.is_cold():
+        _log.info(
+            "compiling the CPU renderer, about 20 s, once (into %s)", compiled.cache_directory()
+        )
+    from . import autograd
+
+    return autograd
+
+
+def _records(cameras: Cameras) -> list[np.ndarray]:
+    """Per camera: R, t, fx, fy, cx, cy, limits of x/z (+, -) and y/z (+, -), centre."""
+    matrices = cameras.world_to_camera.detach().double()
+    focal = cameras.focal_px.detach().double()
+    center = cameras.center_px.detach().double()
+    size = torch.tensor([cameras.width_px, cameras.height_px], dtype=torch.float64)
+    margin = 0.15 * size / focal
+    limits = torch.stack([(size - center) / focal + margin, center / focal + margin], dim=-1)
+    parts = [
+        matrices[:, :3, :3].reshape(-1, 9),
+        matrices[:, :3, 3],
+        focal,
+        center,
+        limits.reshape(-1, 4),
+        camera_centers(matrices),
+    ]
+    return list(torch.cat(parts, dim=-1).contiguous().numpy())
+
+
+def _columns(scene: Gaussians, cameras: Cameras, colors: Tensor, outputs: frozenset[Output]):
+    """What is blended, one block of columns per output, padded to a multiple of three."""
+    count = len(cameras.world_to_camera)
+    blocks = {}
+    if "rgb" in outputs:
+        blocks["rgb"] = colors
+    if "depth" in outputs:
+        blocks["depth"] = view_depths(scene.means, cameras)[..., None]
+    if "normal" in outputs:
+        blocks["normal"] = facing_normals(scene, cameras)
+    if "channels" in outputs and scene.channels is not None:
+        blocks["channels"] = scene.channels.expand(count, -1, -1)
+    width = sum(block.shape[-1] for block in blocks.values())
+    if list(blocks) == ["rgb"]:
+        return colors, {"rgb": slice(0, 3)}
+    padding = colors.new_zeros(*colors.shape[:2], -width % 3 if width else 3)
+    places, start = {}, 0
+    for name, block in blocks.items():
+        places[name] = slice(start, start + block.shape[-1])
+        start += block.shape[-1]
+    joined = [block.to(colors.dtype) for block in blocks.values()]
+    return torch.cat([*joined, padding], dim=-1), places
+
+
+def _as_float32(scene: Gaussians) -> Gaussians:
+    """In single precision, and invisible where an extra channel is not finite."""
+    parts = [scene.means, scene.quaternions, scene.scales, scene.opacities, scene.sh]
+    means, quaternions, scales, opacities, sh = (p.to(torch.float32) for p in parts)
+    channels = scene.channels
+    if channels is not None:
+        channels = channels.to(torch.float32)
+        finite = channels.isfinite().all(dim=-1)
+        opacities = torch.where(finite, opacities, 0.0)
+    return Gaussians(means, quaternions, scales, opacities, sh, channels, scene.color_space)
+
+
+def render(scene: Gaussians, cameras: Cameras, outputs: frozenset[Output] = _DEFAULT) -> Frames:
+    """Render on the CPU in float32, on the calling thread, without holding the GIL.
+
+    Differentiable by everything in `scene`; not by the cameras. `median_depth` and `weights` carry
+    no gradient. The result does not depend on the number of threads, since a call uses one: to
+    use more cores, call from several Python threads with different cameras. Gaussians with a value
+    that is not finite, or with a zero quaternion, are not drawn.
+    """
+    check("renderers.cpu", scene, cameras, outputs)
+    if scene.means.device.type != "cpu":
+        raise ValueError(f"renderers.cpu: the scene is on {scene.means.device}, expected the CPU.")
+    kernels = _kernels()
+    scene = _as_float32(scene)
+    size = (cameras.width_px, cameras.height_px)
+    xy, conics, colors, depths, boxes, radii = kernels.Project.apply(
+        scene.means,
+        scene.quaternions,
+        scene.scales,
+        scene.opacities,
+        scene.sh,
+        _records(cameras),
+        size,
+    )
+    values, places = _columns(scene, cameras, colors, outputs)
+    images, alphas, medians, weights = kernels.Rasterize.apply(
+        xy, conics, scene.opacities, values, depths, boxes, radii, size, outputs
+    )
+    return _frames(images, alphas, medians, weights, places, outputs, xy, radii, scene)
+
+
+def _frames(images, alphas, medians, weights, places, outputs, xy, radii, scene) -> Frames:
+    def pick(name: str) -> Float[Tensor, "camera height width value"] | None:
+        return images[..., places[name]] if name in places else None
+
+    alpha, depth = alphas[..., None], pick("depth")
+    if depth is not None:
+        covered = alpha > 0
+        depth = torch.where(covered, depth / torch.where(covered, alpha, 1.0), 0.0)
+    return Frames(
+        rgb=pick("rgb"),
+        alpha=alpha if "alpha" in outputs else None,
+        depth=depth,
+        median_depth=None if medians is None else medians[..., None],
+        normal=pick("normal"),
+        channels=pick("channels"),
+        weights=weights,
+        means2d=xy,
+        radii_px=radii,
+        color_space=scene.color_space,
+    )
