@@ -6,6 +6,13 @@ text its Euclidean length.
 
 Notation: g gradient of the loss by the image, g_p its channels at pixel p, c the threshold.
 
+    linf          g_p * min(1, c / max_k |g_p,k|)        released code; keeps the color direction
+    l2            g_p * min(1, c / |g_p|)                paper's text; keeps the color direction
+    value         clamp(g_p,k, -c, c)                    turns the color direction
+    global        g * min(1, c / max |g|), per image     one bad pixel silences the others
+    pngd_channel  c g_p,k / (|g_p,k| + c)                smooth; turns the color direction
+    pngd_pixel    c g_p / (max_k |g_p,k| + c)            smooth; keeps the color direction
+
 Units. The image is sRGB in [0, 1] at the size that the image encoder sees, and the loss is *summed*
 over the images of a batch, so that c means the same for one view and for eight. Where the loss
 was multiplied by something (a gradient scaler's current scale, 1 / batch), give that factor as
@@ -19,20 +26,13 @@ over-saturation, and under Adam only *relative* differences between pixels matte
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.utils.hooks import RemovableHandle
 
-Norm = Literal["linf", "l2", "value", "global", "pngd_channel", "pngd_pixel"]
-"""linf          g_p * min(1, c / max_k |g_p,k|)        released code; keeps the color direction
-l2            g_p * min(1, c / |g_p|)                paper's text; keeps the color direction
-value         clamp(g_p,k, -c, c)                    turns the color direction
-global        g * min(1, c / max |g|), per image     one bad pixel silences the others
-pngd_channel  c g_p,k / (|g_p,k| + c)                smooth; turns the color direction
-pngd_pixel    c g_p / (max_k |g_p,k| + c)            smooth; keeps the color direction"""
+from .settings import Norm
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ def clip_pixels(
 
     Args:
         g: Gradient of the loss by a channels-first image.
-        threshold: c, positive, in units of d loss / d sRGB.
+        threshold: c, positive, in units of d loss / d sRGB; inf bounds nothing.
         loss_scale: What the loss was multiplied by; positive.
     """
     if not threshold > 0:
@@ -105,7 +105,9 @@ def clip_pixels(
     if norm == "global":
         length = length.amax(dim=(-2, -1), keepdim=True).expand_as(finite)
     above = (length > c) & finite
-    if norm in ("linf", "l2", "global"):
+    if math.isinf(c):
+        out = safe
+    elif norm in ("linf", "l2", "global"):
         out = safe * (c / length.clamp(min=c))
     elif norm == "value":
         out = safe.clamp(-c, c)

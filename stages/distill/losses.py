@@ -8,18 +8,19 @@ that was added, eps* and x0* the guided predictions, w(t) the weight of a noise 
 
 As x0* = (z_t - sigma eps*) / alpha, the second is the first times sigma / alpha. Neither is
 divided by the batch or by the number of latents: each view's gradient is what it would be alone.
+
+    w = one             1
+        sigma2          1 - alphas_cumprod                          DreamFusion, PGC
+        alpha_sigma2    sqrt(alphas_cumprod) (1 - alphas_cumprod)   Fantasia3D
 """
 
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-Loss = Literal["sds", "x0"]
-Weight = Literal["one", "sigma2", "alpha_sigma2"]
-"""one 1; sigma2 1 - alphas_cumprod (DreamFusion, PGC); alpha_sigma2 sqrt(alphas_cumprod)
-(1 - alphas_cumprod) (Fantasia3D)."""
+from .settings import Weight
 
 
 def weight_of(kind: Weight, alphas_cumprod: Float[Tensor, " batch"]) -> Float[Tensor, " batch"]:

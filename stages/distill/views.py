@@ -4,7 +4,8 @@ Azimuths are stratified: of n views one lies in each n-th of the circle. Where a
 views near the middles of its words, cameras stand there and nowhere else.
 """
 
-import math
+import bisect
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -136,12 +137,9 @@ def _elevation(words: ViewWords, weights: Sequence[float], lift: float, jitter: 
         low, high = words.elevation_range_deg
         return low + (high - low) * lift
     shares = list(weights) or [1.0] * len(words.elevation)
-    left = lift * math.fsum(shares)
-    for word, share in zip(words.elevation, shares, strict=True):
-        left -= share
-        if left < 0:
-            break
-    return word.center_deg + words.jitter_deg * (2 * jitter - 1)
+    ends = list(itertools.accumulate(shares))
+    index = min(bisect.bisect_right(ends, lift * ends[-1]), len(ends) - 1)
+    return words.elevation[index].center_deg + words.jitter_deg * (2 * jitter - 1)
 
 
 def _background(

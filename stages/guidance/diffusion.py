@@ -106,10 +106,9 @@ class DiffusionGuidance:
         self, images: Float[Tensor, "batch 3 height width"]
     ) -> Float[Tensor, "batch channel latent_height latent_width"]:
         encoded = self.vae.encode(images.to(self.device, torch.float32) * 2 - 1)
-        if hasattr(encoded, "latent_dist"):
-            latents = encoded.latent_dist.mean  # The mode: sampling would add noise to gradients.
-        else:
-            latents = encoded.latents
+        # The mean of a distribution: sampling would add noise to the gradient.
+        is_random = hasattr(encoded, "latent_dist")
+        latents = encoded.latent_dist.mean if is_random else encoded.latents
         return (latents - self._latent_shift) * self._latent_scale
 
     def decode(

@@ -1,0 +1,329 @@
+"""The loop of score distillation. Time and threads never touch what it computes."""
+
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+
+import torch
+from torch import Tensor
+
+from ...pipeline.contract import Context
+from ...pipeline.errors import InputError
+from ...renderers.scene import Cameras, Renderer
+from ..geometry.activation import Parameters
+from ..guidance.cfg import stack
+from ..guidance.protocol import Condition, Guidance
+from ..randomness import generator
+from . import Config, checkpoint
+from .adam import adam_step
+from .checkpoint import State
+from .clip import ClipReport
+from .densify import Population, grow, keep_rows, reset_opacity, worth_keeping
+from .judge import Question, Rules, Verdict, judge
+from .regularize import regularize
+from .views import View, cameras_of, draw
+
+CALIBRATION_STEPS = 20
+VIEWS_PER_CALL = 2
+"""On the CPU so many views go through the networks together, whatever the number of threads."""
+MAX_RADIUS_M = 0.75
+"""Gaussians further out are removed; the object's own sphere has 0.5 m."""
+RESET_CEILING = 0.05
+BAD_PIXEL_SHARE = 0.1
+"""A step with more non-finite pixels than this is skipped."""
+BAD_STEPS_IN_ROW = 10
+FEWEST = 32
+"""Removing never leaves fewer Gaussians than this."""
+HIGHER_SH_SHARE = 1 / 20
+"""Rate of the view-dependent SH coefficients, relative to the constant one (reference 3DGS)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What the loop works on, apart from the state."""
+
+    guidance: Guidance
+    renderer: Renderer
+    prompt: str
+    negative: str
+    config: Config
+    seed: int
+    device: str
+
+
+def distill(
+    task: Task,
+    state: State,
+    ctx: Context,
+    save: Callable[[State], object],
+    show: Callable[[State], object],
+) -> State:
+    """Run the remaining iterations.
+
+    Args:
+        save: Called about every `checkpoint_every_s`, and before giving up.
+        show: Called about every ten seconds, for a preview.
+    """
+    config = task.config
+    embed = _embedder(task.guidance)
+    saved = shown = time.monotonic()
+    with (
+        ctx.progress("distill", config.iterations, done=state.iteration) as bar,
+        _workers(ctx.threads) as spread,
+    ):
+        while state.iteration < config.iterations:
+            begun = time.monotonic()
+            step(task, state, embed, spread, ctx)
+            now = time.monotonic()
+            bar.advance(note=_note(state, now - begun))
+            if state.bad_in_row >= BAD_STEPS_IN_ROW:
+                save(state)
+                raise InputError(
+                    f"distill: {state.bad_in_row} steps in a row were not finite (see the log); "
+                    f"the last good state is kept in {ctx.scratch}. Check the guidance model and "
+                    f"the start, or lower guidance_scale and the rates."
+                )
+            if now - saved >= config.checkpoint_every_s:
+                save(state)
+                saved = time.monotonic()
+            if now - shown >= 10:
+                show(state)
+                ctx.log.info("iteration %d: %s", state.iteration, _note(state, now - begun))
+                shown = time.monotonic()
+    return state
+
+
+def step(
+    task: Task,
+    state: State,
+    embed: Callable[[str], Condition],
+    spread: Callable[[Callable[[Question], Verdict], Sequence[Question]], list[Verdict]],
+    ctx: Context,
+) -> None:
+    """One iteration, in place."""
+    config, values = task.config, state.population.values
+    threshold = _threshold(config, state)
+    rules = Rules(
+        loss=config.loss,
+        weight=config.weight,
+        guidance_scale=config.guidance_scale,
+        method=config.method,
+        clip=config.clip,
+        clip_threshold=threshold,
+    )
+    verdicts = spread(
+        lambda question: judge(values, question, rules, task.guidance, task.renderer),
+        questions(task, state, embed),
+    )
+    report = sum((v.clip for v in verdicts), start=ClipReport(0, 0, 0))
+    bad = next((v.not_finite for v in verdicts if v.not_finite), "")
+    if not bad and report.nonfinite_share > BAD_PIXEL_SHARE:
+        bad = "gradient of the image"
+    if bad:
+        state.bad_in_row += 1
+        ctx.log.warning("iteration %d skipped: %s is not finite.", state.iteration, bad)
+    else:
+        state.bad_in_row = 0
+        if config.clip.calibrate and state.iteration < CALIBRATION_STEPS:
+            state.clip_samples += [v.percentile for v in verdicts]
+        for verdict in verdicts:
+            state.score_sum = state.score_sum + verdict.score
+            state.score_count = state.score_count + verdict.seen
+        state.population = _moved(state, _sum([v.gradients for v in verdicts]), config)
+        state.adam_steps += 1
+    _change_number(task, state)
+    row = (
+        sum(v.loss for v in verdicts) / len(verdicts),
+        report.clipped_share,
+        report.nonfinite_share,
+        len(state.population),
+        float(bool(bad)),
+    )
+    for name, value in zip(checkpoint.LOG_COLUMNS, row, strict=True):
+        state.log[name].append(value)
+    state.iteration += 1
+
+
+def questions(task: Task, state: State, embed: Callable[[str], Condition]) -> list[Question]:
+    """The views of one iteration in fixed groups, with everything random drawn."""
+    config, words, k = task.config, task.guidance.view_words, state.iteration
+    views = draw(
+        words,
+        task.prompt,
+        task.seed,
+        k,
+        count=config.views_per_step,
+        elevation_weights=config.elevation_weights,
+        close_up_share=config.close_up_share,
+    )
+    levels = len(task.guidance.alphas_cumprod)
+    low = config.noise_min.at(k, config.iterations) * (levels - 1)
+    high = config.noise_max.at(k, config.iterations) * (levels - 1)
+    size = VIEWS_PER_CALL if task.device == "cpu" else len(views)
+    out = []
+    for first in range(0, len(views), size):
+        group = range(first, min(first + size, len(views)))
+        draws = [generator(task.seed, k, view, "noise") for view in group]
+        levels_drawn = torch.tensor([float(torch.rand((), generator=d)) for d in draws])
+        noise = torch.stack([torch.randn(task.guidance.latent_shape, generator=d) for d in draws])
+        aims = [float(torch.rand((), generator=d)) for d in draws]
+        out.append(
+            Question(
+                cameras=_on(_cameras(task, state, [views[v] for v in group], aims), task.device),
+                backgrounds=torch.tensor([views[v].background for v in group]).to(task.device),
+                text=stack([embed(views[v].caption) for v in group]),
+                unconditional=stack([embed(task.negative) for _ in group]),
+                timesteps=(low + (high - low) * levels_drawn).round().long().to(task.device),
+                noise=noise.to(task.device),
+            )
+        )
+    return out
+
+
+def _cameras(task: Task, state: State, views: list[View], aims: list[float]) -> Cameras:
+    words, size = task.guidance.view_words, task.guidance.image_size
+    return cameras_of(views, words.camera, size, state.population.values.means.cpu(), aims)
+
+
+def _on(cameras: Cameras, device: str) -> Cameras:
+    return Cameras(
+        cameras.world_to_camera.to(device),
+        cameras.focal_px.to(device),
+        cameras.center_px.to(device),
+        cameras.width_px,
+        cameras.height_px,
+    )
+
+
+def _threshold(config: Config, state: State) -> float:
+    """c of this iteration. Fixed from the end of the calibration on."""
+    if not config.clip.calibrate:
+        return config.clip.threshold
+    if state.iteration < CALIBRATION_STEPS:
+        return float("inf")
+    if state.clip_threshold is None:
+        found = [sample for sample in state.clip_samples if sample > 0]
+        state.clip_threshold = statistics.median(found) if found else config.clip.threshold
+    return state.clip_threshold
+
+
+def _sum(parts: Sequence[Parameters]) -> Parameters:
+    """In order, so that the result does not depend on which thread was first."""
+    total = parts[0]
+    for part in parts[1:]:
+        total = Parameters(
+            *(getattr(total, f.name) + getattr(part, f.name) for f in fields(Parameters))
+        )
+    return total
+
+
+def _moved(state: State, gradients: Parameters, config: Config) -> Population:
+    """One step of Adam on every value, then the wishes."""
+    population, rates = state.population, config.rates
+    fall = rates.final_share ** (state.iteration / max(1, config.iterations - 1))
+    each = {
+        "means": rates.means_m,
+        "log_scales": rates.log_scales,
+        "quaternions": rates.quaternions,
+        "logit_opacities": rates.logit_opacities,
+        "sh": rates.sh,
+    }
+    steps = {}
+    for name, rate in each.items():
+        gradient = getattr(gradients, name)
+        steps[name] = adam_step(
+            getattr(population.values, name),
+            gradient,
+            getattr(population.first, name),
+            getattr(population.second, name),
+            steps_before=state.adam_steps,
+            rate=rate * fall * (_sh_shares(gradient) if name == "sh" else 1.0),
+        )
+    values = Parameters(**{name: done.value for name, done in steps.items()})
+    return Population(
+        regularize(values, config.wishes),
+        Parameters(**{name: done.first for name, done in steps.items()}),
+        Parameters(**{name: done.second for name, done in steps.items()}),
+    )
+
+
+def _sh_shares(sh: Tensor) -> Tensor:
+    shares = sh.new_full((1, sh.shape[1], 1), HIGHER_SH_SHARE)
+    shares[:, 0] = 1
+    return shares
+
+
+def _change_number(task: Task, state: State) -> None:
+    """Prune, then grow, at the iterations that the settings name."""
+    density, done = task.config.density, state.iteration + 1
+    share = done / task.config.iterations
+    inside = density.from_share <= share <= density.until_share
+    if density.every and inside and done % density.every == 0:
+        state.population, state.score_sum, state.score_count = _pruned(state, task.config)
+        score = state.score_sum / state.score_count.clamp(min=1)
+        count = int(density.grow_share * len(score))
+        if count:
+            state.population = grow(
+                state.population,
+                score,
+                threshold=float(score.sort(descending=True).values[count]),
+                max_gaussians=density.max_gaussians,
+                split_above_m=density.split_above_m,
+                random=generator(task.seed, state.iteration, "grow"),
+            )
+        state.score_sum = score.new_zeros(len(state.population))
+        state.score_count = score.new_zeros(len(state.population))
+    if density.reset_every and inside and done % density.reset_every == 0:
+        state.population = reset_opacity(state.population, RESET_CEILING)
+
+
+def _pruned(state: State, config: Config) -> tuple[Population, Tensor, Tensor]:
+    keep = worth_keeping(
+        state.population.values,
+        min_opacity=config.density.min_opacity,
+        max_scale_m=2 * config.wishes.max_scale_m,
+        max_radius_m=MAX_RADIUS_M,
+    )
+    if int(keep.sum()) < FEWEST:
+        return state.population, state.score_sum, state.score_count
+    return keep_rows(state.population, keep), state.score_sum[keep], state.score_count[keep]
+
+
+def finished(state: State, config: Config) -> Parameters:
+    """The Gaussians worth keeping after the last iteration."""
+    return _pruned(state, config)[0].values
+
+
+def _embedder(guidance: Guidance) -> Callable[[str], Condition]:
+    """Embed each caption once and by itself, so that no batch can change its bits."""
+    known: dict[str, Condition] = {}
+
+    def embed(text: str) -> Condition:
+        if text not in known:
+            known[text] = guidance.embed([text])
+        return known[text]
+
+    return embed
+
+
+@contextmanager
+def _workers(
+    threads: int,
+) -> Iterator[Callable[[Callable[[Question], Verdict], Sequence[Question]], list[Verdict]]]:
+    """A map over questions, in order, on up to `threads` threads of which each uses one core."""
+    if threads <= 1:
+        yield lambda function, items: [function(item) for item in items]
+        return
+    with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        yield lambda function, items: list(pool.map(function, items))
+
+
+def _note(state: State, seconds: float) -> str:
+    latest = {name: column[-1] for name, column in state.log.items()}
+    return (
+        f"loss {latest['loss']:.3g}, clipped {latest['clipped_share']:.1%}, "
+        f"{len(state.population)} Gaussians, {seconds:.2f} s/it"
+    )
