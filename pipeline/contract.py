@@ -27,6 +27,11 @@ class Artifact:
 
     kind: ClassVar[str] = ""
 
+    @classmethod
+    def companions(cls, path: Path) -> tuple[Path, ...]:
+        """Files that belong to `path` if they stand beside it; they are part of its hash."""
+        return ()
+
 
 class Bar(Protocol):
     """One progress bar while it is shown."""

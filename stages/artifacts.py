@@ -1,6 +1,7 @@
 """The kinds of files that stages exchange. Handles only; reading and writing: `formats/`."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from ..pipeline.contract import Artifact
 
@@ -25,6 +26,10 @@ class SplatsFile(Artifact):
     `NAME.json` beside it."""
 
     kind = "splats/1"
+
+    @classmethod
+    def companions(cls, path: Path) -> tuple[Path, ...]:
+        return (path.with_suffix(".json"),)
 
 
 @dataclass(frozen=True, slots=True)

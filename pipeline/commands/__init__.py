@@ -1,0 +1,1 @@
+"""The commands of `pipeline`, one file per group. The only place that joins runner and stages."""

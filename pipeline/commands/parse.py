@@ -1,0 +1,53 @@
+"""Options from the signature of a command, and one line instead of a box when they are wrong."""
+
+import contextlib
+import functools
+import io
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import tyro
+
+from ..fault import say
+
+
+def call(command: Any, name: str, words: Sequence[str]) -> Any:
+    """Let tyro read `words` by the signature of `command`, and call it.
+
+    What tyro says about wrong options fills a box of many lines; we say it in one.
+    """
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            parsed = tyro.cli(_bound(command), prog=f"pipeline {name}", args=list(words))
+    except SystemExit as error:
+        if not error.code:
+            raise
+        text = one_line(said.getvalue())
+        raise SystemExit(say(f"{name}: {text} See pipeline {name} --help.", 2)) from None
+    return parsed()
+
+
+def _bound(command: Any) -> Any:
+    """`command` with the call put off, so that its own messages are not taken for tyro's."""
+    if isinstance(command, type):
+        return command
+
+    @functools.wraps(command)
+    def later(*args: Any, **kwargs: Any) -> Any:
+        return functools.partial(command, *args, **kwargs)
+
+    return later
+
+
+def one_line(box: str) -> str:
+    """The gist of tyro's error box: what is wrong, and the option that was perhaps meant."""
+    lines = [re.sub(r"^[│╭╰]\s?|\s*[│╮╯]$", "", line).rstrip() for line in box.splitlines()]
+    lines = [line for line in lines if line.strip("─ ") and not re.fullmatch(r"─.*─+", line)]
+    first = "\n".join(lines).partition("For full helptext")[0]
+    first, _, meant = first.partition("Perhaps you meant:")
+    first = first.partition("Argument helptext:")[0]
+    gist = " ".join(first.split()).rstrip(".") + "."
+    option = re.search(r"--[\w.-]+", meant)
+    return gist + (f" Did you mean {option[0]}?" if option else "")
