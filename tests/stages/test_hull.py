@@ -5,8 +5,9 @@ import torch
 from splatworks.stages.geometry.orbit import look_at_origin
 from splatworks.stages.shape import hull
 
+from . import balls
+
 BACKGROUND = torch.tensor([0.8, 0.85, 0.9])
-BALLS = (((0.0, -0.1, 0.0), 0.3, (0.9, 0.1, 0.1)), ((0.0, 0.2, 0.15), 0.15, (0.1, 0.2, 0.9)))
 AZIMUTHS = [45.0 * k for k in range(8)] * 2
 ELEVATIONS = [15.0] * 8 + [45.0] * 8
 
@@ -17,45 +18,10 @@ def cameras(size: int = 96):
     )
 
 
-def pictures(views) -> torch.Tensor:
-    """Balls by the quadratic formula, one ray per pixel."""
-    rows, columns = torch.meshgrid(
-        torch.arange(views.height_px) + 0.5, torch.arange(views.width_px) + 0.5, indexing="ij"
-    )
-    images = []
-    for pose, focal, middle in zip(
-        views.world_to_camera, views.focal_px, views.center_px, strict=True
-    ):
-        local = torch.stack(
-            [(columns - middle[0]) / focal[0], (rows - middle[1]) / focal[1], torch.ones_like(rows)],
-            -1,
-        )
-        direction = torch.nn.functional.normalize(local @ pose[:3, :3], dim=-1)
-        origin = -(pose[:3, :3].T @ pose[:3, 3])
-        nearest = torch.full(rows.shape, torch.inf)
-        image = BACKGROUND.expand(*rows.shape, 3).clone()
-        for center, radius, color in BALLS:
-            gap = origin - torch.tensor(center)
-            b = direction @ gap
-            root = b**2 - (gap @ gap - radius**2)
-            distance = -b - root.clamp(min=0).sqrt()
-            front = (root > 0) & (distance < nearest)
-            nearest = torch.where(front, distance, nearest)
-            image[front] = torch.tensor(color)
-        images.append(image)
-    return torch.stack(images)
-
-
-def signed_distance(points: torch.Tensor) -> torch.Tensor:
-    return torch.stack(
-        [(points - torch.tensor(c)).norm(dim=-1) - r for c, r, _ in BALLS]
-    ).amin(0)
-
-
 @pytest.fixture(scope="module")
 def found():
     views = cameras()
-    images = pictures(views)
+    images = balls.over(balls.pictures(views), BACKGROUND)
     inside, stray = hull.silhouettes(images)
     occupancy = hull.carve(inside, views, radius_m=0.55, resolution=64, disagreeing=0)
     return views, images, stray, occupancy
@@ -71,7 +37,7 @@ def test_a_plain_background_is_recognized(found) -> None:
 def test_the_hull_contains_the_object_and_little_more(found) -> None:
     occupancy = found[3]
     cells = hull._centers(0.55, 64)
-    distance = signed_distance(cells)
+    distance = balls.signed_distance(cells)
     solid = occupancy.flatten() > 0.5
     cell = 1.1 / 64
     assert solid[distance < -cell].all()
@@ -91,11 +57,11 @@ def test_one_wrong_silhouette_is_outvoted(found) -> None:
 def test_surface_cells_have_outward_normals_and_their_own_colors(found) -> None:
     views, images, _, occupancy = found
     shell = hull.surface(occupancy, images, views, radius_m=0.55)
-    assert signed_distance(shell.positions).abs().max() < 6 * shell.cell_m
-    for center, radius, color in BALLS:
+    assert balls.signed_distance(shell.positions).abs().max() < 6 * shell.cell_m
+    for center, radius, color in balls.BALLS:
         away = shell.positions - torch.tensor(center)
         near = (away.norm(dim=-1) - radius).abs() < shell.cell_m
-        clear = near & (signed_distance(shell.positions).abs() < shell.cell_m)
+        clear = near & (balls.signed_distance(shell.positions).abs() < shell.cell_m)
         cosine = (shell.normals[clear] * away[clear]).sum(-1) / away[clear].norm(dim=-1)
         assert cosine.mean() > 0.9
         error = (shell.colors[clear] - torch.tensor(color)).abs().mean(-1)

@@ -1,0 +1,105 @@
+"""The shape stage on an oracle that knows two balls."""
+
+import logging
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import torch
+from splatworks.pipeline.contract import Context
+from splatworks.stages import shape
+from splatworks.stages.artifacts import GuidanceDir, PromptFile
+from splatworks.stages.formats import pictures, prompts, splats
+from splatworks.stages.geometry.orbit import look_at_origin
+from splatworks.stages.guidance.oracle import OracleGuidance
+from splatworks.stages.guidance.view_words import Background, ViewWords, Word
+from splatworks.stages.shape import start
+from splatworks.stages.shape.blob import SH_DC
+
+from . import balls
+
+WORDS = ViewWords(
+    template="{prompt}, {azimuth} view, {elevation}",
+    azimuth=tuple(Word(f"{45 * k} degrees", 45.0 * k) for k in range(8)),
+    elevation=(Word("level", 15.0), Word("overhead", 45.0)),
+    jitter_deg=5.0,
+    background_template="{prompt}, {background} background",
+    backgrounds=(Background("white", (1, 1, 1)), Background("gray", (0.5, 0.5, 0.5))),
+)
+
+
+@contextmanager
+def silent(title: str, total: int, done: int = 0):
+    class Bar:
+        def advance(self, steps: int = 1, note: str = "") -> None: ...
+
+    yield Bar()
+
+
+def context(tmp_path: Path, threads: int = 1) -> Context:
+    out = tmp_path / f"out{threads}"
+    out.mkdir()
+    return Context(
+        out=out, scratch=tmp_path, log=logging.getLogger("test"), progress=silent,
+        seed=7, device="cpu", threads=threads, memory_bytes=2**30,
+    )
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> shape.Inputs:
+    folder = tmp_path_factory.mktemp("shape")
+    azimuths = [word.center_deg for word in WORDS.azimuth] * 2
+    elevations = [15.0] * 8 + [45.0] * 8
+    views = look_at_origin(azimuths, elevations, distance_m=1.8, fovy_deg=40, size_px=(64, 64))
+    rgba = (balls.pictures(views).permute(0, 3, 1, 2) * 255).round().byte()
+    model = OracleGuidance(rgba, torch.tensor(azimuths), torch.tensor(elevations), WORDS)
+    model.save(folder / "oracle")
+    prompts.save(prompts.Prompt("a red ball and a blue ball"), folder / "prompt.json")
+    return shape.Inputs(PromptFile(folder / "prompt.json"), GuidanceDir(folder / "oracle"))
+
+
+def test_the_hull_has_the_form_and_colors_of_the_object(inputs, tmp_path: Path) -> None:
+    config = shape.Config(sampling_steps=4, guidance_scale=1.0, disagreeing_views=0)
+    made = shape.run(inputs, config, context(tmp_path))
+    found = splats.load(made.splats.path)
+    points = torch.from_numpy(found.means)
+    assert balls.signed_distance(points).abs().mean() < 0.02
+    top = points[:, 1] > 0.3
+    color = found.sh[top.numpy(), 0].mean(0) * SH_DC + 0.5
+    assert color[2] > 0.7 and color[0] < 0.3
+    understood = pictures.load(made.understood.path)
+    assert understood.shape[1] > 8 * 64 and understood.std() > 0.05
+
+
+def test_threads_do_not_change_the_result(inputs, tmp_path: Path) -> None:
+    config = shape.Config(sampling_steps=2, resolution=24)
+    one = shape.run(inputs, config, context(tmp_path, 1)).splats.path.read_bytes()
+    two = shape.run(inputs, config, context(tmp_path, 2)).splats.path.read_bytes()
+    assert one == two
+
+
+def test_the_cap_holds_and_a_blob_is_a_blob(inputs, tmp_path: Path) -> None:
+    config = shape.Config(sampling_steps=2, max_gaussians=500)
+    made = shape.run(inputs, config, context(tmp_path, 1))
+    assert len(splats.load(made.splats.path)) == 500
+    config = shape.Config(method="blob", sampling_steps=1, blob_gaussians=300)
+    made = shape.run(inputs, config, context(tmp_path, 2))
+    means = splats.load(made.splats.path).means
+    assert len(means) == 300
+    assert (means**2).sum(1).max() <= (0.8 * 0.5) ** 2 + 1e-6
+
+
+def test_the_background_contrasts_with_the_colors_of_the_prompt() -> None:
+    known = WORDS.backgrounds
+    assert start.contrasting(known, "a white mug").name == "gray"
+    assert start.contrasting(known, "a gray mug").name == "white"
+    assert start.contrasting((), "a mug") is None
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"sampling_steps": 0}, {"resolution": 8}, {"disagreeing_views": -1}, {"max_gaussians": 1}],
+)
+def test_settings_out_of_range_are_refused(wrong: dict) -> None:
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        shape.Config(**wrong)
