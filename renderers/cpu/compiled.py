@@ -64,8 +64,8 @@ def cache_directory() -> Path:
 
 
 def is_cold() -> bool:
-    """Whether nothing has been compiled into the cache yet."""
-    return not any(cache_directory().rglob("*.nbi"))
+    """Whether the renderer has not been compiled into the cache yet."""
+    return not any(cache_directory().rglob("blend.blend-*.nbi"))
 
 
 def kernel(function: Callable) -> Callable:
