@@ -6,9 +6,11 @@ pass overflows); the UNet is float16 on CUDA and float32 on the CPU.
 """
 
 import json
+import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -54,10 +56,9 @@ class DiffusionGuidance:
     ) -> None:
         if unet_dtype is None:
             unet_dtype = torch.float32 if torch.device(device).type == "cpu" else torch.float16
-        self.unet = unet.to(device=device, dtype=unet_dtype).eval().requires_grad_(False)
-        self.vae = vae.to(device=device, dtype=torch.float32).eval().requires_grad_(False)
-        self.text_encoder = text_encoder.to(device=device, dtype=torch.float32).eval()
-        self.text_encoder.requires_grad_(False)
+        self.unet = _frozen(unet, device, unet_dtype)
+        self.vae = _frozen(vae, device, torch.float32)
+        self.text_encoder = _frozen(text_encoder, device, torch.float32)
         self.tokenizer = tokenizer
         self.device = torch.device(device)
         self.unet_dtype = unet_dtype
@@ -154,6 +155,12 @@ class DiffusionGuidance:
     def _text_length(self) -> int:
         longest = int(self.text_encoder.config.max_position_embeddings)
         return min(int(self.tokenizer.model_max_length), longest)
+
+
+def _frozen(module: nn.Module, device: str, dtype: torch.dtype) -> nn.Module:
+    # Of the base class: diffusers' own `to` warns about each change of precision.
+    nn.Module.to(module, device=device, dtype=dtype)
+    return module.eval().requires_grad_(False)
 
 
 def to_prediction(
@@ -297,19 +304,20 @@ def _read_module(folder: Path, library: str, class_name: str) -> nn.Module:
 
         kind = getattr(transformers, class_name)
         options = {"dtype": torch.float32}
-        transformers.utils.logging.disable_progress_bar()
     try:
-        module, info = kind.from_pretrained(
-            str(folder),
-            variant=variant,
-            use_safetensors=True,
-            local_files_only=True,
-            output_loading_info=True,
-            **options,
-        )
+        with _quiet():
+            module, info = kind.from_pretrained(
+                str(folder),
+                variant=variant,
+                use_safetensors=True,
+                local_files_only=True,
+                output_loading_info=True,
+                **options,
+            )
     except (OSError, ValueError, RuntimeError, TypeError, KeyError) as error:
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise InputError(f"{folder}: the weights do not fit config.json ({first}).") from None
+        raise InputError(
+            f"{folder}: the weights do not fit config.json ({_first_sentence(error)})."
+        ) from None
     missing = sorted(name for name in info["missing_keys"] if not name.endswith(HARMLESS))
     if missing or info["mismatched_keys"]:
         name = missing[0] if missing else info["mismatched_keys"][0]
@@ -355,5 +363,29 @@ def _read_tokenizer(folder: Path, class_name: str) -> Any:
     try:
         return kind.from_pretrained(str(folder), local_files_only=True)
     except (OSError, ValueError, TypeError, KeyError) as error:
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise InputError(f"{folder}: no readable tokenizer ({first}).") from None
+        raise InputError(f"{folder}: no readable tokenizer ({_first_sentence(error)}).") from None
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the libraries' reports about missing weights and bars: we say it in one line."""
+    import transformers
+
+    loggers = [logging.getLogger(name) for name in ("diffusers", "transformers")]
+    levels = [logger.level for logger in loggers]
+    had_bars = transformers.utils.logging.is_progress_bar_enabled()
+    try:
+        transformers.utils.logging.disable_progress_bar()
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+        if had_bars:
+            transformers.utils.logging.enable_progress_bar()
+
+
+def _first_sentence(error: Exception) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text.split(". ")[0][:200]

@@ -140,9 +140,14 @@ def load(model_dir: Path) -> ViewWords:
     unknown = sorted(set(values) - known)
     if unknown:
         raise InputError(f"{path}: unknown entry {unknown[0]!r}; known are {sorted(known)}.")
+    missing = [name for name in ("template", "azimuth") if name not in values]
+    if missing:
+        raise InputError(f"{path}: {missing[0]!r} is missing.")
     try:
         return ViewWords(**_typed(values))
-    except (TypeError, ValueError, KeyError) as error:
+    except KeyError as error:
+        raise InputError(f"{path}: an entry lacks {error}.") from None
+    except (TypeError, ValueError) as error:
         raise InputError(f"{path}: {error}") from None
 
 
