@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float, Float32, Int
 from ...pipeline.errors import InputError
 from ...renderers.cpu.compiled import kernel
 from ..formats.gltf import Mesh
+from .components import Surface, vertex_normals
 
 REACH_PX = 1.5
 """Texels up to this far outside a chart are baked too: all that bilinear sampling can touch."""
@@ -71,7 +72,7 @@ def atlas(mesh: Mesh, size_px: int, gutter_px: int = 4) -> Atlas:
     vertices = vertices.astype(np.int64)[again]
     if not np.array_equal(vertices[faces], mesh.faces):
         raise RuntimeError("xatlas has changed the order of the faces.")
-    normals = vertex_normals(mesh) if mesh.normals is None else mesh.normals
+    normals = smooth_normals(mesh) if mesh.normals is None else mesh.normals
     split = replace(
         mesh,
         positions=mesh.positions[vertices],
@@ -107,17 +108,11 @@ def texels(atlas: Atlas) -> Texels:
     )
 
 
-def vertex_normals(mesh: Mesh) -> Float32[np.ndarray, "vertex 3"]:
-    """Area-weighted means of the faces around each vertex; vertices at one place share theirs."""
-    corners = mesh.positions.astype(np.float64)[mesh.faces]
-    doubled = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    _, place = np.unique(mesh.positions, axis=0, return_inverse=True)
+def smooth_normals(mesh: Mesh) -> Float32[np.ndarray, "vertex 3"]:
+    """Normals of a mesh without any; vertices at one place share theirs."""
+    positions, place = np.unique(mesh.positions, axis=0, return_inverse=True)
     place = place.reshape(-1)
-    sums = np.zeros((place.max() + 1, 3))
-    for corner in range(3):
-        np.add.at(sums, place[mesh.faces[:, corner]], doubled)
-    length = np.linalg.norm(sums, axis=1, keepdims=True)
-    return (sums / np.maximum(length, 1e-300))[place].astype(np.float32)
+    return vertex_normals(Surface(positions, place[mesh.faces]))[place].astype(np.float32)
 
 
 def _pack(
@@ -158,17 +153,19 @@ def _pack_once(
     """One packing at `density` texels per unit, or `None` where it needs a second page."""
     import xatlas
 
+    margin = (gutter_px + 1) // 2
+    page = size_px - 2 * margin
     options = xatlas.PackOptions()
-    options.resolution, options.texels_per_unit = size_px, density
+    options.resolution, options.texels_per_unit = page, density
     # xatlas pads every chart on its own, so that two paddings lie between two charts.
-    options.padding, options.bilinear = (gutter_px + 1) // 2, True
+    options.padding, options.bilinear = margin, True
     packer = xatlas.Atlas()
     packer.add_uv_mesh(flat, faces.astype(np.uint32))
     packer.generate(pack_options=options)
-    if packer.atlas_count != 1 or max(packer.width, packer.height) > size_px:
+    if packer.atlas_count != 1 or max(packer.width, packer.height) > page:
         return None
     again, indices, uvs = packer[0]
-    uvs = uvs.astype(np.float64) * [packer.width / size_px, packer.height / size_px]
+    uvs = (uvs.astype(np.float64) * [packer.width, packer.height] + margin) / size_px
     return again.astype(np.int64), indices.astype(np.int64), uvs.astype(np.float32)
 
 

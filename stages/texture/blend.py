@@ -22,7 +22,7 @@ import numpy as np
 from jaxtyping import Bool, Float32
 from scipy.ndimage import distance_transform_edt
 
-from ...renderers.cpu.compiled import kernel
+from ...renderers.cpu.compiled import kernel, part
 from ...renderers.scene import Cameras
 
 FAINTEST = 0.02
@@ -104,7 +104,8 @@ def _blend(positions, normals, shots, depths, fades, poses, intrinsics, numbers,
     views = len(shots)
     found = np.empty((views, 3))
     weights = np.empty(views)
-    median = np.empty(3)
+    median, sums = np.empty(3), np.empty(3)
+    order = np.empty(views, np.int64)
     for point in range(len(positions)):
         count = 0
         for view in range(views):
@@ -119,9 +120,9 @@ def _blend(positions, normals, shots, depths, fades, poses, intrinsics, numbers,
             continue
         seen[point] = True
         for channel in range(3):
-            median[channel] = _weighted_median(found[:count, channel], weights[:count])
+            median[channel] = _weighted_median(found, channel, weights, count, order)
         total = 0.0
-        sums = np.zeros(3)
+        sums[:] = 0
         for view in range(count):
             square = 0.0
             for channel in range(3):
@@ -135,7 +136,7 @@ def _blend(positions, normals, shots, depths, fades, poses, intrinsics, numbers,
             colors[point, channel] = sums[channel] / total if total > 1e-9 else median[channel]
 
 
-@kernel
+@part
 def _look(position, normal, pose, intrinsics, shot, depth, fade, numbers, color):
     """Write what one view shows at a point into `color`; return the view's weight, or 0."""
     height, width = depth.shape
@@ -168,7 +169,7 @@ def _look(position, normal, pose, intrinsics, shot, depth, fade, numbers, color)
     return cosine ** numbers[0] * faded
 
 
-@kernel
+@part
 def _mix(picture, top, left, down, right, channel):
     """Bilinear."""
     upper = picture[top, left, channel] * (1 - right) + picture[top, left + 1, channel] * right
@@ -178,7 +179,7 @@ def _mix(picture, top, left, down, right, channel):
     return upper * (1 - down) + lower * down
 
 
-@kernel
+@part
 def _depth_at(depth, top, left, down, right, tolerance):
     """Bilinear where the four pixels lie on one surface, else the nearest of the four."""
     a, b = depth[top, left], depth[top, left + 1]
@@ -189,14 +190,20 @@ def _depth_at(depth, top, left, down, right, tolerance):
     return low
 
 
-@kernel
-def _weighted_median(values, weights):
-    """The smallest value at which half of the weight is reached."""
-    order = np.argsort(values)
-    half = 0.5 * weights.sum()
+@part
+def _weighted_median(found, channel, weights, count, order):
+    """The smallest color at which half of the weight is reached. `order` is room to sort in."""
+    half = 0.0
+    for view in range(count):  # Insertion sort: a dozen values, and no memory to ask for.
+        half += 0.5 * weights[view]
+        place = view
+        while place > 0 and found[order[place - 1], channel] > found[view, channel]:
+            order[place] = order[place - 1]
+            place -= 1
+        order[place] = view
     reached = 0.0
-    for index in order:
-        reached += weights[index]
+    for place in range(count):
+        reached += weights[order[place]]
         if reached >= half:
-            return values[index]
-    return values[order[-1]]
+            return found[order[place], channel]
+    return found[order[count - 1], channel]

@@ -11,10 +11,11 @@ import torch
 from jaxtyping import Float32
 
 from ...pipeline.contract import Context
-from ...renderers.scene import Cameras, Gaussians, Renderer
+from ...renderers.choose import splat_renderer
+from ...renderers.open3d_import import open3d
+from ...renderers.scene import Cameras, Gaussians
 from ..formats import tensors
 from ..formats.gltf import Mesh
-from ..geometry.open3d_module import open3d
 from ..geometry.orbit import look_at_origin
 
 MARGIN = 1.05
@@ -117,13 +118,6 @@ def depth_maps(
         rays = module.core.Tensor(_rays(one(cameras, index)))
         out.append(scene.cast_rays(rays, nthreads=threads)["t_hit"].numpy())
     return np.stack(out)
-
-
-def splat_renderer(device: str) -> Renderer:
-    """The fastest renderer for `device`."""
-    from ...renderers import reference
-
-    return reference.render
 
 
 def _rays(camera: Cameras) -> Float32[np.ndarray, "height width 6"]:
