@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..geometry.open3d_module import open3d
+from ...renderers.open3d_import import open3d
 
 MISS = np.uint32(0xFFFFFFFF)
 """The face index of a ray that hits nothing."""

@@ -110,7 +110,8 @@ def nominal(kind: str) -> tuple:
 def framed(vertices: NDArray[np.float64]) -> NDArray[np.float64]:
     """Shift and scale into the ball of radius 0.5 m around the origin, touching it.
 
-    The ball is Ritter's: a few per cent larger than the smallest one.
+    The ball's center walks toward the farthest vertex in shrinking steps (after Badoiu and
+    Clarkson): the ball is within a few per cent of the smallest one.
     """
     center = (vertices.min(axis=0) + vertices.max(axis=0)) / 2
     for step in range(1, 200):
