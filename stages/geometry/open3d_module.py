@@ -1,26 +1,15 @@
-"""Importing Open3D, in one place, because its wheel forgets one shared library.
+"""Open3D for stages: absent or broken, it is the user's to mend (MissingError, exit code 2)."""
 
-`libopen3d` wants `libusb-1.0.so.0`, which bare machines lack; the `libusb-package` wheel has it.
-"""
-
-import ctypes
 from types import ModuleType
 
 from ...pipeline.errors import MissingError
+from ...renderers.errors import UnavailableError
+from ...renderers.open3d_import import open3d as load
 
 
 def open3d() -> ModuleType:
     """The module `open3d`, imported on the first call (most of a second)."""
     try:
-        import libusb_package
-
-        ctypes.CDLL(str(libusb_package.get_library_path()), mode=ctypes.RTLD_GLOBAL)
-    except (ImportError, OSError):
-        pass  # The system may have its own.
-    try:
-        import open3d as module
-    except (ImportError, OSError) as error:
-        raise MissingError(
-            f"Open3D does not load ({error}). Install it with `pip install open3d libusb-package`."
-        ) from None
-    return module
+        return load()
+    except UnavailableError as error:
+        raise MissingError(str(error)) from None

@@ -9,7 +9,6 @@ the object carve the space they cross, and every voxel has a sign, so the surfac
 Notation: c views, grid of g^3 voxels of side `voxel_m`, its cube centred at the origin.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -145,13 +144,3 @@ def blur(distances: Float[np.ndarray, "g g g"], *, voxels: float) -> Float[np.nd
     if voxels == 0:
         return distances
     return ndimage.gaussian_filter(distances, voxels, mode="nearest", truncate=3.0)
-
-
-def fuse(
-    depths: Iterator[tuple[int, Float[np.ndarray, "height width"]]],
-    cameras: Cameras,
-    fusion: Fusion,
-) -> None:
-    """Integrate (view, depth map) pairs in their order."""
-    for view, depth in depths:
-        fusion.integrate(depth, cameras, view)

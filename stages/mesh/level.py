@@ -5,14 +5,14 @@ centres, but the median depth lies at a centre. The level whose silhouettes over
 splats' own is taken instead of a fixed one.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float
 
+from ...renderers import meshes
 from ...renderers.scene import Cameras
 from ..geometry.components import Surface
-from ..geometry.open3d_module import open3d
 from .fusion import Fusion
 
 STEP = 0.125
@@ -41,16 +41,21 @@ def best_level(
 ) -> list[Fit]:
     """Climb from level 0 in the direction in which the overlap grows; all that was tried."""
     count = len(silhouettes)
-    views = np.unique(np.linspace(0, count - 1, min(count, VIEWS)).round().astype(int))
-    rays = [camera_rays(cameras, int(view)) for view in views]
-    wanted = silhouettes[views]
+    views = np.unique(np.linspace(0, count - 1, min(count, VIEWS)).round().astype(int)).tolist()
+    compared = replace(
+        cameras,
+        world_to_camera=cameras.world_to_camera[views],
+        focal_px=cameras.focal_px[views],
+        center_px=cameras.center_px[views],
+    )
 
     def fit(level: float) -> Fit:
-        return Fit(level, overlap(fusion.surface(field - level), rays, wanted))
+        return Fit(level, overlap(fusion.surface(field - level), compared, silhouettes[views]))
 
     tried = [fit(0.0), fit(STEP)]
-    step = STEP if tried[1].overlap >= tried[0].overlap else -STEP
-    if step < 0:
+    step = STEP
+    if tried[1].overlap < tried[0].overlap:
+        step = -STEP
         tried.reverse()
     while tried[-1].overlap >= tried[-2].overlap and abs(tried[-1].level + step) <= LIMIT:
         tried.append(fit(tried[-1].level + step))
@@ -58,30 +63,11 @@ def best_level(
 
 
 def overlap(
-    surface: Surface,
-    rays: list[Float[np.ndarray, "height width 6"]],
-    wanted: Bool[np.ndarray, "camera height width"],
+    surface: Surface, cameras: Cameras, wanted: Bool[np.ndarray, "camera height width"]
 ) -> float:
     """Intersection over union of the surface's silhouettes and the wanted ones."""
     if not len(surface.faces):
         return 0.0
-    o3d = open3d()
-    scene = o3d.t.geometry.RaycastingScene()
-    scene.add_triangles(surface.positions.astype(np.float32), surface.faces.astype(np.uint32))
-    both = either = 0
-    for bundle, mask in zip(rays, wanted, strict=True):
-        hit = np.isfinite(scene.cast_rays(o3d.core.Tensor(bundle))["t_hit"].numpy())
-        both += int((hit & mask).sum())
-        either += int((hit | mask).sum())
-    return both / max(either, 1)
-
-
-def camera_rays(cameras: Cameras, view: int) -> Float[np.ndarray, "height width 6"]:
-    """Origin and direction (depth 1) of the ray through every pixel's centre."""
-    pose = cameras.world_to_camera[view].numpy().astype(np.float64)
-    (fx, fy), (cx, cy) = cameras.focal_px[view].tolist(), cameras.center_px[view].tolist()
-    rows, columns = np.mgrid[: cameras.height_px, : cameras.width_px] + 0.5
-    directions = np.stack([(columns - cx) / fx, (rows - cy) / fy, np.ones_like(rows)], axis=-1)
-    directions = directions @ pose[:3, :3]
-    origin = np.broadcast_to(-pose[:3, :3].T @ pose[:3, 3], directions.shape)
-    return np.concatenate([origin, directions], axis=-1).astype(np.float32)
+    scene = meshes.MeshScene(surface.positions, surface.faces)
+    hit = meshes.render(scene, cameras, supersample=1).face_id.numpy() >= 0
+    return int((hit & wanted).sum()) / max(int((hit | wanted).sum()), 1)

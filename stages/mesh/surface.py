@@ -8,7 +8,7 @@ from jaxtyping import Float
 
 from ...pipeline.contract import Context
 from ...pipeline.errors import InputError
-from ...renderers.cpu import render
+from ...renderers.choose import named
 from ...renderers.scene import Cameras, Gaussians
 from ..artifacts import SplatsFile
 from ..formats import gltf, splats
@@ -63,12 +63,15 @@ def load_scene(path: Path) -> Gaussians:
 
 
 def depth_maps(scene: Gaussians, cameras: Cameras, config: Config, ctx: Context) -> Maps:
-    """Median depth per view, 0 where less than `alpha_threshold` is covered."""
+    """Median depth per view, 0 where less than `alpha_threshold` is covered.
+
+    Always on the CPU: gsplat makes no median depth.
+    """
+    render = named("cpu")
 
     def one(view: int) -> np.ndarray:
         with torch.no_grad():
-            camera = select(cameras, view)
-            frames = render(scene, camera, frozenset({"alpha", "median_depth"}))
+            frames = render(scene, select(cameras, view), frozenset({"alpha", "median_depth"}))
         assert frames.alpha is not None and frames.median_depth is not None
         covered = frames.alpha[0, ..., 0] >= config.alpha_threshold
         return torch.where(covered, frames.median_depth[0, ..., 0], 0.0).numpy()
@@ -99,9 +102,7 @@ def select(cameras: Cameras, view: int) -> Cameras:
     )
 
 
-def extract(
-    depths: Maps, cameras: Cameras, ball: Ball, config: Config, ctx: Context
-) -> Surface:
+def extract(depths: Maps, cameras: Cameras, ball: Ball, config: Config, ctx: Context) -> Surface:
     """The fused, smoothed surface without floaters, in world coordinates and canonical order."""
     grid = Grid(radius_m=ball.radius_m, resolution=config.resolution)
     fusion = Fusion(grid, truncation_voxels=config.truncation_voxels)
