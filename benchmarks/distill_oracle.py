@@ -10,7 +10,6 @@ background alone lifts a blur above 26 dB). Prints one JSON object; `--out` keep
 """
 
 import argparse
-import ctypes
 import json
 import logging
 import os
@@ -19,22 +18,23 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
+# Before numpy and torch are imported.
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(name, "1")
 
-import numpy as np
-import torch
-from splatworks.pipeline.contract import Context
-from splatworks.renderers import cpu
-from splatworks.stages import distill
-from splatworks.stages.artifacts import GuidanceDir, PromptFile, SplatsFile
-from splatworks.stages.distill.ramp import Ramp
-from splatworks.stages.formats import pictures, prompts, splats
-from splatworks.stages.geometry.activation import activate, deactivate
-from splatworks.stages.geometry.orbit import look_at_origin
-from splatworks.stages.guidance.oracle import OracleGuidance
-from splatworks.stages.guidance.view_words import Background, ViewWords, Word
-from splatworks.stages.shape.blob import blob
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
+from splatworks.pipeline.contract import Context  # noqa: E402
+from splatworks.renderers import cpu, meshes  # noqa: E402
+from splatworks.stages import distill  # noqa: E402
+from splatworks.stages.artifacts import GuidanceDir, PromptFile, SplatsFile  # noqa: E402
+from splatworks.stages.distill.ramp import Ramp  # noqa: E402
+from splatworks.stages.formats import gltf, pictures, prompts, splats  # noqa: E402
+from splatworks.stages.geometry.activation import activate, deactivate  # noqa: E402
+from splatworks.stages.geometry.orbit import look_at_origin  # noqa: E402
+from splatworks.stages.guidance.oracle import OracleGuidance  # noqa: E402
+from splatworks.stages.guidance.view_words import Background, ViewWords, Word  # noqa: E402
+from splatworks.stages.shape.blob import blob  # noqa: E402
 
 SIZE_PX = 128
 JITTER_DEG = 7.5
@@ -75,65 +75,28 @@ def cameras(azimuths_deg, elevations_deg, size_px):
 
 
 class MeshObject:
-    """A textured mesh in the standard frame, seen by ray casting, with soft headlight-free shade."""
+    """A textured mesh, moved into the standard frame and lit by one light fixed to the world."""
 
     def __init__(self, path: Path) -> None:
-        import libusb_package
-        import trimesh
-
-        ctypes.CDLL(str(libusb_package.get_library_path()), mode=ctypes.RTLD_GLOBAL)
-        import open3d as o3d
-
-        mesh = trimesh.load(path, force="mesh", process=False)
-        vertices = np.asarray(mesh.vertices, np.float64)
-        low, high = vertices.min(axis=0), vertices.max(axis=0)
-        vertices = vertices - (low + high) / 2
-        vertices *= 0.48 / np.linalg.norm(vertices, axis=1).max()
-        self.faces = np.asarray(mesh.faces, np.int64)
-        self.uv = np.asarray(mesh.visual.uv, np.float32)
-        texture = mesh.visual.material.baseColorTexture.convert("RGB")
-        self.texture = np.asarray(texture, np.float32) / 255
-        self.scene = o3d.t.geometry.RaycastingScene(nthreads=1)
-        self.scene.add_triangles(vertices.astype(np.float32), self.faces.astype(np.uint32))
-
-    def render(self, azimuth_deg: float, elevation_deg: float, size_px: int, fine: int = 3):
-        """Straight RGBA, float, antialiased by `fine` x `fine` rays per pixel."""
-        view = cameras([azimuth_deg], [elevation_deg], size_px * fine)
-        pose = view.world_to_camera[0].numpy().astype(np.float64)
-        focal, center = view.focal_px[0].numpy(), view.center_px[0].numpy()
-        columns, rows = np.meshgrid(
-            np.arange(size_px * fine) + 0.5, np.arange(size_px * fine) + 0.5
+        mesh = gltf.load(path)
+        low, high = mesh.positions.min(axis=0), mesh.positions.max(axis=0)
+        centered = mesh.positions - (low + high) / 2
+        self.scene = meshes.MeshScene(
+            (centered * (0.48 / np.linalg.norm(centered, axis=1).max())).astype(np.float32),
+            mesh.faces,
+            uvs=mesh.uvs,
+            texture=mesh.base_color,
         )
-        direction = np.stack(
-            [(columns - center[0]) / focal[0], (rows - center[1]) / focal[1], np.ones_like(rows)],
-            -1,
+
+    def render(self, angles_deg, size_px: int) -> torch.Tensor:
+        """Straight RGBA, "camera height width 4"."""
+        frames = meshes.render(
+            self.scene,
+            cameras(*zip(*angles_deg, strict=True), size_px),
+            supersample=3,
+            shading="lit",
         )
-        rays = np.concatenate(
-            [
-                np.broadcast_to(-pose[:3, :3].T @ pose[:3, 3], direction.shape),
-                direction @ pose[:3, :3],
-            ],
-            axis=-1,
-        ).astype(np.float32)
-        hit = self.scene.cast_rays(rays, nthreads=1)
-        triangle = hit["primitive_ids"].numpy().astype(np.int64)
-        inside = hit["t_hit"].numpy() < 1e9
-        corner = self.faces[np.where(inside, triangle, 0)]
-        u, v = np.moveaxis(hit["primitive_uvs"].numpy(), -1, 0)
-        weights = np.stack([1 - u - v, u, v], -1)
-        uv = (self.uv[corner] * weights[..., None]).sum(axis=-2) % 1.0
-        height, width = self.texture.shape[:2]
-        color = self.texture[
-            ((1 - uv[..., 1]) * height).astype(int).clip(0, height - 1),
-            (uv[..., 0] * width).astype(int).clip(0, width - 1),
-        ]
-        normal = hit["primitive_normals"].numpy()
-        shade = 0.75 + 0.25 * normal[..., 1:2]
-        alpha = inside[..., None].astype(np.float32)
-        fine_rgba = np.concatenate([color * shade * alpha, alpha], -1)
-        rgba = fine_rgba.reshape(size_px, fine, size_px, fine, 4).mean(axis=(1, 3))
-        rgba[..., :3] /= np.maximum(rgba[..., 3:], 1e-6)
-        return rgba
+        return torch.cat([frames.rgb / frames.alpha.clamp(min=1e-6), frames.alpha], dim=-1)
 
 
 def make_oracle(thing: MeshObject, size_px: int = SIZE_PX) -> OracleGuidance:
@@ -148,8 +111,8 @@ def make_oracle(thing: MeshObject, size_px: int = SIZE_PX) -> OracleGuidance:
         for elevation in WORDS.elevation
         for _ in range(PICTURES_PER_WORD)
     ]
-    shots = np.stack([thing.render(a, e, size_px) for a, e in angles])
-    stored = torch.from_numpy(np.rint(shots * 255).astype(np.uint8)).permute(0, 3, 1, 2)
+    shots = thing.render(angles, size_px)
+    stored = (shots * 255).round().to(torch.uint8).permute(0, 3, 1, 2)
     azimuths, elevations = torch.tensor(angles).T
     return OracleGuidance(stored.contiguous(), azimuths, elevations, WORDS)
 
@@ -164,14 +127,10 @@ def compare(thing: MeshObject, path: Path, size_px: int = SIZE_PX):
     scene = activate(splats.load(path))
     frames = cpu.render(scene, cameras(*zip(*UNSEEN, strict=True), size_px))
     made = (frames.rgb + (1 - frames.alpha) * 0.5).clamp(0, 1).numpy()
-    wanted, covered = [], [frames.alpha.numpy()[..., 0] > 0.05]
-    for azimuth, elevation in UNSEEN:
-        rgba = thing.render(azimuth, elevation, size_px)
-        covered.append(rgba[..., 3] > 0.05)
-        wanted.append(rgba[..., :3] * rgba[..., 3:] + (1 - rgba[..., 3:]) * 0.5)
-    wanted = np.stack(wanted).astype(np.float32)
+    rgba = thing.render(UNSEEN, size_px).numpy()
+    wanted = rgba[..., :3] * rgba[..., 3:] + (1 - rgba[..., 3:]) * 0.5
     error = ((made - wanted) ** 2).mean(axis=-1)
-    mask = covered[0] | np.stack(covered[1:])
+    mask = (frames.alpha.numpy()[..., 0] > 0.05) | (rgba[..., 3] > 0.05)
     each = [round(decibel(e[m]), 2) for e, m in zip(error, mask, strict=True)]
     return decibel(error), decibel(error[mask]), each, wanted, made
 

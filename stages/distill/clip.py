@@ -71,9 +71,11 @@ def pixel_length(
     g: Float[Tensor, "*batch channel height width"], norm: Norm = "linf"
 ) -> Float[Tensor, "*batch 1 height width"]:
     """The length of each pixel's gradient that `norm` compares with the threshold."""
-    wide = torch.promote_types(g.dtype, torch.float32)  # in half precision, squares overflow
-    order = 2 if norm == "l2" else math.inf
-    return torch.linalg.vector_norm(g, order, dim=-3, keepdim=True, dtype=wide)
+    wide = torch.promote_types(g.dtype, torch.float32)
+    if norm == "l2":
+        # In float64, where no square of a float32 overflows or vanishes.
+        return g.double().square().sum(dim=-3, keepdim=True).sqrt().to(wide)
+    return g.to(wide).abs().amax(dim=-3, keepdim=True)
 
 
 def clip_pixels(
@@ -98,9 +100,11 @@ def clip_pixels(
     if not (loss_scale > 0 and math.isfinite(loss_scale)):
         raise ValueError(f"loss_scale must be positive and finite, got {loss_scale}.")
     c = threshold * loss_scale
-    finite = torch.isfinite(g).all(dim=-3, keepdim=True)
-    wide = torch.promote_types(g.dtype, torch.float32)
-    safe = torch.where(finite, g, torch.zeros_like(g)).to(wide)
+    finite = torch.isfinite(pixel_length(g, "linf"))
+    nonfinite = finite.numel() - int(finite.sum())
+    safe = g.to(torch.promote_types(g.dtype, torch.float32))
+    if nonfinite:
+        safe = torch.where(finite, safe, 0.0)
     length = pixel_length(safe, norm)
     if norm == "global":
         length = length.amax(dim=(-2, -1), keepdim=True).expand_as(finite)
@@ -118,7 +122,7 @@ def clip_pixels(
     report = ClipReport(
         pixels=finite.numel(),
         clipped=int(above.sum()),
-        nonfinite=finite.numel() - int(finite.sum()),
+        nonfinite=nonfinite,
     )
     return Clipped(out.to(g.dtype), report)
 

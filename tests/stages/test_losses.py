@@ -59,7 +59,7 @@ def test_the_x0_gradient_is_that_of_half_the_squared_distance() -> None:
 def test_specified_hands_down_exactly_the_gradient() -> None:
     z, wanted = draw(0, 3, 2).requires_grad_(), draw(1, 3, 2)
     loss = specified(z, wanted)
-    assert float(loss) == pytest.approx(0.5 * float(wanted.square().sum()))
+    assert loss.item() == pytest.approx(0.5 * float(wanted.square().sum()))
     (1024 * loss).backward()
     assert torch.equal(z.grad, 1024 * wanted)
 

@@ -1,3 +1,4 @@
+import itertools
 import math
 
 import pytest
@@ -16,9 +17,7 @@ def test_begins_and_ends_as_told_and_stays_between(start, stop, share, iteration
     assert values[-1] == pytest.approx(stop, abs=1e-12)
     slack = 1e-12
     assert all(min(start, stop) - slack <= v <= max(start, stop) + slack for v in values)
-    steps = [
-        (b - a) * math.copysign(1, stop - start) for a, b in zip(values, values[1:], strict=False)
-    ]
+    steps = [(b - a) * math.copysign(1, stop - start) for a, b in itertools.pairwise(values)]
     assert min(steps) >= -slack
 
 
