@@ -95,14 +95,10 @@ def _commit(folder: Path) -> str | None:
 
 
 def _versions() -> dict[str, str]:
-    """Versions of the distributions of which something is loaded."""
-    loaded = {name.partition(".")[0] for name in sys.modules}
-    owners = importlib.metadata.packages_distributions()
-    names = {d for top in loaded for d in owners.get(top, ())} | {"splatworks"}
-    versions: dict[str, str] = {}
-    for name in sorted(names):
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return versions
+    """Versions of the libraries that are loaded, as they state them themselves."""
+    found = {"splatworks": importlib.metadata.version("splatworks")}
+    for name, module in sorted(sys.modules.items()):
+        version = getattr(module, "__dict__", {}).get("__version__") if "." not in name else None
+        if isinstance(version, str) and not name.startswith("_"):
+            found[name] = version
+    return found

@@ -26,7 +26,7 @@ class Ramp:
 class Config:
     between: str = "-"
     """Stands between the parts."""
-    fade: Ramp = Ramp(start=0.5)  # noqa: RUF009
+    fade: Ramp = Ramp(start=0.5)
     """Nothing, but nested."""
 
 
