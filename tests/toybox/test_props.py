@@ -44,6 +44,14 @@ def test_no_kind_loses_a_color_or_a_pattern_to_the_judges() -> None:
     }
 
 
+def test_the_color_of_a_part_is_a_part_of_the_combination() -> None:
+    for kind in catalog.PARTS:
+        mixed = {
+            (p.color, p.pattern, p.split) for p in ALL if p.kind == kind and p.pattern == "none"
+        }
+        assert len(mixed) > len(catalog.COLORS), "all parts' colors share one split"
+
+
 def test_the_promised_prompt_is_trained() -> None:
     assert split_of("mushroom", "red", "dots", "") == "train"
     assert any(combination(p) == ("mushroom", "red", "dots", "") for p in ALL)
