@@ -139,12 +139,12 @@ def test_a_close_up_is_a_crop_of_the_full_picture() -> None:
     assert np.abs(small - full[48:112, 48:112]).mean() < 3
 
 
-@pytest.mark.parametrize("kind", ["duck", "mushroom", "tree"])
-def test_close_ups_show_mostly_toy(kind: str) -> None:
-    """Mushrooms and trees are wide on one end, so a window upside down would miss them."""
-    model = raycast.Model(toy(kind, "yellow"))
+def test_close_ups_show_mostly_toy() -> None:
+    """A mushroom fills a window at its cap: above the middle."""
+    model = raycast.Model(toy("mushroom", "yellow"))
     for label in range(6):
         view = raycast.closer(model, raycast.View(40 * label, -5), 4.0, label)
+        assert view.center[1] > 0
         picture = model.picture(view, (0, 0, 255))
         assert (picture == (0, 0, 255)).all(axis=2).mean() < 0.4
 
