@@ -5,7 +5,6 @@ offline, from safetensors only. The image encoder stays in float32 (in half prec
 pass overflows); the UNet is float16 on CUDA and float32 on the CPU.
 """
 
-import json
 import logging
 import threading
 from collections import OrderedDict
@@ -14,23 +13,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import safetensors
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from ...pipeline.errors import InputError
+from .layout import check_tokenizer, check_weights, fingerprint, read_index, read_json
 from .protocol import Condition, Prediction
 from .view_words import ViewWords
 from .view_words import load as load_view_words
 
-PARTS: Mapping[str, tuple[str, ...]] = {
-    "unet": ("UNet2DConditionModel",),
-    "vae": ("AutoencoderKL", "AutoencoderTiny"),
-    "text_encoder": ("CLIPTextModel",),
-    "tokenizer": ("CLIPTokenizer", "CLIPTokenizerFast", "PreTrainedTokenizerFast"),
-}
-"""The parts of a pipeline that are used, and the classes that are understood."""
 PREDICTIONS = ("epsilon", "v_prediction", "sample")
 CACHED_MODELS = 2
 _CACHE: "OrderedDict[tuple[object, ...], DiffusionGuidance]" = OrderedDict()
@@ -205,8 +197,8 @@ def load(
     precision and the size and time of each file; `forget` empties the store.
     """
     model_dir = Path(model_dir)
-    index = _read_index(model_dir)
-    key = (_fingerprint(model_dir), device, unet_dtype)
+    index = read_index(model_dir)
+    key = (fingerprint(model_dir), device, unet_dtype)
     with _CACHE_LOCK:
         if key not in _CACHE:
             while len(_CACHE) >= CACHED_MODELS:
@@ -222,52 +214,11 @@ def forget() -> None:
         _CACHE.clear()
 
 
-def _read_index(model_dir: Path) -> dict[str, Any]:
-    path = model_dir / "model_index.json"
-    if not model_dir.is_dir():
-        raise InputError(
-            f"{model_dir}: no such directory. A guidance model is a local directory in "
-            f"diffusers' layout."
-        )
-    if not path.is_file():
-        raise InputError(f"{model_dir}: no diffusion pipeline: model_index.json is missing.")
-    index = _read_json(path)
-    if "text_encoder_2" in index:
-        raise InputError(f"{path}: SDXL pipelines (text_encoder_2) are not supported yet.")
-    for part, classes in PARTS.items():
-        entry = index.get(part)
-        name = entry[1] if isinstance(entry, list) and len(entry) == 2 else None
-        if name not in classes:
-            raise InputError(
-                f"{path}: {part} is {name!r}, expected one of {', '.join(classes)}. Stable "
-                f"Diffusion 1.x and 2.x pipelines and their like are supported."
-            )
-    return index
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        values = json.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; the pipeline is not complete.") from None
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: no readable JSON ({error}).") from None
-    if not isinstance(values, dict):
-        raise InputError(f"{path}: expected a JSON object, got {type(values).__name__}.")
-    return values
-
-
-def _fingerprint(model_dir: Path) -> tuple[object, ...]:
-    root = model_dir.resolve()
-    files = sorted(path for path in root.rglob("*") if path.is_file())
-    return (root, *((p.relative_to(root), p.stat().st_size, p.stat().st_mtime_ns) for p in files))
-
-
 def _read(
     model_dir: Path, index: Mapping[str, Any], device: str, unet_dtype: torch.dtype | None
 ) -> DiffusionGuidance:
-    words = load_view_words(model_dir)
-    scheduler_config = _read_json(model_dir / "scheduler" / "scheduler_config.json")
+    view_words = load_view_words(model_dir)
+    scheduler_config = read_json(model_dir / "scheduler" / "scheduler_config.json")
     modules = {
         part: _read_module(model_dir / part, *index[part])
         for part in ("unet", "vae", "text_encoder")
@@ -276,7 +227,7 @@ def _read(
         **modules,
         tokenizer=_read_tokenizer(model_dir / "tokenizer", index["tokenizer"][1]),
         scheduler_config=scheduler_config,
-        view_words=words,
+        view_words=view_words,
         device=device,
         unet_dtype=unet_dtype,
     )
@@ -286,13 +237,18 @@ def _read(
             f"{model_dir}: unet takes {channels} channels but the vae gives "
             f"{guidance.vae.config.latent_channels}; inpainting models are not supported."
         )
+    words, known = len(guidance.tokenizer), guidance.text_encoder.config.vocab_size
+    if words > known:
+        raise InputError(
+            f"{model_dir}: the tokenizer has {words} words, the text_encoder knows {known}."
+        )
     return guidance
 
 
 def _read_module(folder: Path, library: str, class_name: str) -> nn.Module:
     """One network: every weight present, finite, and in memory of its own."""
-    _read_json(folder / "config.json")
-    variant = _check_weights(folder)
+    read_json(folder / "config.json")
+    variant = check_weights(folder)
     if library == "diffusers":
         import diffusers
         from diffusers.utils import is_accelerate_available
@@ -330,36 +286,12 @@ def _read_module(folder: Path, library: str, class_name: str) -> nn.Module:
     return module
 
 
-def _check_weights(folder: Path) -> str | None:
-    """Whether all weight files can be opened; returns the variant to load."""
-    files = sorted(folder.glob("*.safetensors"))
-    if not files:
-        pickled = sorted(path.name for path in folder.glob("*.bin"))
-        if pickled:
-            raise InputError(
-                f"{folder / pickled[0]}: pickled weights are never loaded, as they can run any "
-                f"code. Use a copy of the model with .safetensors files."
-            )
-        raise InputError(f"{folder}: holds no .safetensors file; the pipeline is not complete.")
-    plain = [path for path in files if not path.stem.endswith((".fp16", ".non_ema"))]
-    variant = None if plain else files[0].stem.rsplit(".", 1)[1]
-    for path in plain or files:
-        try:
-            with safetensors.safe_open(str(path), framework="pt") as file:
-                file.keys()
-        except (safetensors.SafetensorError, OSError) as error:
-            raise InputError(
-                f"{path}: no readable safetensors file, or cut short ({error})."
-            ) from None
-    return variant
-
-
 def _read_tokenizer(folder: Path, class_name: str) -> Any:
     import transformers
 
-    if not folder.is_dir():
-        raise InputError(f"{folder}: no such directory; the pipeline is not complete.")
-    kind = getattr(transformers, class_name, transformers.AutoTokenizer)
+    check_tokenizer(folder)
+    is_clip = class_name.startswith("CLIP")
+    kind = transformers.CLIPTokenizer if is_clip else transformers.PreTrainedTokenizerFast
     try:
         return kind.from_pretrained(str(folder), local_files_only=True)
     except (OSError, ValueError, TypeError, KeyError) as error:
