@@ -93,7 +93,7 @@ def test_the_same_cameras_as_the_splat_renderers() -> None:
         both = (inside == 1) & outline
         depth = (splat.median_depth[k, ..., 0] - mesh.depth[k, ..., 0]).abs()[both]
         assert depth.median() < 0.02  # a pixel is 0.04 m wide
-        assert both.sum() > 0.8 * outline.sum()
+        assert both.sum() > 0.5 * outline.sum()
 
 
 def test_texture_is_upright_and_not_mirrored() -> None:
