@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,12 +42,13 @@ def held(store: Store) -> Iterator[None]:
     def waiting(who: str) -> None:
         log.warning("%s: waiting for %s, which works in this directory", store.run, who)
 
-    with explained(str(store.run), store.run):
-        store.run.mkdir(parents=True, exist_ok=True)
-        if store.shared is not None:
-            store.shared.mkdir(parents=True, exist_ok=True)
-    with locked(store.run_lock, waiting):
-        sweep(store.run)
+    with ExitStack() as stack:
+        with explained(str(store.run), store.run):
+            store.run.mkdir(parents=True, exist_ok=True)
+            if store.shared is not None:
+                store.shared.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(locked(store.run_lock, waiting))
+            sweep(store.run)
         yield
 
 

@@ -13,6 +13,7 @@ complete. With a shared store the results live there, named by stage and key, an
 directory links to them.
 """
 
+import errno
 import os
 import shutil
 from collections.abc import Iterator
@@ -90,13 +91,15 @@ class Store:
         sync(home.parent)
 
     def show(self, request: Request) -> None:
-        """Put a result from the shared store into the run directory."""
+        """Put a result from the shared store into the run directory: a link, or a copy."""
         folder, home = self.folder(request), self.home(request)
         if folder.exists():
             return
         try:
             link(folder, home.absolute())
-        except OSError:  # A file system without links: keep a copy.
+        except OSError as error:
+            if not _linkless(error):
+                raise
             copy = self.run / SCRATCH / f"copy-{folder.name}"
             remove(copy)
             shutil.copytree(home, copy)
@@ -105,7 +108,7 @@ class Store:
             sync(self.run)
 
     def point_latest(self, request: Request) -> None:
-        """Let `latest/STEP` name the result of this request."""
+        """Let `latest/STEP` name the result of this request: a link, or a file with its name."""
         latest = self.run / LATEST / request.step
         target = Path("..") / request.label
         latest.parent.mkdir(exist_ok=True)
@@ -116,8 +119,8 @@ class Store:
             pass
         try:
             link(latest, target)
-        except OSError:  # No links here (Windows without the privilege): a file with the name.
-            if latest.is_symlink():
+        except OSError as error:
+            if not _linkless(error):
                 raise
             with replacing(latest) as temporary:
                 temporary.write_text(str(target), "utf-8")
@@ -155,8 +158,18 @@ def link(path: Path, target: Path) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     temporary.unlink(missing_ok=True)
     os.symlink(target, temporary, target_is_directory=True)
-    os.replace(temporary, path)
+    try:
+        os.replace(temporary, path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
     sync(path.parent)
+
+
+def _linkless(error: OSError) -> bool:
+    """Whether links cannot be made here at all: FAT, or Windows without the privilege."""
+    cannot = (errno.EPERM, errno.ENOSYS, errno.ENOTSUP, errno.EINVAL)
+    return error.errno in cannot or os.name == "nt"
 
 
 def sync_tree(folder: Path) -> None:

@@ -3,18 +3,18 @@
 import os
 import random
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
-from toys import TABLE
-from toys.faults import KILLED, Faults, contents, disk_full, in_child, leftovers, read_only, refused
-
 from splatworks.pipeline.collect import collect
 from splatworks.pipeline.errors import SplatworksError, StorageError
 from splatworks.pipeline.manifest import read_manifest, verify
 from splatworks.pipeline.recipe import Recipe, load_recipe
 from splatworks.pipeline.runner import run_recipe
 from splatworks.pipeline.store import Store
+from toys import TABLE
+from toys.faults import KILLED, Faults, contents, disk_full, in_child, leftovers, read_only, refused
 
 RECIPE = Path(__file__).parent / "toys" / "recipe.toml"
 
@@ -55,7 +55,7 @@ def test_killed_everywhere(tmp_path: Path, expected: dict[str, bytes]) -> None:
     for number in range(1, total + 1):
         run = tmp_path / f"run{number}"
         with Faults(number):
-            code = in_child(lambda run=run: run_recipe(recipe(), TABLE, Store(run)))
+            code = in_child(partial(run_recipe, recipe(), TABLE, Store(run)))
         assert code == KILLED, number
         assert_whole(run)
         with Faults():  # Counts nothing that matters; spares the real fsync.
@@ -69,7 +69,7 @@ def test_killed_everywhere_with_a_shared_store(tmp_path: Path, expected: dict[st
     for number in range(1, total + 1):
         run, shared = tmp_path / f"run{number}", tmp_path / f"store{number}"
         with Faults(number):
-            code = in_child(lambda r=run, s=shared: run_recipe(recipe(), TABLE, Store(r, s)))
+            code = in_child(partial(run_recipe, recipe(), TABLE, Store(run, shared)))
         assert code == KILLED, number
         assert_whole(shared)
         with Faults():
@@ -86,7 +86,7 @@ def test_killed_again_and_again(tmp_path: Path, expected: dict[str, bytes]) -> N
         kills = 0
         while True:
             with Faults(rng.randint(1, 60)):
-                code = in_child(lambda run=run: run_recipe(recipe(), TABLE, Store(run)))
+                code = in_child(partial(run_recipe, recipe(), TABLE, Store(run)))
             assert_whole(run)
             if code == 0:
                 break
@@ -110,7 +110,7 @@ def test_gc_killed_everywhere(tmp_path: Path) -> None:
         with Faults():
             store = prepared(tmp_path / f"run{number}")
         with Faults(number):
-            assert in_child(lambda run=store.run: collect(run, TABLE)) == KILLED
+            assert in_child(partial(collect, store.run, TABLE)) == KILLED
         assert_whole(store.run)
         collect(store.run, TABLE)
         assert len(list(store.results())) == 4
