@@ -8,14 +8,14 @@ import itertools
 from dataclasses import dataclass
 
 from ...pipeline.contract import Context
-from ..artifacts import LodsDir, TexturedMeshFile
+from ..artifacts import LodsDir, MeshFile, TexturedMeshFile
 
 VERSION = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    mesh: TexturedMeshFile
+    mesh: TexturedMeshFile | MeshFile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
