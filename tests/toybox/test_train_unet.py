@@ -1,0 +1,183 @@
+"""The stage that trains the denoiser and assembles the pipeline, at a tiny size."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from splatworks.pipeline.errors import InputError
+from splatworks.stages.artifacts import GuidanceDir
+from splatworks.stages.toybox import kinds, train_unet, unet_loop
+
+from .training_material import UNET_CONFIG, contents, context, unet_inputs
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> train_unet.Inputs:
+    return unet_inputs(tmp_path_factory.mktemp("material"))
+
+
+@pytest.fixture(scope="module")
+def trained(inputs, tmp_path_factory: pytest.TempPathFactory) -> GuidanceDir:
+    return train_unet.run(inputs, UNET_CONFIG, context(tmp_path_factory.mktemp("whole"))).model
+
+
+def test_trained_in_pieces_on_two_threads_it_is_the_same(inputs, trained, tmp_path) -> None:
+    class Stop(Exception):
+        pass
+
+    batch_loss = unet_loop.batch_loss
+
+    def stopping(lessons, config, seed, step):
+        if step == 4:
+            raise Stop
+        return batch_loss(lessons, config, seed, step)
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Stop):
+        patch.setattr(unet_loop, "batch_loss", stopping)
+        train_unet.run(inputs, replace(UNET_CONFIG, save_every_s=0.0), context(tmp_path))
+    again = train_unet.run(inputs, UNET_CONFIG, context(tmp_path, threads=2)).model
+    assert contents(again.path) == contents(trained.path)
+
+
+LOADS = """
+import sys, warnings
+warnings.simplefilter("ignore")
+import torch
+from diffusers import DDIMScheduler, StableDiffusionPipeline
+pipeline = StableDiffusionPipeline.from_pretrained(sys.argv[1])
+assert isinstance(pipeline.scheduler, DDIMScheduler)
+assert pipeline.scheduler.config.prediction_type == "v_prediction"
+assert {p.dtype for m in (pipeline.unet, pipeline.text_encoder, pipeline.vae)
+        for p in m.parameters()} == {torch.float32}
+image = pipeline("a red mug", negative_prompt="", num_inference_steps=2, output_type="np",
+                 generator=torch.Generator().manual_seed(0), guidance_scale=3.0).images[0]
+print(image.shape, f"{image.astype('float64').sum():.3f}")
+"""
+
+
+def test_a_fresh_offline_process_loads_it_by_diffusers_own_class(trained) -> None:
+    """Twice: the result depends on the files and the seed alone."""
+    environment = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "PATH": "/usr/bin:/bin"}
+    outputs = [
+        subprocess.run(
+            [sys.executable, "-c", LOADS, str(trained.path)],
+            capture_output=True,
+            text=True,
+            check=True,
+            env=environment,
+        ).stdout
+        for _ in range(2)
+    ]
+    assert outputs[0] == outputs[1]
+    assert outputs[0].startswith("(32, 32, 3)")
+
+
+def test_the_directory_holds_half_precision_weights_and_the_view_words(inputs, trained) -> None:
+    sizes = {p.name: p.stat().st_size for p in trained.path.rglob("*.safetensors")}
+    assert set(sizes) == {"diffusion_pytorch_model.safetensors", "model.safetensors"}
+    index = json.loads((trained.path / "model_index.json").read_text())
+    assert index["tokenizer"] == ["transformers", "PreTrainedTokenizerFast"]
+    words = (inputs.captions.path / "view_words.json").read_bytes()
+    assert (trained.path / "view_words.json").read_bytes() == words
+
+
+def test_batches_use_training_images_every_noise_level_and_some_empty_captions(inputs) -> None:
+    tokenizer = unet_loop.build_tokenizer(
+        json.loads((inputs.captions.path / "vocabulary.json").read_text()), length=8
+    )
+    config = replace(UNET_CONFIG, batch=8, drop_caption=0.25)
+    lessons = unet_loop.load_lessons(inputs, config, tokenizer, 2.0)
+    assert not set(lessons.chosen) & set(range(0, 20, 5))
+    seen: list[tuple[torch.Tensor, ...]] = []
+
+    class Spy(dict):
+        pass
+
+    def record(z, noise, t, ids):
+        seen.append((z, noise, t, ids))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            unet_loop,
+            "denoising_loss",
+            lambda model, z, noise, t, ids, lessons, config: record(z, noise, t, ids),
+        )
+        for step in range(40):
+            loss = unet_loop.batch_loss(lessons, config, 0, step)
+            loss(Spy(), 0)
+            loss(Spy(), 1)
+    z, noise, t, ids = (torch.cat(parts) for parts in zip(*seen, strict=True))
+    assert z.shape == noise.shape == (320, 4, 8, 8)
+    allowed = torch.from_numpy(inputs_latents(inputs)[lessons.chosen]).float() * 2.0
+    assert all((row == allowed).flatten(1).all(1).any() for row in z[:20])
+    strata = (t.view(40, 8) * 8 // 1000).sort(1).values
+    assert torch.equal(strata, torch.arange(8).expand(40, 8))
+    assert 0.15 < (ids == lessons.empty).all(1).float().mean() < 0.35
+    assert 0.95 < noise.std() < 1.05
+
+
+def inputs_latents(inputs: train_unet.Inputs) -> np.ndarray:
+    return np.load(inputs.latents.path / "latents.npy")
+
+
+def test_a_perfect_denoiser_has_no_loss(inputs) -> None:
+    """v is written here from z_t and z alone: v = (alpha z_t - z) / sigma."""
+    tokenizer = unet_loop.build_tokenizer(["a"], length=8)
+    config = replace(UNET_CONFIG, bfloat16=False)
+    words = json.loads((inputs.captions.path / "vocabulary.json").read_text())
+    lessons = unet_loop.load_lessons(
+        inputs, config, unet_loop.build_tokenizer(words, length=8), 1.0
+    )
+    draw = torch.Generator().manual_seed(0)
+    z, noise = torch.randn(2, 5, 4, 8, 8, generator=draw).unbind()
+    t = torch.tensor([20, 200, 500, 800, 980])
+    alpha = lessons.alphas_cumprod[t].sqrt()[:, None, None, None]
+    sigma = (1 - lessons.alphas_cumprod[t]).sqrt()[:, None, None, None]
+
+    class Answer:
+        last_hidden_state = None
+        sample = None
+
+    def text_encoder(ids):
+        return Answer()
+
+    def unet(z_t, t, states):
+        answer = Answer()
+        answer.sample = (alpha * z_t - z) / sigma
+        return answer
+
+    model = {"text_encoder": text_encoder, "unet": unet}
+    ids = torch.full((5, 8), tokenizer.pad_token_id)
+    loss = unet_loop.denoising_loss(model, z, noise, t, ids, lessons, config)
+    assert loss.item() < 1e-6
+
+
+def test_captions_outside_the_vocabulary_are_refused(inputs, tmp_path) -> None:
+    tokenizer = unet_loop.build_tokenizer(["a", "mug"], length=8)
+    with pytest.raises(InputError, match=r"image 0 has a word that is not in vocabulary\.json"):
+        unet_loop.load_lessons(inputs, UNET_CONFIG, tokenizer, 1.0)
+
+
+def test_latents_of_other_images_are_refused(inputs, tmp_path) -> None:
+    np.save(tmp_path / "latents.npy", np.zeros((3, 4, 8, 8), np.float16))
+    words = json.loads((inputs.captions.path / "vocabulary.json").read_text())
+    with pytest.raises(InputError, match="3 latents, 20 images and 20 captions"):
+        unet_loop.load_lessons(
+            replace(inputs, latents=kinds.LatentsDir(tmp_path)),
+            UNET_CONFIG,
+            unet_loop.build_tokenizer(words, length=8),
+            1.0,
+        )
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("channels", (20, 32)), ("batch", 0), ("text_width", 48), ("drop_caption", 1.0)],
+)
+def test_settings_out_of_range_are_named(field, value) -> None:
+    with pytest.raises(ValueError, match=field):
+        train_unet.Config(**{field: value})
