@@ -133,10 +133,12 @@ def grow(
 def reset_opacity(population: Population, ceiling: float) -> Population:
     """No Gaussian more opaque than `ceiling`; the moments of the opacity start again."""
     gaussians = activate(population.values)
-    logits = deactivate(
-        replace(gaussians, opacities=gaussians.opacities.clamp(max=ceiling))
-    ).logit_opacities
-    lower = torch.minimum(population.values.logit_opacities, logits)
+    ceilings = replace(gaussians, opacities=torch.full_like(gaussians.opacities, ceiling))
+    lower = torch.where(
+        gaussians.opacities > ceiling,
+        deactivate(ceilings).logit_opacities,
+        population.values.logit_opacities,
+    )
     return Population(
         replace(population.values, logit_opacities=lower),
         replace(population.first, logit_opacities=torch.zeros_like(lower)),

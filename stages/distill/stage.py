@@ -62,7 +62,7 @@ def run(
     )
     values = finished(state, config)
     _preview(values, task.renderer, camera, ctx.out / "preview.png", ctx.device)
-    log = {name: torch.tensor(column) for name, column in state.log.items()}
+    log = {name: torch.tensor(column, dtype=torch.float64) for name, column in state.log.items()}
     metadata = {"clip_threshold": state.clip_threshold}
     return (
         splats.save(_raw(values), ctx.out / "splats.ply"),
