@@ -166,13 +166,7 @@ def _value(hint: Any, value: Any, where: str, default: Any) -> Any:
         for allowed in get_args(hint):
             if type(value) is type(allowed) and value == allowed:
                 return allowed
-        near = ""
-        if isinstance(value, str):
-            near = nearest(value, [a for a in get_args(hint) if isinstance(a, str)])
-        raise ConfigError(
-            f"{where}: found {_show(value)}, expected {_expected(hint)}."
-            + (near if "mean" in near else "")
-        )
+        raise _wrong(hint, value, where)
     if get_origin(hint) is tuple:
         return _tuple(hint, value, where)
     if dataclasses.is_dataclass(hint):

@@ -8,10 +8,11 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .config import build
+from .config import build, plain
 from .contract import Artifact, Context, replacing
 from .environment import calm
 from .errors import ChangedError, ConfigError, InputError, SplatworksError, StorageError
@@ -28,9 +29,23 @@ REFUSALS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 LITTLE_BYTES = 1 << 20
 
 
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """One step that is done."""
+
+    request: Request
+    manifest: Manifest
+    reused: bool
+    """It was found, not made."""
+
+
 def execute(request: Request, store: Store, machine: Machine | None = None) -> Manifest:
     """Make the step, or find it made; either way it is whole, verified and in the store."""
-    machine = machine or Machine()
+    return obtain(request, store, machine or Machine()).manifest
+
+
+def obtain(request: Request, store: Store, machine: Machine) -> Finished:
+    """`execute`, saying also whether the step was made already."""
     log = logging.getLogger(f"splatworks.{request.step}")
 
     def waiting(who: str) -> None:
@@ -42,7 +57,7 @@ def execute(request: Request, store: Store, machine: Machine | None = None) -> M
         store.show(request)
         remove(store.scratch(request))
         store.point_latest(request)
-    return manifest
+    return Finished(request, manifest, reused=done is not None)
 
 
 def _make(request: Request, store: Store, machine: Machine, log: logging.Logger) -> Manifest:
@@ -80,13 +95,14 @@ def _make(request: Request, store: Store, machine: Machine, log: logging.Logger)
     with _logged(log, store.run / "logs" / f"{request.label}.log"):
         outputs = stage.module.run(stage.module.Inputs(**inputs), config, ctx)
     _check_inputs(request, inputs, machine)
-    manifest = _manifest(request, _outputs(stage, outputs, out), out)
+    manifest = _manifest(request, config, _outputs(stage, outputs, out), out)
     (out / MANIFEST).write_text(manifest.to_json(), "utf-8")
     about = provenance(
         watch,
         stage.module,
         resumed=resumed,
         step=request.step,
+        config=request.config,
         device=device,
         threads=machine.threads,
         inputs={name: i.path for name, i in request.inputs.items()},
@@ -134,13 +150,13 @@ def _outputs(stage: Stage, outputs: Any, out: Path) -> dict[str, Artifact]:
     return found
 
 
-def _manifest(request: Request, outputs: dict[str, Artifact], out: Path) -> Manifest:
+def _manifest(request: Request, config: Any, outputs: dict[str, Artifact], out: Path) -> Manifest:
     return Manifest(
         schema=request.schema,
         stage=request.stage,
         version=request.version,
         key=request.key,
-        config=request.config,
+        config=plain(config, runtime=False),
         seed=request.seed,
         inputs={n: InputRecord(i.kind, i.hash) for n, i in request.inputs.items()},
         outputs={

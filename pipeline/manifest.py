@@ -1,7 +1,7 @@
 """`manifest.json` in a finished step: what it was made from, and every file with its hash.
 
-It holds no times, hosts or paths outside the step: two runs that made the same result have the
-same manifest. Those go to `provenance.json` beside it.
+It holds only what shapes the result, and no paths outside the step: two runs that made the same
+result have the same manifest. Times, hosts and run-time settings are in `provenance.json`.
 """
 
 import json

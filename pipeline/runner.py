@@ -1,29 +1,18 @@
-"""Run a recipe here: a loop over `execute`."""
+"""Run a recipe here: a loop that makes one step after the other."""
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from .config import plain
 from .contract import replacing
-from .execute import execute, explained
+from .execute import Finished, explained, obtain
 from .locks import locked
 from .machine import Machine
-from .manifest import Manifest
 from .plan import BoundStep, Done, FileSource, Request, StepSource, bind, needed, request
 from .recipe import Recipe, Step, recipe_text
 from .store import Store, sweep
-
-
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """One step of a finished run."""
-
-    request: Request
-    manifest: Manifest
-    reused: bool
 
 
 def run_recipe(
@@ -69,10 +58,8 @@ def run_steps(
     for step in steps if until is None else needed(steps, until):
         wanted = request(step, done, fresh=machine.fresh)
         assert isinstance(wanted, Request), "steps come in order"
-        reused = store.home(wanted).is_dir() or store.folder(wanted).is_dir()
-        manifest = execute(wanted, store, machine)
-        done[step.name] = Done(store.folder(wanted), manifest)
-        finished.append(Finished(wanted, manifest, reused))
+        finished.append(obtain(wanted, store, machine))
+        done[step.name] = Done(store.folder(wanted), finished[-1].manifest)
     return finished
 
 

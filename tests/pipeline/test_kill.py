@@ -122,7 +122,7 @@ def test_gc_killed_everywhere(tmp_path: Path) -> None:
 def test_a_disk_that_refuses(tmp_path: Path, expected: dict[str, bytes], how, stay: bool) -> None:
     """One clear line, nothing half-written that looks whole, and resumable."""
     total = count_boundaries(tmp_path / "count")
-    for number in range(1, total + 1, 1 if how is disk_full else 7):
+    for number in range(1, total + 1, 3 if how is disk_full else 11):
         run = tmp_path / f"run{number}"
         try:
             with Faults(number, how, stay=stay):
