@@ -6,7 +6,7 @@ Pixel (column i, row j) covers [i, i+1) x [j, j+1); its centre is (i + 0.5, j + 
 """
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor
@@ -75,6 +75,7 @@ class Frames:
     color_space: ColorSpace = "srgb"
 
 
+@runtime_checkable
 class Renderer(Protocol):
     """Nothing to inherit, nothing to register; listed in `choose.py`."""
 

@@ -73,6 +73,14 @@ def changed(scene: Gaussians, **values: torch.Tensor | None) -> Gaussians:
     return replace(scene, **values)
 
 
+def misfit(thing, **values):
+    """A copy that no constructor has checked."""
+    thing = replace(thing)
+    for name, value in values.items():
+        object.__setattr__(thing, name, value)
+    return thing
+
+
 def opened(scene: Gaussians, dtype: torch.dtype | None = None) -> Gaussians:
     """A copy whose tensors are leaves that want gradients."""
     values = {f.name: getattr(scene, f.name) for f in fields(scene)}

@@ -12,7 +12,7 @@ from splatworks.renderers import cpu, reference
 from splatworks.renderers.cpu import compiled, renderer
 from splatworks.renderers.scene import Cameras, Gaussians
 
-from .scenes import ALL, PARAMETERS, cameras, changed, gaussians, opened
+from .scenes import ALL, PARAMETERS, cameras, changed, gaussians, misfit, opened
 
 RENDERERS = pytest.mark.parametrize(
     "render", [reference.render, cpu.render], ids=["reference", "cpu"]
@@ -91,7 +91,7 @@ def test_extreme_sizes_do_not_crash(render) -> None:
 def test_what_does_not_fit_is_refused(render, change: dict, message: str) -> None:
     """The kernels check no bounds: a short array would be read past its end."""
     with pytest.raises(ValueError, match=message):
-        render(changed(gaussians(5), **change), cameras(8, 8), ALL)
+        render(misfit(gaussians(5), **change), cameras(8, 8), ALL)
 
 
 @RENDERERS

@@ -110,12 +110,14 @@ def test_bad_gaussians_are_hidden(faked) -> None:
     scene = gaussians(12, seed=32)
     means = scene.means.clone()
     means[2] = float("nan")
-    scene = opened(changed(scene, means=means))
+    quaternions = scene.quaternions.clone()
+    quaternions[5] = 0
+    scene = opened(changed(scene, means=means, quaternions=quaternions))
     frames = backend.render(scene, cameras(12, 12), MADE)
     assert frames.rgb.isfinite().all()
-    assert not frames.weights[0, 2].any()
+    assert not frames.weights[0, [2, 5]].any()
     frames.rgb.sum().backward()
-    assert scene.means.grad.isfinite().all()
+    assert scene.means.grad.isfinite().all() and scene.quaternions.grad.isfinite().all()
 
 
 def test_without_cuda_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

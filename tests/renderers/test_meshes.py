@@ -6,7 +6,7 @@ import torch
 from splatworks.renderers import meshes, reference
 from splatworks.renderers.scene import Gaussians
 
-from .scenes import cameras
+from .scenes import cameras, misfit
 
 
 def quad(z: float = 0.0, size: float = 0.5) -> dict:
@@ -182,4 +182,4 @@ def test_smooth_normals_are_interpolated() -> None:
 )
 def test_what_does_not_fit_is_refused(change: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        meshes.render(meshes.MeshScene(**(quad() | change)), cameras(4, 4))
+        meshes.render(misfit(meshes.MeshScene(**quad()), **change), cameras(4, 4))

@@ -1,6 +1,7 @@
 """The judge against derivations that share no code with it."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -77,15 +78,48 @@ def test_covariance_is_the_derivative_of_the_projection() -> None:
         )
 
 
-def test_far_outside_the_jacobian_is_the_one_at_the_widened_border() -> None:
-    """With a picture of 40 px and f = 20, x/z is held at 1 + 0.15 * 2 = 1.3."""
-    view = straight(40, 40, 20.0)
-    far, held = one((8.0, 0.5, 2.0), (0.1, 0.2, 0.3), (0.9, 0.1, -0.3, 0.2), 0.9), (2.6, 0.5, 2.0)
-    at_border = changed(far, means=torch.tensor([held], dtype=F64))
-    found, wanted = (projection.image_covariances(s, view) for s in (far, at_border))
-    torch.testing.assert_close(found, wanted, rtol=1e-12, atol=0)
-    inside = changed(far, means=torch.tensor([[2.5, 0.5, 2.0]], dtype=F64))
-    assert not torch.allclose(projection.image_covariances(inside, view), wanted)
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("side", [-1, 1])
+def test_far_outside_the_jacobian_is_the_one_at_the_widened_border(axis: int, side: int) -> None:
+    """A picture of 40 px with f = 20 and its middle at 17 px: the borders are at x/z = -0.85 and
+    1.15, and J is held 0.15 * 40 / 20 = 0.3 beyond them."""
+    view = replace(straight(40, 40, 20.0), center_px=torch.full((1, 2), 17.0, dtype=F64))
+    limit = {-1: -1.15, 1: 1.45}[side]
+
+    def covariance(ratio: float) -> torch.Tensor:
+        mean = [0.5, 0.5, 2.0]
+        mean[axis] = 2 * ratio
+        splat = one(mean, (0.1, 0.2, 0.3), (0.9, 0.1, -0.3, 0.2), 0.9)
+        return projection.image_covariances(splat, view)[0]
+
+    torch.testing.assert_close(covariance(4 * limit), covariance(limit), rtol=1e-12, atol=0)
+    assert not torch.allclose(covariance(0.99 * limit), covariance(limit), rtol=1e-4)
+
+
+@RENDERERS
+def test_color_is_seen_along_the_ray_from_the_camera(render) -> None:
+    """From azimuth 90 and elevation 30 the ray to the origin runs along (-√3/2, -1/2, 0)."""
+    scene = one((0.0, 0.0, 0.0), (0.5, 0.5, 0.5), (1.0, 0, 0, 0), 0.9)
+    sh = torch.zeros(1, 4, 3, dtype=F64)
+    sh[0, 3, 0], sh[0, 1, 1], sh[0, 2, 2] = 0.4, 0.4, 0.4
+    view = cameras(9, 9, azimuths_deg=(90.0,), elevation_deg=30.0, focal_px=(9.0, 9.0))
+    frames = render(changed(scene, sh=sh), view)
+    c1 = math.sqrt(3 / (4 * math.pi))
+    wanted = torch.tensor([0.5 + 0.4 * c1 * math.sqrt(3) / 2, 0.5 + 0.4 * c1 / 2, 0.5]).double()
+    found = (frames.rgb / frames.alpha)[0, 4, 4].double()
+    torch.testing.assert_close(found, wanted, rtol=0, atol=1e-5)
+
+
+@RENDERERS
+def test_normals_look_at_the_camera_wherever_it_stands(render) -> None:
+    """A splat flat along world X, seen from both of its sides."""
+    scene = one((0.1, 0.0, 0.0), (0.01, 0.4, 0.4), (1.0, 0, 0, 0), 0.9)
+    view = cameras(9, 9, azimuths_deg=(70.0, 250.0), elevation_deg=10.0, focal_px=(9.0, 9.0))
+    frames = render(scene, view, frozenset({"normal", "alpha"}))
+    for k, sign in enumerate((1.0, -1.0)):
+        found = (frames.normal / frames.alpha)[k, 4, 4].double()
+        wanted = torch.tensor([sign, 0.0, 0.0]).double()
+        torch.testing.assert_close(found, wanted, rtol=0, atol=1e-5)
 
 
 @RENDERERS
