@@ -43,8 +43,10 @@ def _bound(command: Any) -> Any:
 
 def one_line(box: str) -> str:
     """The gist of tyro's error box: what is wrong, and the option that was perhaps meant."""
-    lines = [re.sub(r"^[│╭╰]\s?|\s*[│╮╯]$", "", line).rstrip() for line in box.splitlines()]
-    lines = [line for line in lines if line.strip("─ ") and not re.fullmatch(r"─.*─+", line)]
+    # Where the stream is not UTF-8 there is no frame, but a title with a rule below it.
+    box = re.sub(r"\A[^│\n]*\n\s*-{5,}\s*\n", "", box)
+    lines = [re.sub(r"^│ ?|\s*│$", "", line).rstrip() for line in box.splitlines()]
+    lines = [line for line in lines if line.strip("─- ") and not re.match("[╭╰]─", line)]
     first = "\n".join(lines).partition("For full helptext")[0]
     first, _, meant = first.partition("Perhaps you meant:")
     first = first.partition("Argument helptext:")[0]
