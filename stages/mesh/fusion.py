@@ -85,8 +85,9 @@ class Fusion:
         depth = np.where(depth > 0, depth, far).astype(np.float32)
         fx, fy = (float(value) for value in cameras.focal_px[view])
         cx, cy = (float(value) for value in cameras.center_px[view])
-        # Open3D puts pixel centres at whole numbers, we at halves.
-        intrinsic = np.array([[fx, 0, cx - 0.5], [0, fy, cy - 0.5], [0, 0, 1]], np.float64)
+        # Open3D rounds a projected point down to its pixel: here its pixel centres are at halves,
+        # as ours are (measured; its other functions put them at whole numbers).
+        intrinsic = np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]], np.float64)
         self._volume.integrate(
             self._keys,
             self._o3d.t.geometry.Image(core.Tensor(depth)),
@@ -112,13 +113,13 @@ class Fusion:
 
     def surface(self, distances: Float[np.ndarray, "g g g"]) -> Surface:
         """Marching cubes at 0, in no particular order of vertices and faces."""
+        if not (distances < 0).any():
+            return Surface(np.zeros((0, 3), np.float32), np.zeros((0, 3), np.int64))
         near = np.abs(distances) < AWAY_FROM_ZERO
         values = np.where(near, np.copysign(AWAY_FROM_ZERO, distances), distances)
         self._volume.attribute("tsdf").numpy()[self._slots()] = self._blocks(values)
         self._volume.attribute("weight").numpy()[self._slots()] = 1.0
         mesh = self._volume.extract_triangle_mesh(weight_threshold=0.5)
-        if "positions" not in mesh.vertex or "indices" not in mesh.triangle:
-            return Surface(np.zeros((0, 3), np.float32), np.zeros((0, 3), np.int64))
         faces = mesh.triangle.indices.numpy().astype(np.int64)
         return Surface(mesh.vertex.positions.numpy().copy(), faces)
 

@@ -17,8 +17,8 @@ from .fusion import Fusion
 
 STEP = 0.125
 """Between the levels that are tried, in truncations."""
-LIMIT = 0.75
-"""Farther out the truncated field is too flat to say where a level lies."""
+LIMIT = 0.875
+"""Farther out the field only says that no view saw anything there."""
 VIEWS = 12
 """So many silhouettes are compared."""
 
@@ -28,7 +28,8 @@ class Fit:
     """One level that was tried."""
 
     level: float
-    """In truncations; positive is outward."""
+    """Of the mean truncated distance; positive is outward. Not a length: beside the surface many
+    views see only background, so the mean rises faster than the distance."""
     overlap: float
     """Intersection over union of the silhouettes, all compared views together."""
 

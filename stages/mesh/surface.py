@@ -27,7 +27,7 @@ from ..geometry.decimation import decimate
 from . import Config
 from .framing import Ball, bounding_ball, centered, spread_cameras
 from .fusion import Fusion, Grid, blur
-from .level import best_level
+from .level import Fit, best_level
 
 Maps = Float[np.ndarray, "camera height width"]
 
@@ -115,7 +115,7 @@ def extract(depths: Maps, cameras: Cameras, ball: Ball, config: Config, ctx: Con
     if config.fit_silhouettes:
         fits = best_level(field, fusion, depths > 0, cameras)
         level = max(fits, key=lambda fit: fit.overlap).level
-        _log_levels(fits, level, config.truncation_voxels * grid.voxel_m, ctx)
+        _log_levels(fits, level, ctx)
     surface, removed = keep_large(
         canonical(fusion.surface(field - level)), min_share=config.min_component_share
     )
@@ -129,14 +129,13 @@ def extract(depths: Maps, cameras: Cameras, ball: Ball, config: Config, ctx: Con
     return canonical(Surface(surface.positions + ball.center, surface.faces))
 
 
-def _log_levels(fits: list, level: float, truncation_m: float, ctx: Context) -> None:
+def _log_levels(fits: list[Fit], level: float, ctx: Context) -> None:
     tried = ", ".join(
-        f"{fit.level * truncation_m * 1000:+.1f} mm: {fit.overlap:.3f}"
-        for fit in sorted(fits, key=lambda fit: fit.level)
+        f"{fit.level:+.3f}: {fit.overlap:.3f}" for fit in sorted(fits, key=lambda fit: fit.level)
     )
     ctx.log.info(
-        "surface taken %+.1f mm from the median depth; silhouette overlap by offset: %s",
-        level * truncation_m * 1000,
+        "surface taken at level %+.3f of the distance field; silhouette overlap by level: %s",
+        level,
         tried,
     )
 

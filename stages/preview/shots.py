@@ -114,9 +114,9 @@ def clay(
     seen = normal.astype(np.float64) @ camera.world_to_camera[0, :3, :3].double().numpy().T
     key = np.array([-0.45, -0.65, -0.61])
     fill = np.array([0.7, 0.1, -0.7])
-    light = 0.16 * alpha
+    light = 0.22 * alpha
     light += 0.62 * (seen @ (key / np.linalg.norm(key))).clip(min=0)
-    light += 0.22 * (seen @ (fill / np.linalg.norm(fill))).clip(min=0)
+    light += 0.25 * (seen @ (fill / np.linalg.norm(fill))).clip(min=0)
     rgb = light.clip(max=alpha)[..., None] * np.array([1.0, 0.985, 0.96])
     behind = (seen[..., 2] > 0.5 * alpha) & (alpha > 0)
     rgb[behind] = alpha[behind, None] * np.array([0.5, 0.1, 0.1])
