@@ -1,5 +1,7 @@
 """What every splat renderer refuses, in the same words. Kernels check nothing."""
 
+from typing import get_args
+
 from .scene import Cameras, Gaussians, Output
 from .sh import COUNTS
 
@@ -7,6 +9,12 @@ from .sh import COUNTS
 def check(name: str, scene: Gaussians, cameras: Cameras, outputs: frozenset[Output]) -> None:
     """Raise ValueError if shapes do not fit together or an output has nothing to be made from."""
     n, c = len(scene.means), len(cameras.world_to_camera)
+    unknown = outputs - set(get_args(Output))
+    if unknown:
+        raise ValueError(
+            f"{name}: no output {', '.join(sorted(unknown))}; there are"
+            f" {', '.join(get_args(Output))}."
+        )
     wanted = {
         "means": (n, 3),
         "quaternions": (n, 4),

@@ -28,7 +28,7 @@ class Capabilities:
     outputs: frozenset[Output]
     devices: frozenset[Device]
     differentiable: bool = True
-    """By everything in the scene; never through `median_depth`."""
+    """By everything in the scene, but not through `median_depth` and `weights`."""
 
 
 CAPABILITIES: Mapping[str, Capabilities] = MappingProxyType(

@@ -32,7 +32,7 @@ LOG2_E = F(math.log2(math.e))
 LOG2_CUT = F(math.log2(1.0 / 255.0))
 SLACK = F(1e-4)
 """In log2 alpha: what rounding may do to a block's bound; the pixels are tested again anyway."""
-HALF, SIXTEENTH, ONE = F(0.5), F(0.0625), F(1.0)
+HALF, SIXTEENTH = F(0.5), F(0.0625)
 
 _block = np.arange(16)
 TABLE = np.concatenate(

@@ -53,8 +53,8 @@ from .simd import (
     where,
 )
 
-ALPHA_MAX, T_MIN, ONE, TWO, ZERO = F(0.999), F(1e-4), F(1.0), F(2.0), F(0.0)
-HALF = F(0.5)
+ALPHA_MAX, T_MIN = F(0.999), F(1e-4)
+ONE, HALF, ZERO = F(1.0), F(0.5), F(0.0)
 
 # Offsets into `state`; the first five hold 16 vectors each, the last three one each.
 TRANSMITTANCE, RED, GREEN, BLUE, SUFFIX, BASE, SLOPE_X, SLOPE_Y, STATE_SIZE = (

@@ -3,7 +3,7 @@ from splatworks.renderers import cpu, gsplat, reference
 from splatworks.renderers.choose import CAPABILITIES, named, require, splat_renderer
 from splatworks.renderers.errors import MissingOutputError
 
-from .scenes import ALL
+from .scenes import ALL, cameras, gaussians
 
 
 def test_the_device_decides() -> None:
@@ -35,3 +35,8 @@ def test_unknown_names_are_refused() -> None:
         splat_renderer("tpu")
     with pytest.raises(ValueError, match="no renderer 'warp'; there are reference, cpu, gsplat"):
         named("warp")
+
+
+def test_an_unknown_output_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"no output colour; there are rgb, alpha"):
+        cpu.render(gaussians(2), cameras(4, 4), frozenset({"rgb", "colour"}))
