@@ -235,10 +235,10 @@ def _source(step: Step, port: Port, stages: Mapping[str, Stage], recipe: Recipe)
 
 
 def _file(port: Port, text: str, base: Path, where: str) -> FileSource:
-    classes = port.classes
+    classes = list(port.classes)
     for cls in port.classes:
         if text.startswith(f"{cls.kind}:"):
-            classes, text = (cls,), text[len(cls.kind) + 1 :]
+            classes, text = [cls], text[len(cls.kind) + 1 :]
     path = base / Path(text).expanduser()
     if not path.exists():
         raise InputError(f"{where} {path} does not exist.")
