@@ -147,12 +147,11 @@ def vertex_normals(surface: Surface) -> Float[np.ndarray, "v 3"]:
 
 def taubin(surface: Surface, *, iterations: int) -> Surface:
     """Smooth without shrinking (Taubin 1995): a step of 0.5 towards the neighbours' mean, then
-    one of -0.53 away from it, `iterations` times."""
+    one of -0.53 away from it, `iterations` times. Neighbours count once per shared face."""
     count, faces = len(surface.positions), surface.faces
     rows = faces[:, [0, 1, 1, 2, 2, 0]].ravel()
     columns = faces[:, [1, 0, 2, 1, 0, 2]].ravel()
     links = sparse.csr_matrix((np.ones(len(rows)), (rows, columns)), (count, count))
-    links.data[:] = 1.0  # An edge of two faces was summed to 2.
     mean = sparse.diags(1 / np.maximum(links.sum(axis=1).A1, 1)) @ links
     positions = surface.positions.astype(np.float64)
     for _ in range(iterations):
