@@ -44,9 +44,7 @@ def test_short_work_says_nothing() -> None:
 
 
 @pytest.mark.parametrize("fancy", [False, True])
-def test_bars_nest_and_log_lines_stand_above(
-    monkeypatch: pytest.MonkeyPatch, fancy: bool
-) -> None:
+def test_bars_nest_and_log_lines_stand_above(monkeypatch: pytest.MonkeyPatch, fancy: bool) -> None:
     screen = io.StringIO()
     monkeypatch.setattr(sys, "stderr", screen)
     terminal = Terminal(fancy=fancy)

@@ -1,11 +1,14 @@
 """What reruns and what does not, what is noticed, and who waits for whom."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,12 +17,13 @@ from splatworks.pipeline import store as store_module
 from splatworks.pipeline.errors import ChangedError, ConfigError, InputError
 from splatworks.pipeline.execute import execute
 from splatworks.pipeline.hashing import hash_text
+from splatworks.pipeline.machine import Machine
 from splatworks.pipeline.manifest import read_manifest
 from splatworks.pipeline.plan import Request, bind, request, step_seed
 from splatworks.pipeline.recipe import Recipe, Step, load_recipe, parse_recipe, read_run
 from splatworks.pipeline.runner import run_recipe
 from splatworks.pipeline.store import Store
-from toys import TABLE
+from toys import TABLE, upper
 from toys.faults import contents, leftovers
 
 HERE = Path(__file__).parent
@@ -175,6 +179,63 @@ def test_a_step_without_its_inputs_unchanged_is_refused(tmp_path: Path) -> None:
     text.write_text("hello")
     manifest = execute(Request.from_json(wanted.to_json()), Store(tmp_path / "run"))
     assert read_manifest(tmp_path / "run" / wanted.label) == manifest
+
+
+def test_an_input_that_changes_under_a_running_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The result would be filed under a key that it does not belong to."""
+    text = tmp_path / "text.txt"
+    text.write_text("hello")
+    real = upper.run
+
+    def meddle(*args: object) -> object:
+        text.write_text("other")
+        return real(*args)
+
+    monkeypatch.setattr(upper, "run", meddle)
+    recipe = Recipe(steps=(Step(name="up", stage="upper", inputs={"text": str(text)}),))
+    with pytest.raises(ChangedError, match=r"text\.txt changed while it was in use"):
+        run_recipe(recipe, TABLE, Store(tmp_path / "run"))
+    assert list(Store(tmp_path / "run").results()) == []
+    assert made(run_recipe(recipe, TABLE, Store(tmp_path / "run"))) == ["up"]
+
+
+def test_a_step_continues_from_its_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rounds = 0
+
+    class Count:
+        def advance(self, steps: int = 1, note: str = "") -> None:
+            nonlocal rounds
+            rounds += 1
+            if rounds == 5:
+                raise KeyboardInterrupt
+
+    @contextmanager
+    def progress(title: str, total: int, done: int = 0) -> Iterator[Count]:
+        yield Count()
+
+    machine = Machine(progress=progress)
+    with pytest.raises(KeyboardInterrupt):
+        run_recipe(toy(), TABLE, Store(tmp_path), machine)
+    assert made(run_recipe(toy(), TABLE, Store(tmp_path), machine)) == ["turns", "whole"]
+    assert rounds == 5 + 2  # Four of six rounds were in the checkpoint.
+    about = json.loads((tmp_path / "latest/turns/provenance.json").read_text())
+    assert about["resumed"] is True
+    run_recipe(toy(), TABLE, Store(tmp_path / "whole"))
+    assert contents(tmp_path) == contents(tmp_path / "whole")
+
+
+def test_provenance(tmp_path: Path) -> None:
+    run_recipe(toy(), TABLE, Store(tmp_path))
+    about = json.loads((tmp_path / "latest/turns/provenance.json").read_text())
+    assert {"started", "finished", "wall_s", "host", "versions", "commit", "device"} <= {*about}
+    assert about["peak_memory_bytes"] > 1_000_000
+    assert about["resumed"] is False
+    assert about["config"] == {"rounds": 6, "pause_s": 0.0}
+    assert "pause_s" not in (tmp_path / "latest/turns/manifest.json").read_text()
 
 
 def test_a_shared_store_is_used_by_several_runs(tmp_path: Path) -> None:
