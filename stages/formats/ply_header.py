@@ -40,8 +40,7 @@ class Header:
 def read_header(path: Path) -> Header:
     """Read and check the head of a PLY; the body is measured, not read."""
     text, offset = _split(path)
-    lines = [line.rstrip("\r") for line in text.split("\n")]
-    elements = _elements(path, lines)
+    elements = _elements(path, text.split("\n"))
     name, count, types = elements[0]
     if name != "vertex":
         raise InputError(

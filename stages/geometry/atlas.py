@@ -19,6 +19,8 @@ from .components import Surface, vertex_normals
 
 REACH_PX = 1.5
 """Texels up to this far outside a chart are baked too: all that bilinear sampling can touch."""
+MOST_FACES = 60_000
+"""xatlas takes about 10 s for so many, and has crashed the process on a ball of 82 000."""
 PACKINGS = 9
 """Bisections of the texel density; each takes about 0.1 s."""
 
@@ -61,8 +63,13 @@ def atlas(mesh: Mesh, size_px: int, gutter_px: int = 4) -> Atlas:
 
     if not 16 <= size_px <= 16_384 or not 1 <= gutter_px <= size_px // 8:
         raise ValueError(f"no atlas of {size_px} px with a gutter of {gutter_px} px.")
+    if len(mesh.faces) > MOST_FACES:
+        raise InputError(
+            f"The mesh has {len(mesh.faces)} faces; at most {MOST_FACES} can be unwrapped. "
+            f"Simplify it first, for example with a lower max_faces in the mesh step."
+        )
     charter = xatlas.Atlas()
-    charter.add_mesh(mesh.positions, mesh.faces.astype(np.uint32))
+    charter.add_mesh(_unit_sized(mesh.positions), mesh.faces.astype(np.uint32))
     first = xatlas.PackOptions()
     first.resolution, first.padding = 256, 0
     charter.generate(pack_options=first)
@@ -106,6 +113,13 @@ def texels(atlas: Atlas) -> Texels:
         inside=squares[rows, columns] == 0,
         size_px=atlas.size_px,
     )
+
+
+def _unit_sized(positions: Float32[np.ndarray, "vertex 3"]) -> Float32[np.ndarray, "vertex 3"]:
+    """xatlas takes faces smaller than about 1e-6 for degenerate, whatever the size of the mesh."""
+    low, high = positions.min(axis=0), positions.max(axis=0)
+    extent = float((high - low).max())
+    return ((positions - low) / (extent if extent > 0 else 1.0)).astype(np.float32)
 
 
 def smooth_normals(mesh: Mesh) -> Float32[np.ndarray, "vertex 3"]:

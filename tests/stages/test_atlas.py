@@ -129,3 +129,22 @@ def test_a_soup_of_triangles_is_refused() -> None:
         atlas(soup, 64, 4)
     with pytest.raises(ValueError, match="no atlas of 64 px with a gutter of 9"):
         atlas(soup, 64, 9)
+
+
+@pytest.mark.parametrize("scale", [1e-4, 1.0, 1e4])
+def test_size_and_flaws_of_the_mesh_do_not_matter(scale: float) -> None:
+    """Degenerate, doubled and non-manifold faces, unused vertices, millimetres and kilometres."""
+    shape = SHAPES["ball"]
+    flaws = [[0, 0, 1], [5, 5, 5], [0, 1, 50], [0, 1, 60], shape.faces[7], [162, 163, 164]]
+    points = np.concatenate([shape.vertices, [[0, 0, 0], [1, 0, 0], [2, 0, 0], [9, 9, 9]]])
+    mesh = Mesh((points * scale).astype(np.float32), np.concatenate([shape.faces, flaws]))
+    made = atlas(mesh, 128, 4)
+    np.testing.assert_array_equal(made.vertices[made.mesh.faces], mesh.faces)
+    assert np.isfinite(made.mesh.uvs).all()
+    assert set(range(320)) <= set(texels(made).faces.tolist()), "every sound face has texels"
+
+
+def test_too_many_faces_are_refused_before_xatlas_crashes() -> None:
+    many = Mesh(np.zeros((3, 3), np.float32), np.zeros((60_001, 3), np.int64))
+    with pytest.raises(InputError, match="has 60001 faces; at most 60000"):
+        atlas(many, 64, 4)
