@@ -7,6 +7,7 @@ import contextlib
 import errno
 import importlib
 import importlib.metadata
+import os
 import signal
 import sys
 from collections.abc import Mapping, Sequence
@@ -46,7 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return say("interrupted. Run the same line again to continue.", 130)
     except BrokenPipeError:
-        sys.stderr.close()  # `pipeline ... | head`: nobody reads on; not an error.
+        # `pipeline ... | head`: nobody reads on, which is no error. Nor shall exiting make one.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM):

@@ -196,12 +196,12 @@ def explained(where: str, folder: Path) -> Iterator[None]:
         yield
     except SplatworksError as error:
         raise type(error)(f"{where}: {error}") from error
-    except MemoryError as error:
-        raise StorageError(
-            f"{where}: out of memory. Close other programs or choose a smaller preset, then run"
-            " the same line again."
-        ) from error
     except Exception as error:
+        if _out_of_memory(error):
+            raise StorageError(
+                f"{where}: out of memory. Close other programs or choose a smaller preset, then run"
+                " the same line again."
+            ) from error
         said = refusal(error, folder)
         if said:
             raise StorageError(f"{where}: {said}") from error
@@ -223,6 +223,13 @@ def refusal(error: Exception, folder: Path) -> str:
     if not full and isinstance(error, OSError):
         full = _nothing_free(folder)
     return f"the disk of {path} is full. Free some space. {again}" if full else ""
+
+
+def _out_of_memory(error: Exception) -> bool:
+    """Python's own error, or torch's, which is a `RuntimeError` on the CPU."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    return isinstance(error, RuntimeError) and "allocate memory" in str(error)
 
 
 def _nothing_free(folder: Path) -> bool:

@@ -154,6 +154,14 @@ def test_the_command_line_is_light(words: list[str]) -> None:
     assert loaded_by(code) == set()
 
 
+def test_planning_is_light(tmp_path: Path) -> None:
+    (tmp_path / "prompt.json").write_text("{}")
+    words = ["plan", "draft", "--arg", f"prompt={tmp_path / 'prompt.json'}"]
+    words += ["--arg", f"guidance={tmp_path}", "--out", str(tmp_path / "run")]
+    code = f"from splatworks.pipeline.cli import main\nassert main({words!r}) == 0"
+    assert loaded_by(code) == set()
+
+
 def test_modules_are_of_readable_size() -> None:
     """A taste, not a law: the figure only keeps the worst from growing."""
     for path in sources():

@@ -18,7 +18,9 @@ from toys.faults import KILLED, Faults, contents, disk_full, in_child, leftovers
 
 RECIPE = Path(__file__).parent / "toys" / "recipe.toml"
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+pytestmark = pytest.mark.skipif(
+    not (hasattr(os, "fork") and os.path.isdir("/proc/self/fd")), reason="needs fork and /proc"
+)
 
 
 def recipe(**changes: object) -> Recipe:

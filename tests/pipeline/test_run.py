@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from splatworks.pipeline import store as store_module
-from splatworks.pipeline.errors import ChangedError, ConfigError, InputError
+from splatworks.pipeline.errors import ChangedError, ConfigError, InputError, StorageError
 from splatworks.pipeline.execute import execute
 from splatworks.pipeline.hashing import hash_text
 from splatworks.pipeline.machine import Machine
@@ -199,6 +199,42 @@ def test_an_input_that_changes_under_a_running_step(
         run_recipe(recipe, TABLE, Store(tmp_path / "run"))
     assert list(Store(tmp_path / "run").results()) == []
     assert made(run_recipe(recipe, TABLE, Store(tmp_path / "run"))) == ["up"]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"),
+    ],
+)
+def test_out_of_memory_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fail(*args: object) -> None:
+        raise error
+
+    monkeypatch.setattr(upper, "run", fail)
+    with pytest.raises(StorageError, match=r"^step 'loud': out of memory\. Close"):
+        run_recipe(toy(), TABLE, Store(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError("28 requested and 0 written: No space left on device"),  # numpy's tofile
+        RuntimeError("Error while serializing: IoError(Os { code: 28 }): os error 28"),
+    ],
+)
+def test_a_full_disk_that_a_library_reports_in_its_own_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fail(*args: object) -> None:
+        raise error
+
+    monkeypatch.setattr(upper, "run", fail)
+    with pytest.raises(StorageError, match=r"^step 'loud': the disk of .* is full\. Free some"):
+        run_recipe(toy(), TABLE, Store(tmp_path))
 
 
 def test_a_step_continues_from_its_checkpoint(
