@@ -34,9 +34,13 @@ def adam_step(
     second: Float[Tensor, "*shape"],
     *,
     steps_before: int,
-    rate: float,
+    rate: float | Tensor,
 ) -> Adam:
-    """One step; nothing is changed in place. Where gradients were always 0, nothing moves."""
+    """One step; nothing is changed in place. Where gradients were always 0, nothing moves.
+
+    Args:
+        rate: Step length; a tensor, broadcast to `value`, gives its parts different ones.
+    """
     b1, b2 = BETAS
     m = b1 * first + (1 - b1) * gradient
     v = b2 * second + (1 - b2) * gradient.square()

@@ -8,7 +8,7 @@ unnormalized, the renderers normalize.
 """
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -20,6 +20,7 @@ OPACITY_MARGIN = 1e-6
 """`deactivate` keeps opacities this far from 0 and 1, whose logits are infinite."""
 
 
+@runtime_checkable
 class Raw(Protocol):
     """Anything with the five raw arrays: `formats.splats.RawSplats`, `Parameters` below."""
 

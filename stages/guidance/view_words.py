@@ -120,8 +120,8 @@ class ViewWords:
 
 
 STABLE_DIFFUSION = ViewWords(
-    azimuth=(Word("front", 0), Word("side", 90), Word("back", 180), Word("side", 270)),
-    overhead=Word("overhead", 60),
+    azimuth=(Word("front", 0.0), Word("side", 90.0), Word("back", 180.0), Word("side", 270.0)),
+    overhead=Word("overhead", 60.0),
 )
 
 

@@ -14,7 +14,7 @@ WORDS = ViewWords(
     elevation=(Word("level", 5.0), Word("overhead", 40.0)),
     jitter_deg=7.5,
     background_template="{prompt}, {background} background",
-    backgrounds=(Background("white", (1, 1, 1)), Background("black", (0, 0, 0))),
+    backgrounds=(Background("white", (1.0, 1.0, 1.0)), Background("black", (0.0, 0.0, 0.0))),
 )
 
 

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import fields, replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -69,7 +70,7 @@ def test_activation_round_trip_and_numpy() -> None:
     again = deactivate(activate(raw))
     for name in NAMES:
         torch.testing.assert_close(getattr(again, name), getattr(raw, name))
-    from_numpy = activate(Parameters(*(getattr(raw, name).numpy() for name in NAMES)))
+    from_numpy = activate(SimpleNamespace(**{n: getattr(raw, n).numpy() for n in NAMES}))
     assert torch.equal(from_numpy.scales, activate(raw).scales)
 
 

@@ -21,11 +21,11 @@ from splatworks.stages.guidance.view_words import Background, ViewWords, Word
 F64 = torch.float64
 WORDS = ViewWords(
     template="{prompt}, {azimuth} view, {elevation}",
-    azimuth=(Word("front", 0), Word("front-left", 45), Word("left", 90), Word("back", 180)),
-    elevation=(Word("level", 0), Word("overhead", 45)),
-    jitter_deg=10,
+    azimuth=(Word("front", 0.0), Word("front-left", 45.0), Word("left", 90.0), Word("back", 180.0)),
+    elevation=(Word("level", 0.0), Word("overhead", 45.0)),
+    jitter_deg=10.0,
     background_template="{prompt}, {background} background",
-    backgrounds=(Background("white", (1, 1, 1)), Background("blue", (0, 0, 1))),
+    backgrounds=(Background("white", (1.0, 1.0, 1.0)), Background("blue", (0.0, 0.0, 1.0))),
 )
 ANGLES = [(a, e) for a in (-5.0, 4.0, 45.0, 90.0, 180.0) for e in (2.0, 44.0)]
 
