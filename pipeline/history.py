@@ -115,7 +115,11 @@ def _unmade(state: StepState, store: Store) -> Iterator[str]:
     assert state.request is not None
     name = state.step.name
     if state.state == "interrupted":
-        yield f"{name}: was interrupted and would continue from its last checkpoint."
+        saved = store.scratch(state.request) / "checkpoints"
+        if saved.is_dir() and any(saved.iterdir()):
+            yield f"{name}: was interrupted and would continue from its last checkpoint."
+        else:
+            yield f"{name}: was interrupted before its first checkpoint and would start over."
     near = _nearest(state.request, store)
     if near is None:
         yield f"{name}: has never been finished in this directory."
