@@ -103,14 +103,15 @@ def _pull_push(
 ) -> Float32[np.ndarray, "row column channel"]:
     """Complete a picture from its own weighted averages at ever coarser levels.
 
-    Where the weight is 0 the value comes from the coarser level, enlarged bilinearly.
+    Weights are 0 or 1. Where one is 0 the value must be 0, and comes from the coarser level,
+    enlarged bilinearly.
     """
     rows, columns = weights.shape
     if max(rows, columns) == 1:
         return values.astype(np.float32)
     even = [(0, side % 2) for side in (rows, columns)]
     total = _block_sums(np.pad(weights, even)[..., None])[..., 0]
-    sums = _block_sums(np.pad(values * weights[..., None], [*even, (0, 0)]))
+    sums = _block_sums(np.pad(values, [*even, (0, 0)]))
     coarse = np.where(total[..., None] > 0, sums / np.maximum(total, 1e-12)[..., None], 0)
     coarse = _pull_push(coarse, (total > 0).astype(np.float32))
     large = _enlarge(coarse)[:rows, :columns]

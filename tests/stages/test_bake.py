@@ -142,6 +142,17 @@ def test_mips_do_not_bleed(level: int) -> None:
     np.testing.assert_allclose(small, [[0.9, 0.3, 0.1]] * len(small), atol=1e-6)
 
 
+def test_charts_reach_as_far_as_the_mips_need() -> None:
+    """Two colors far apart: within 8 texels of one, nothing of the other is mixed in."""
+    values, valid = np.zeros((64, 64, 3), np.float32), np.zeros((64, 64), bool)
+    valid[20:30, 4:10] = valid[20:30, 50:60] = True
+    values[20:30, 4:10], values[20:30, 50:60] = (1, 0, 0), (0, 0, 1)
+    picture = fill(Maps(values, valid), mips=3)
+    np.testing.assert_array_equal(picture[12:38, 0:18], np.broadcast_to([1, 0, 0], (26, 18, 3)))
+    np.testing.assert_array_equal(picture[12:38, 42:64], np.broadcast_to([0, 0, 1], (26, 22, 3)))
+    assert 0.1 < picture[25, 30, 0] < 0.9, "and in the middle a blend"
+
+
 def test_fill_keeps_what_is_valid_and_covers_the_rest() -> None:
     rng = np.random.default_rng(0)
     values, valid = rng.random((37, 50, 2), np.float32), np.zeros((37, 50), bool)
