@@ -97,6 +97,13 @@ def test_the_key_is_what_the_design_says(tmp_path: Path) -> None:
     assert Request.from_json(wanted.to_json()) == wanted
 
 
+def test_seeds_of_steps_are_their_own_and_stay_what_they_are() -> None:
+    assert step_seed(7, "first") == 4631829526836958911  # Or no result could be made again.
+    seeds = {step_seed(seed, name) for seed in (0, 1, -1) for name in ("a", "b", "0")}
+    assert len(seeds) == 9
+    assert all(0 <= seed < 2**63 for seed in seeds)
+
+
 def test_results_can_be_moved(tmp_path: Path) -> None:
     (tmp_path / "text.txt").write_text("hello")
     only = Step(name="up", stage="upper", inputs={"text": str(tmp_path / "old/inputs/text.txt")})
