@@ -128,6 +128,18 @@ def test_cameras_see_the_whole_mesh_from_all_around() -> None:
     assert radius == pytest.approx(1.5 * np.linalg.norm((0.6, 0.5, 0.55)), rel=1e-5)
 
 
+def test_depth_maps_are_those_of_the_mesh_renderer() -> None:
+    """Rays through pixel centres, depth along z, infinite beside the mesh."""
+    both = as_mesh(SHAPES["box"])
+    cameras, _ = views.around(both.positions, 5, 40.0, (48, 40))
+    depths = views.depth_maps(both, cameras, 1)
+    frames = meshes.render(meshes.MeshScene(both.positions, both.faces), cameras, supersample=1)
+    expected = frames.depth[..., 0].numpy()
+    assert np.array_equal(np.isfinite(depths), expected > 0) and (expected > 0).any()
+    hit = expected > 0
+    np.testing.assert_allclose(depths[hit], expected[hit], rtol=1e-5)
+
+
 def looks(colors, normals=None, alpha=1.0, rules=None):
     """Blend uniform views of one point at the origin that faces +Z, from azimuths -60 to 60."""
     count = len(colors)
