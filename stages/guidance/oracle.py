@@ -31,6 +31,7 @@ WEIGHTS_NAME = "oracle.safetensors"
 FOLD = 4
 SPREAD = 0.25
 """Latent = (sRGB - 0.5) / SPREAD: about unit variance, as diffusion models want."""
+SAMPLE = 48
 ANY = -1
 """Row entry of a condition: this part of the view was not named."""
 
@@ -133,11 +134,17 @@ class OracleGuidance:
     def _candidates(
         self, row: Sequence[int], dtype: torch.dtype
     ) -> Float[Tensor, "n channel height width"]:
-        """Latents of all stored pictures that fit. With no background named, all of them."""
+        """Latents of all stored pictures that fit; with no background named, on each of them.
+
+        Where no view is named, `SAMPLE` of them, evenly picked, stand for all.
+        """
         azimuth, elevation, background = row
         fits = (self._azimuth_of == azimuth) | (azimuth == ANY)
         fits &= (self._elevation_of == elevation) | (elevation == ANY)
-        chosen = self._pictures[fits.nonzero()[:, 0]].to(dtype) / 255
+        which = fits.nonzero()[:, 0]
+        if azimuth == ANY:
+            which = which[:: max(1, -(-len(which) // SAMPLE))]
+        chosen = self._pictures[which].to(dtype) / 255
         color, alpha = chosen[:, :3], chosen[:, 3:]
         known = self._words.backgrounds
         colors = [

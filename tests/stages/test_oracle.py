@@ -128,6 +128,21 @@ def test_the_named_view_on_the_named_background_is_meant(oracle, azimuth, backgr
         torch.testing.assert_close(oracle.decode(guess.x0)[0], image, atol=1e-5, rtol=0)
 
 
+def test_nothing_named_means_a_sample_of_everything() -> None:
+    """100 pictures of different gray: every third stands for all, on each background."""
+    rgba = torch.full((100, 4, 4, 4), 255, dtype=torch.uint8)
+    rgba[:, :3] = torch.arange(100, dtype=torch.uint8).view(100, 1, 1, 1)
+    many = OracleGuidance(rgba, torch.zeros(100), torch.zeros(100), WORDS)
+    condition = many.embed([""])
+    z_t = torch.zeros(1, 48, 1, 1)
+    grays = torch.arange(0, 100, 3) / 255
+    t = torch.tensor([999])
+    a = float(many.alphas_cumprod[999])
+    z = many.encode(grays.view(-1, 1, 1, 1).expand(-1, 3, 4, 4))
+    expected = posterior_mean(z_t[0], a, z)
+    torch.testing.assert_close(many.predict(z_t, t, condition).x0[0], expected)
+
+
 def test_rows_of_a_batch_do_not_touch_each_other(oracle) -> None:
     rng = torch.Generator().manual_seed(3)
     z_t, t = torch.randn(2, 48, 2, 2, generator=rng), torch.tensor([999, 20])
