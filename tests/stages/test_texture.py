@@ -168,6 +168,28 @@ def test_weights_are_the_formula() -> None:
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
+def test_a_view_is_read_where_the_point_projects_to() -> None:
+    """A picture whose color is its own pixel coordinate gives the projection back, exactly."""
+    cameras = look_at_origin([20], [10], distance_m=2, fovy_deg=40, size_px=(64, 48))
+    rows, columns = np.meshgrid(np.arange(48) + 0.5, np.arange(64) + 0.5, indexing="ij")
+    shot = np.stack([columns / 64, rows / 48, rows * 0, rows * 0 + 1], axis=-1)[None]
+    points = np.random.default_rng(0).uniform(-0.3, 0.3, (50, 3)).astype(np.float32)
+    pose = cameras.world_to_camera[0].numpy()
+    local = points @ pose[:3, :3].T + pose[:3, 3]
+    expected = local[:, :2] / local[:, 2:] * cameras.focal_px[0].numpy() / [64, 48] + 0.5
+    eye = -pose[:3, :3].T @ pose[:3, 3]
+    normals = (eye - points) / np.linalg.norm(eye - points, axis=1, keepdims=True)
+    rules = blending.Rules(
+        sharpness=1, min_cosine=0.2, min_alpha=0.9, edge_px=0, outlier=9, tolerance_m=0.01
+    )
+    far = np.full((1, 48, 64), 9, np.float32)
+    found, seen = blending.blend(
+        points, normals.astype(np.float32), shot.astype(np.float32), far, cameras, rules, 1
+    )
+    assert seen.all()
+    np.testing.assert_allclose(found[:, :2], expected, atol=1e-5)
+
+
 def test_one_view_that_disagrees_is_ignored() -> None:
     found, _ = looks([0.5, 0.5, 1.0, 0.5, 0.5])
     np.testing.assert_allclose(found, 0.5, atol=1e-6)
