@@ -46,12 +46,19 @@ def test_the_command_runs_from_the_wheel(installed: Path, tmp_path: Path) -> Non
     script = "import splatworks.pipeline.cli as c; print(c.__file__)"
     where = subprocess.run(
         [sys.executable, "-c", script],
-        env=environment, cwd=tmp_path, check=True, capture_output=True, text=True,
+        env=environment,
+        cwd=tmp_path,
+        check=True,
+        capture_output=True,
+        text=True,
     ).stdout
     assert Path(where.strip()).is_relative_to(installed)
     run = subprocess.run(
         [sys.executable, "-m", "splatworks.pipeline.cli", "plan", "draft"],
-        env=environment, cwd=tmp_path, capture_output=True, text=True,
+        env=environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
     )
     assert run.returncode == 0, run.stderr
     assert "export" in run.stdout

@@ -13,9 +13,7 @@ ELEVATIONS = [15.0] * 8 + [45.0] * 8
 
 
 def cameras(size: int = 96):
-    return look_at_origin(
-        AZIMUTHS, ELEVATIONS, distance_m=1.8, fovy_deg=40.0, size_px=(size, size)
-    )
+    return look_at_origin(AZIMUTHS, ELEVATIONS, distance_m=1.8, fovy_deg=40.0, size_px=(size, size))
 
 
 @pytest.fixture(scope="module")

@@ -40,8 +40,14 @@ def context(tmp_path: Path, threads: int = 1) -> Context:
     out = tmp_path / f"out{threads}"
     out.mkdir()
     return Context(
-        out=out, scratch=tmp_path, log=logging.getLogger("test"), progress=silent,
-        seed=7, device="cpu", threads=threads, memory_bytes=2**30,
+        out=out,
+        scratch=tmp_path,
+        log=logging.getLogger("test"),
+        progress=silent,
+        seed=7,
+        device="cpu",
+        threads=threads,
+        memory_bytes=2**30,
     )
 
 
