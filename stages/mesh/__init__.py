@@ -35,11 +35,11 @@ class Config:
     """Pixels less covered by splats than this are background."""
     min_views: int = 1
     """Space that fewer views saw is taken as solid. Larger closes more, deep cavities too."""
-    blur_voxels: float = 1.0
+    blur_voxels: float = 1.5
     """Smoothing of the distance field, as the standard deviation of a Gaussian; 0 is none."""
     fit_silhouettes: bool = True
     """Move the surface along its normals to where its silhouettes match the splats' best."""
-    smoothing_iterations: int = 5
+    smoothing_iterations: int = 10
     """Taubin smoothing of the extracted mesh (keeps the volume)."""
     min_component_share: float = 0.02
     """Parts with less area than this share of the largest one are floaters and removed."""
