@@ -63,7 +63,9 @@ def test_without_fitting_the_surface_lies_at_the_median_depth(tmp_path) -> None:
 
 def test_floaters_are_removed_and_said_so(tmp_path, caplog) -> None:
     with caplog.at_level(logging.INFO):
-        found = run(joined(sphere(), floaters()), tmp_path, replace(SMALL, resolution=80, blur_voxels=1.0))
+        found = run(
+            joined(sphere(), floaters()), tmp_path, replace(SMALL, resolution=80, blur_voxels=1.0)
+        )
     assert report(Surface(found.positions, found.faces)).components == 1
     assert np.linalg.norm(found.positions, axis=1).max() < RADIUS_M + 2 * VOXEL_M
     assert "3 floating or hidden parts removed" in caplog.text
