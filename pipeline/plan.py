@@ -44,7 +44,14 @@ class StepSource:
     cls: type[Artifact]
 
 
-Source = FileSource | StepSource
+@dataclass(frozen=True, slots=True)
+class OpenSource:
+    """An argument of the recipe that nobody has given yet."""
+
+    argument: str
+
+
+Source = FileSource | StepSource | OpenSource
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +68,12 @@ class BoundStep:
     def depends(self) -> tuple[str, ...]:
         steps = (s.step for s in self.sources.values() if isinstance(s, StepSource))
         return tuple(dict.fromkeys(steps))
+
+    @property
+    def open_arguments(self) -> tuple[str, ...]:
+        """`$name` of each argument that has to be given before the step can run."""
+        given = (s.argument for s in self.sources.values() if isinstance(s, OpenSource))
+        return tuple(f"${name}" for name in given)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +120,14 @@ class Done:
     manifest: Manifest
 
 
-def bind(recipe: Recipe, table: Mapping[str, str]) -> tuple[BoundStep, ...]:
-    """The steps in an order in which they can run; raises on anything wrong."""
+def bind(
+    recipe: Recipe, table: Mapping[str, str], *, open_arguments: bool = False
+) -> tuple[BoundStep, ...]:
+    """The steps in an order in which they can run; raises on anything wrong.
+
+    Args:
+        open_arguments: Let steps wait for arguments that are not given, for looking only.
+    """
     stages = {s.name: find_stage(s.stage, table, f"step '{s.name}'") for s in recipe.steps}
     bound: dict[str, BoundStep] = {}
     for step in recipe.steps:
@@ -116,7 +135,7 @@ def bind(recipe: Recipe, table: Mapping[str, str]) -> tuple[BoundStep, ...]:
         bound[step.name] = BoundStep(
             name=step.name,
             stage=stage,
-            sources=_sources(step, stages, recipe),
+            sources=_sources(step, stages, recipe, open_arguments),
             config=build(stage.config, step.config, f"step.{step.name}.config"),
             seed=step_seed(recipe.seed, step.name) if step.seed is None else step.seed,
         )
@@ -145,7 +164,7 @@ def request(
     step: BoundStep, done: Mapping[str, Done], *, fresh: bool = False
 ) -> Request | tuple[str, ...]:
     """The request for a step, or the names of the steps that it still waits for."""
-    waits = tuple(name for name in step.depends if name not in done)
+    waits = tuple(name for name in step.depends if name not in done) + step.open_arguments
     if waits:
         return waits
     inputs = {name: _input(s, done, fresh) for name, s in sorted(step.sources.items())}
@@ -186,12 +205,15 @@ def _input(source: Source, done: Mapping[str, Done], fresh: bool) -> RequestInpu
         except OSError as error:
             raise InputError(f"{path} cannot be read ({error.strerror}).") from error
         return RequestInput(source.artifact.kind, digest, str(path))
+    assert isinstance(source, StepSource)
     before = done[source.step]
     made = before.manifest.outputs[source.output]
     return RequestInput(made.kind, made.hash, str(before.folder / made.path))
 
 
-def _sources(step: Step, stages: Mapping[str, Stage], recipe: Recipe) -> dict[str, Source]:
+def _sources(
+    step: Step, stages: Mapping[str, Stage], recipe: Recipe, open_arguments: bool
+) -> dict[str, Source]:
     ports = stages[step.name].inputs
     for name in step.inputs:
         if name not in ports:
@@ -201,7 +223,12 @@ def _sources(step: Step, stages: Mapping[str, Stage], recipe: Recipe) -> dict[st
             raise ConfigError(
                 f"step '{step.name}': input '{port.name}' ({port.kinds}) is not given."
             )
-    return {name: _source(step, ports[name], stages, recipe) for name in step.inputs}
+    return {
+        name: OpenSource(text[1:])
+        if open_arguments and text.startswith("$") and text[1:] not in recipe.arguments
+        else _source(step, ports[name], stages, recipe)
+        for name, text in step.inputs.items()
+    }
 
 
 def _source(step: Step, port: Port, stages: Mapping[str, Stage], recipe: Recipe) -> Source:

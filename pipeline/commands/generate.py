@@ -27,7 +27,7 @@ from ..runner import Finished, held, run_steps
 from ..store import Store
 from .options import RunOptions, print_results
 
-LONGEST_PROMPT = 2000
+LONGEST_PROMPT = 1000
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,7 +72,7 @@ def plan(
     """
     chosen, folder = _choose(recipe, out, arg, seed)
     chosen = with_settings(chosen, set, STAGES)
-    states = examine(bind(chosen, STAGES), Store(folder, store))
+    states = examine(bind(chosen, STAGES, open_arguments=True), Store(folder, store))
     for state in states:
         if not json:
             print(_line(state))

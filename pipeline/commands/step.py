@@ -98,6 +98,14 @@ def _option(port: Port) -> Any:
     return (port.name, optional, dataclasses.field(default=None))
 
 
+def _located(path: Path, port: Port) -> str:
+    """The absolute path with its kind; where none is stated, the first that fits the input."""
+    for kind in (cls.kind for cls in port.classes):
+        if str(path).startswith(f"{kind}:"):
+            return f"{kind}:{Path(str(path)[len(kind) + 1 :]).absolute()}"
+    return f"{port.classes[0].kind}:{path.absolute()}"
+
+
 def _run_alone(
     stage: Stage,
     files: Any,
@@ -114,7 +122,11 @@ def _run_alone(
     only = Step(
         name=name,
         stage=stage.name,
-        inputs={key: str(path.absolute()) for key, path in given.items() if path is not None},
+        inputs={
+            key: _located(path, stage.inputs[key])
+            for key, path in given.items()
+            if path is not None
+        },
         config=plain(config),
     )
     recipe = Recipe(steps=(only,), seed=seed)

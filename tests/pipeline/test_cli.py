@@ -49,7 +49,7 @@ MISTAKES = [
     (["generate"], "generate: give either one PROMPT or --prompts FILE."),
     ([*GENERATE, ""], "the prompt is empty. Say what to make, such as 'a red mushroom'."),
     ([*GENERATE, " \t "], "the prompt is empty. Say what to make, such as 'a red mushroom'."),
-    ([*GENERATE, "x" * 10_000], "the prompt has 10000 characters, at most 2000 are possible."
+    ([*GENERATE, "x" * 10_000], "the prompt has 10000 characters, at most 1000 are possible."
      " Shorten it."),
     ([*GENERATE, "a\nb"], "the prompt holds a line break or control character ('\\n' at character"
      " 2). Write it on one line."),
@@ -80,7 +80,7 @@ MISTAKES = [
     (["run", RECIPE, "--arg", "x"], "--arg x: expected NAME=PATH."),
     (["run", RECIPE, "--until", "hole"], "--until hole: there is no such step. Did you mean"
      " 'whole'?"),
-    (["plan", PRESET], "step 'speak': input 'prompt' wants prompt/1, but $prompt is not given."),
+    (["run", PRESET], "step 'speak': input 'prompt' wants prompt/1, but $prompt is not given."),
     (["status", "none"], "none: there is no such run directory."),
     (["step", "distil"], "step: 'distil' is not a stage. Did you mean 'distill'?"),
     (["step", "toys.upper", "--inputs.text", "no.txt", "--out", "o"], "step 'upper': input 'text'"
@@ -194,6 +194,16 @@ def test_one_stage_alone(call, elsewhere: Path) -> None:
     assert out == "o\n  upper       made    o/latest/upper/text.txt\n"
     assert (elsewhere / "o/latest/upper/text.txt").read_text() == "HI!\n"
     assert "reused" in call(*words)[1]
+
+
+def test_one_stage_alone_on_an_input_of_several_kinds(call, elsewhere: Path) -> None:
+    (elsewhere / "in.txt").write_text("hi")
+    (elsewhere / "parts").mkdir()
+    (elsewhere / "parts" / "0.txt").write_text("a")
+    words = ["step", "toys.join", "--inputs.text", "in.txt", "--inputs.parts", "parts"]
+    for source in ("in.txt", "text/1:in.txt"):
+        code, _, err = call(*words, "--inputs.more", source, "--out", "o")
+        assert code == 0, err
 
 
 def test_plan_as_json_lists_what_could_run_now(call) -> None:

@@ -458,3 +458,13 @@ def test_threads_of_one_process_do_not_harm_each_other(tmp_path: Path) -> None:
         thread.join()
     assert sum(len(made(f)) for f in finished) == 4
     assert len(finished) == 4
+
+
+def test_a_plan_may_wait_for_arguments() -> None:
+    recipe = load_recipe(str(HERE / "toys" / "generate.toml"))
+    with pytest.raises(ConfigError, match=r"\$prompt is not given"):
+        bind(recipe, TABLE)
+    steps = bind(recipe, TABLE, open_arguments=True)
+    waits = request(steps[0], {})
+    assert isinstance(waits, tuple)
+    assert "$prompt" in waits
