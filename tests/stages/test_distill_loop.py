@@ -182,6 +182,33 @@ def test_seen_and_score_come_from_the_views() -> None:
     assert verdict.score[0] > 0 and verdict.score[verdict.seen == 0].sum() == 0
 
 
+def test_views_add_up() -> None:
+    """Two views at once give the sum of each by itself: nothing is divided by their number."""
+    guidance, values = Fixed(torch.rand(1, 3, 8, 8, dtype=torch.float64)), make_values()
+    both = make_question(8)
+
+    def only(k: int) -> Question:
+        row = slice(k, k + 1)
+        cameras = replace(
+            both.cameras,
+            world_to_camera=both.cameras.world_to_camera[row],
+            focal_px=both.cameras.focal_px[row],
+            center_px=both.cameras.center_px[row],
+        )
+        return Question(
+            cameras, both.backgrounds[row], both.text, both.unconditional, both.timesteps[row],
+            both.noise[row],
+        )  # fmt: skip
+
+    whole = judge(values, both, make_rules(), guidance, reference.render)
+    one, two = (judge(values, only(k), make_rules(), guidance, reference.render) for k in (0, 1))
+    torch.testing.assert_close(whole.score, one.score + two.score)
+    torch.testing.assert_close(whole.seen, one.seen + two.seen)
+    for name in NAMES:
+        parts = [getattr(part.gradients, name) for part in (one, two)]
+        torch.testing.assert_close(getattr(whole.gradients, name), parts[0] + parts[1])
+
+
 # --- what goes wrong ---
 
 

@@ -171,6 +171,7 @@ def test_a_close_up_needs_something_to_look_at() -> None:
 
 
 def test_adam_is_torchs() -> None:
+    assert (BETAS, EPSILON) == ((0.9, 0.99), 1e-15)
     rng = torch.Generator().manual_seed(0)
     theirs = torch.randn(3, 4, generator=rng, dtype=F64).requires_grad_()
     value, first, second = theirs.detach().clone(), *(torch.zeros(3, 4, dtype=F64),) * 2

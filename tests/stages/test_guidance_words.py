@@ -107,6 +107,11 @@ def test_braces_in_a_prompt_stay_as_they_are(words) -> None:
     )
 
 
+def test_what_a_template_does_not_know_stays() -> None:
+    odd = ViewWords(template="{prompt} {azimuth} {light}", azimuth=(Word("front", 0.0),))
+    assert odd.text("a mug", 0, 0) == "a mug front {light}"
+
+
 def test_round_trip(words, tmp_path) -> None:
     for one in (words, STABLE_DIFFUSION):
         (tmp_path / "view_words.json").write_text(json.dumps(to_json(one)))

@@ -24,6 +24,7 @@ def test_begins_and_ends_as_told_and_stays_between(start, stop, share, iteration
 def test_the_middle_of_a_line() -> None:
     assert Ramp(start=1.0, stop=0.0).at(5, 11) == 0.5
     assert Ramp(start=1.0, stop=0.0, over_share=0.5).at(5, 11) == 0.0
+    assert Ramp(start=1.0, stop=0.0).at(1, 2) == 0.0
     assert Ramp(start=1.0, stop=0.0, over_share=0.5).at(2, 11) == pytest.approx(0.6)
 
 
