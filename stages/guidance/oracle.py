@@ -156,7 +156,8 @@ class OracleGuidance:
         return self.encode(torch.cat(composed))
 
     def _all_endings(self) -> list[tuple[str, tuple[int, int, int]]]:
-        """What a caption can end with, longest first: "left view" also ends "front-left view"."""
+        """What a caption can end with. They begin with what the template puts after the prompt,
+        so that the one of "left view" does not end "front-left view" too."""
         words = self._words
         endings: list[tuple[str, tuple[int, int, int]]] = []
         for i, azimuth in enumerate(words.azimuth):
@@ -165,7 +166,7 @@ class OracleGuidance:
                 endings.append((words.text("", *at), (i, j, ANY)))
                 for k, background in enumerate(words.backgrounds):
                     endings.append((words.text("", *at, background=background.name), (i, j, k)))
-        return sorted(endings, key=lambda pair: -len(pair[0]))
+        return endings
 
     def save(self, model_dir: Path) -> Path:
         """Write a directory that `load` reads. Returns it."""

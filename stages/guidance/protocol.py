@@ -6,7 +6,7 @@ sigma eps with alpha^2 = alphas_cumprod[t], sigma^2 = 1 - alpha^2.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -30,6 +30,7 @@ class Prediction:
     x0: Float[Tensor, "batch channel height width"]
 
 
+@runtime_checkable
 class Guidance(Protocol):
     """A text-to-image diffusion model (or something that answers like one)."""
 

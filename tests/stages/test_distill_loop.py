@@ -12,7 +12,7 @@ from splatworks.stages.distill import checkpoint, loop
 from splatworks.stages.distill.judge import Question, Rules, judge
 from splatworks.stages.distill.losses import weight_of
 from splatworks.stages.distill.ramp import Ramp
-from splatworks.stages.distill.settings import Clipping, Density
+from splatworks.stages.distill.settings import Clipping, Density, Rates
 from splatworks.stages.geometry.activation import Parameters, activate, deactivate
 from splatworks.stages.guidance.oracle import OracleGuidance
 from splatworks.stages.guidance.protocol import Condition, Prediction
@@ -207,6 +207,20 @@ def test_views_add_up() -> None:
     for name in NAMES:
         parts = [getattr(part.gradients, name) for part in (one, two)]
         torch.testing.assert_close(getattr(whole.gradients, name), parts[0] + parts[1])
+
+
+def test_the_first_steps_are_as_long_as_the_rates_say() -> None:
+    """Adam's moments start at zero, which is made up for: under a steady gradient every step is
+    one rate long, times the fall over the run."""
+    config = replace(SMALL, iterations=4, rates=Rates(means_m=0.1, final_share=0.001))
+    state = make_state(3)
+    ones = Parameters(*(torch.ones_like(getattr(state.population.values, n)) for n in NAMES))
+    for state.iteration, expected in enumerate((0.1, 0.01, 0.001, 0.0001)):
+        before = state.population.values.means
+        state.population = loop._moved(state, ones, config)
+        state.adam_steps += 1
+        moved = before - state.population.values.means
+        torch.testing.assert_close(moved, torch.full((3, 3), expected), rtol=1e-3, atol=1e-7)
 
 
 # --- what goes wrong ---

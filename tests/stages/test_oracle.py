@@ -92,7 +92,7 @@ def test_encoding_loses_nothing(oracle) -> None:
     assert torch.equal(oracle.encode(torch.full((1, 3, 8, 8), 0.5)), torch.zeros(1, 48, 2, 2))
 
 
-def test_captions_become_views_and_longer_words_win(oracle) -> None:
+def test_captions_become_views(oracle) -> None:
     say = WORDS.text
     rows = (
         oracle.embed(
@@ -126,6 +126,21 @@ def test_the_named_view_on_the_named_background_is_meant(oracle, azimuth, backgr
         z_t = oracle.alphas_cumprod[0].sqrt() * z
         guess = oracle.predict(z_t, t, condition)
         torch.testing.assert_close(oracle.decode(guess.x0)[0], image, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("azimuth, elevation", [(0, 0), (0, 45), (90, 45)])
+def test_no_other_view_is_thought_of(oracle, azimuth, elevation) -> None:
+    """At much noise the prediction is a mean: of pictures of this view and of no other."""
+    rgba = pictures().float() / 255
+    which = [
+        k for k, (a, e) in enumerate(ANGLES) if abs(a - azimuth) < 10 and abs(e - elevation) < 10
+    ]
+    on_white = rgba[which, :3] * rgba[which, 3:] + (1 - rgba[which, 3:])
+    a, z_t = float(oracle.alphas_cumprod[999]), torch.zeros(1, 48, 2, 2)
+    expected = posterior_mean(z_t[0], a, oracle.encode(on_white))
+    condition = oracle.embed([WORDS.text("x", azimuth, elevation, background="white")])
+    guess = oracle.predict(z_t, torch.tensor([999]), condition)
+    torch.testing.assert_close(guess.x0[0], expected)
 
 
 def test_nothing_named_means_a_sample_of_everything() -> None:
