@@ -8,3 +8,37 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TRANSFORMERS_OFFLINE"] = "1"
 os.environ.setdefault("MKL_CBWR", "COMPATIBLE")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
+
+from pathlib import Path  # noqa: E402
+
+from jaxtyping import install_import_hook  # noqa: E402
+
+ROOT = Path(__file__).resolve().parents[1]
+UNCHECKED = {
+    "stages.geometry.atlas",  # numba cannot compile functions that a checker has wrapped
+    "stages.texture.blend",
+    "stages.distill.judge",  # tests pass small stand-ins for a whole guidance or view
+    "stages.distill.views",
+    "stages.guidance.cfg",
+    "stages.guidance.sample",
+    "stages.guidance.oracle",
+    "stages.formats.gltf",  # tests pass wrong shapes on purpose and read the message
+    "stages.formats.pictures",
+    "stages.formats.splats",
+    "stages.preview.contact",
+    "stages.preview.shots",
+}
+
+
+def checked_modules() -> list[str]:
+    """Every module whose annotations say shapes: they are enforced in all tests."""
+    files = [p for top in ("renderers", "stages") for p in (ROOT / top).rglob("*.py")]
+    names = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        for path in files
+        if "from jaxtyping import" in path.read_text("utf-8")
+    }
+    return sorted(f"splatworks.{name}" for name in names - UNCHECKED)
+
+
+install_import_hook(checked_modules(), "beartype.beartype")

@@ -165,7 +165,7 @@ def test_v_prediction_and_words_of_a_closed_vocabulary(closed_dir) -> None:
     v = guidance.unet(z_t, t, encoder_hidden_states=condition.tensors["states"]).sample
     a = guidance.alphas_cumprod[t].view(2, 1, 1, 1)
     torch.testing.assert_close(a.sqrt() * guess.eps - (1 - a).sqrt() * guess.x0, v.detach())
-    assert guidance.view_text("a red mug", 170, 10) == "a red mug, back view"
+    assert guidance.view_text("a red mug", 170.0, 10.0) == "a red mug, back view"
 
 
 def test_an_open_vocabulary_knows_every_word(model_dir) -> None:
@@ -187,7 +187,7 @@ def test_the_store_is_bounded_and_notices_changes(model_dir, broken) -> None:
         '{"template": "{prompt} {azimuth}", "azimuth": [{"word": "front", "center_deg": 0}]}'
     )
     changed = diffusion.load(broken)
-    assert changed is not other and changed.view_text("a", 90, 0) == "a front"
+    assert changed is not other and changed.view_text("a", 90.0, 0.0) == "a front"
     assert len(diffusion._CACHE) == diffusion.CACHED_MODELS
 
 

@@ -128,7 +128,7 @@ def test_pinholes_close_and_unseen_space_is_solid() -> None:
 def test_blur_keeps_planes_and_zero_is_nothing() -> None:
     plane = np.broadcast_to(np.linspace(-1, 1, 24)[:, None, None], (24, 24, 24)).copy()
     np.testing.assert_allclose(blur(plane, voxels=1.0)[6:-6], plane[6:-6], atol=1e-9)
-    assert blur(plane, voxels=0) is plane
+    assert blur(plane, voxels=0.0) is plane
 
 
 @pytest.mark.parametrize("offset_m", [0.025, 0.0, -0.03])
