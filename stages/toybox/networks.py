@@ -159,6 +159,33 @@ def build_scheduler() -> DDIMScheduler:
     )
 
 
+@torch.no_grad()
+def spread_conditions(
+    text_encoder: CLIPTextModel, unet: UNet2DConditionModel, ids: Int[Tensor, "text token"]
+) -> None:
+    """Make what tells captions apart large and what they share zero, before training.
+
+    The two last norms of the text's way into the denoiser (of the token states, and of their
+    pooled sum) get weights and biases that give each channel mean 0 and deviation 1 over some
+    captions. Without this one word changes the pooled text by a tenth of its size, the shared
+    rest is trained first, and the captions' difference is lost in it: 0.085 at the start, 0.001
+    after 1 250 steps.
+    """
+    states = text_encoder(ids).last_hidden_state
+    for name, module in text_encoder.named_modules():
+        if name.endswith("final_layer_norm"):
+            standardize(module, states.flatten(0, 1))
+    states = text_encoder(ids).last_hidden_state
+    standardize(unet.add_embedding.norm2, unet.add_embedding(states))
+
+
+def standardize(norm: Any, seen: Float[Tensor, "sample channel"]) -> None:
+    """Change the affine part of a norm so that what was seen has mean 0 and deviation 1."""
+    mean, std = seen.mean(0), seen.std(0).clamp(min=0.02)
+    norm.bias.copy_((norm.bias - mean) / std)
+    norm.weight.div_(std)
+
+
 def token_ids(
     tokenizer: PreTrainedTokenizerFast, texts: Sequence[str]
 ) -> Int[Tensor, "text token"]:
@@ -174,14 +201,20 @@ def token_ids(
 
 
 def min_snr_weight(alphas_cumprod: Float[Tensor, " n"], cap: float) -> Float[Tensor, " n"]:
-    """Weight of the squared error of v at each noise level (Hang et al. 2023, eq. 10).
+    """Weight of the squared error of v at each noise level.
 
-        w = min(SNR, cap) / (SNR + 1),  SNR = alpha^2 / sigma^2
+        w = (min(SNR, cap) + 1) / (SNR + 1),  SNR = alpha^2 / sigma^2
 
-    which is min(SNR, cap) for the error of x0, because the error of v is (1 + SNR) times that.
+    which weights the error of x0 by min(SNR, cap) + 1, because the error of v is SNR + 1 times
+    that one. It is v's own weighting (Salimans & Ho 2022, section 4) with the SNR capped as by
+    Hang et al. (2023); their eq. 10 without the "+ 1" weights x0 by min(SNR, cap), which goes
+    to 0 with the SNR. Latents of 32 x 32 show no shape only where the SNR is below 0.05, so
+    that is where captions are learned; measured after 784 steps (18 800 samples) of eq. 10,
+    the prediction at SNR 0.001 was as bad as none (squared error 1.01, variance 0.98) and a
+    wrong caption no worse than the right one.
     """
     snr = alphas_cumprod / (1 - alphas_cumprod)
-    return snr.clamp(max=cap) / (snr + 1)
+    return (snr.clamp(max=cap) + 1) / (snr + 1)
 
 
 def normalize_latents(

@@ -13,10 +13,11 @@ import json
 import math
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import torch
 from jaxtyping import Float
@@ -62,8 +63,15 @@ class Trainer:
     """A model in training: parameters, moments, moving average and how far it has come."""
 
     def __init__(
-        self, model: nn.Module, rates: Rates, *, threads: int, channels_last: bool = False
+        self,
+        model: nn.Module,
+        rates: Rates,
+        *,
+        threads: int,
+        channels_last: bool = False,
+        slower: Mapping[str, float] = MappingProxyType({}),
     ) -> None:
+        """`slower` maps prefixes of parameter names to factors of the learning rate."""
         self.rates = rates
         self.channels_last = channels_last
         self.step = 0
@@ -77,13 +85,22 @@ class Trainer:
             self._place(replica, self.values, grads)
         self.ema = self.values.clone()
         self.moments = {
-            "step": torch.zeros(()),
             "exp_avg": torch.zeros_like(self.values),
             "exp_avg_sq": torch.zeros_like(self.values),
         }
+        self._runs = runs(model, slower)
         # Adam (Kingma & Ba 2015). beta2 is 0.99, not 0.999: runs are a few thousand steps long.
-        self._adam = torch.optim.Adam([self.values], betas=(0.9, 0.99), fused=True)
-        self._adam.state[self.values] = self.moments
+        self._adam = torch.optim.Adam(
+            [{"params": [self.values[part]]} for part, _ in self._runs],
+            betas=(0.9, 0.99),
+            fused=True,
+        )
+        for group, (part, _) in zip(self._adam.param_groups, self._runs, strict=True):
+            self._adam.state[group["params"][0]] = {
+                "step": torch.zeros(()),
+                "exp_avg": self.moments["exp_avg"][part],
+                "exp_avg_sq": self.moments["exp_avg_sq"][part],
+            }
         self._pool = ThreadPoolExecutor(min(threads, HALVES)) if threads > 1 else None
 
     def update(self, loss: Loss) -> float:
@@ -101,10 +118,13 @@ class Trainer:
         grad = self.grads[0].add_(self.grads[1]).mul_(1 / HALVES)
         norm = torch.linalg.vector_norm(grad)
         grad.mul_((self.rates.largest_norm / norm).clamp(max=1.0))
-        self.values.grad = grad
-        self._adam.param_groups[0]["lr"] = cosine_rate(
+        rate = cosine_rate(
             self.step, self.rates.steps, peak=self.rates.peak, warmup=self.rates.warmup
         )
+        for group, (part, factor) in zip(self._adam.param_groups, self._runs, strict=True):
+            group["lr"] = rate * factor
+            group["params"][0].grad = grad[part]
+            self._adam.state[group["params"][0]]["step"].fill_(float(self.step))
         self._adam.step()
         self.step += 1
         self.ema.lerp_(self.values, 1 - ema_decay(self.step, self.rates.ema))
@@ -159,6 +179,21 @@ class Trainer:
         """End the worker threads."""
         if self._pool is not None:
             self._pool.shutdown()
+
+
+def runs(model: nn.Module, slower: Mapping[str, float]) -> list[tuple[slice, float]]:
+    """The flat vector cut where the factor of the learning rate changes."""
+    out: list[tuple[slice, float]] = []
+    start = 0
+    for name, parameter in model.named_parameters():
+        factor = next((f for prefix, f in slower.items() if name.startswith(prefix)), 1.0)
+        stop = start + parameter.numel()
+        if out and out[-1][1] == factor:
+            out[-1] = (slice(out[-1][0].start, stop), factor)
+        else:
+            out.append((slice(start, stop), factor))
+        start = stop
+    return out
 
 
 def split(

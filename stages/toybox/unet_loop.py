@@ -1,6 +1,7 @@
 """The denoiser's training loop: v-prediction, min-SNR weights, text encoder trained jointly."""
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,11 +25,25 @@ from .networks import (
     build_unet,
     min_snr_weight,
     seeded,
+    spread_conditions,
     token_ids,
 )
 from .train_unet import Config, Inputs
 from .trainer import Loss, Rates, Trainer, halves, train
 from .vae_loop import of_split
+
+WORDINGS = torch.tensor([0.2, 0.05, 0.05, 0.5, 0.1, 0.1])
+"""How often each wording of a caption is drawn. The first and the fourth are the canonical ones,
+without and with the background, in the form that `view_words.json` makes: most is learned where
+it is asked for."""
+CLOSE_UPS = 0.1
+"""Share of close-ups among the pictures that are drawn. Less than there are (0.3): what a whole
+object looks like from each side is what a short training needs most."""
+EARLY = 0.65
+"""Timesteps are drawn as u^EARLY with uniform u: a third of them, not a fifth, lie where noise
+hides the shape (SNR below 0.1) and only the caption can tell it."""
+SOME = 512
+"""Captions by which the text's way into the denoiser is scaled at the start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +52,7 @@ class Lessons:
 
     latents: np.ndarray
     """float16, image channel row column; memory-mapped, unscaled."""
-    chosen: Int[np.ndarray, " image"]
+    chosen: Int[np.ndarray, " drawn"]
     """Numbers of the training images."""
     wordings: Int[Tensor, "image wording token"]
     empty: Int[Tensor, " token"]
@@ -52,10 +67,16 @@ def train_unet(inputs: Inputs, config: Config, ctx: Context) -> Path:
     words = json.loads((inputs.captions.path / "vocabulary.json").read_text())
     tokenizer = build_tokenizer(words, length=config.tokens)
     lessons = load_lessons(inputs, config, tokenizer, float(vae.config["scaling_factor"]))
-    model = build_model(config, tokenizer, lessons.latents.shape[2], ctx.seed)
+    model = build_model(config, tokenizer, lessons, ctx.seed)
     for name, part in model.items():
         ctx.log.info("%s: %d parameters", name, sum(p.numel() for p in part.parameters()))
-    trainer = Trainer(model, rates(config), threads=ctx.threads, channels_last=True)
+    trainer = Trainer(
+        model,
+        rates(config),
+        threads=ctx.threads,
+        channels_last=True,
+        slower={"unet.add_embedding.": config.text_rate, "text_encoder.": config.text_rate},
+    )
     trainer.resume(ctx.scratch)
     with ctx.progress("train the denoiser", config.steps, trainer.step) as bar:
         recent: list[float] = []
@@ -103,14 +124,14 @@ def rates(config: Config) -> Rates:
 
 
 def build_model(
-    config: Config, tokenizer: PreTrainedTokenizerFast, latent_size: int, seed: int
+    config: Config, tokenizer: PreTrainedTokenizerFast, lessons: Lessons, seed: int
 ) -> nn.ModuleDict:
     """Denoiser and text encoder with their initial values."""
     unet = seeded(
         lambda: build_unet(
             config.channels,
             config.heads,
-            latent_size=latent_size,
+            latent_size=lessons.latents.shape[2],
             text_width=config.text_width,
         ),
         generator(seed, "unet"),
@@ -119,6 +140,10 @@ def build_model(
         lambda: build_text_encoder(tokenizer, width=config.text_width, layers=config.text_layers),
         generator(seed, "text encoder"),
     )
+    draw = generator(seed, "captions")
+    some = lessons.chosen[torch.randint(len(lessons.chosen), (SOME,), generator=draw).numpy()]
+    picks = torch.randint(lessons.wordings.shape[1], (SOME,), generator=draw)
+    spread_conditions(text_encoder, unet, lessons.wordings[torch.from_numpy(some), picks].long())
     return nn.ModuleDict({"unet": unet, "text_encoder": text_encoder})
 
 
@@ -141,10 +166,10 @@ def load_lessons(
             "belong together; make them again from the same images."
         )
     counts = {len(wordings) for wordings in captions}
-    if len(counts) != 1:
+    if counts != {len(WORDINGS)}:
         raise InputError(
             f"{inputs.captions.path}: images have {sorted(counts)} wordings; "
-            "the same number is expected for each."
+            f"{len(WORDINGS)} are expected for each."
         )
     wordings = token_ids(tokenizer, [text for texts in captions for text in texts])
     if (wordings == tokenizer.unk_token_id).any():
@@ -156,7 +181,7 @@ def load_lessons(
     alphas_cumprod = build_scheduler().alphas_cumprod.float()
     return Lessons(
         latents=latents,
-        chosen=of_split(index, "train"),
+        chosen=drawn_pictures(index),
         wordings=wordings.view(len(captions), min(counts), -1).to(torch.int16),
         empty=token_ids(tokenizer, [""])[0],
         scaling_factor=scaling_factor,
@@ -165,12 +190,22 @@ def load_lessons(
     )
 
 
+def drawn_pictures(index: Sequence[Mapping[str, Any]]) -> Int[np.ndarray, " image"]:
+    """Numbers of the training images, with close-ups thinned out evenly to their share."""
+    train = of_split(index, "train")
+    zoomed = np.array([index[number]["zoom"] > 1 for number in train])
+    whole, close = train[~zoomed], train[zoomed]
+    kept = min(len(close), round(len(whole) * CLOSE_UPS / (1 - CLOSE_UPS)))
+    thinned = close[np.linspace(0, len(close) - 1, kept).round().astype(int)] if kept else close[:0]
+    return np.sort(np.concatenate([whole, thinned]))
+
+
 def batch_loss(lessons: Lessons, config: Config, seed: int, step: int) -> Loss:
     """The loss of one step as a function of the replica and the half."""
     batch = config.batch
     draw = generator(seed, step, "batch")
     numbers = lessons.chosen[torch.randint(len(lessons.chosen), (batch,), generator=draw).numpy()]
-    picks = torch.randint(lessons.wordings.shape[1], (batch,), generator=draw)
+    picks = torch.multinomial(WORDINGS, batch, replacement=True, generator=draw)
     ids = lessons.wordings[torch.from_numpy(numbers), picks].long()
     ids[torch.rand(batch, generator=draw) < config.drop_caption] = lessons.empty
     z = torch.from_numpy(lessons.latents[numbers]).float() * lessons.scaling_factor
@@ -178,7 +213,7 @@ def batch_loss(lessons: Lessons, config: Config, seed: int, step: int) -> Loss:
     # One draw per stratum of the schedule: every batch sees all noise levels. The order of the
     # strata is shuffled so that each half does too.
     strata = torch.randperm(batch, generator=draw) + torch.rand(batch, generator=draw)
-    t = (strata / batch * TIMESTEPS).long().clamp(max=TIMESTEPS - 1)
+    t = ((strata / batch) ** EARLY * TIMESTEPS).long().clamp(max=TIMESTEPS - 1)
     parts = halves(batch)
 
     def loss(replica: Any, half: int) -> Tensor:

@@ -35,7 +35,7 @@ def test_the_order_of_the_word_list_does_not_matter() -> None:
 
 
 def test_min_snr_weight_is_the_capped_weight_of_the_error_of_x0() -> None:
-    """Derived again from a wrong prediction: error of v to error of x0, times min(SNR, cap)."""
+    """Derived again from a wrong prediction: error of v to error of x0, times min(SNR, cap) + 1."""
     rng = np.random.default_rng(0)
     abar = rng.uniform(0.001, 0.999, 50)
     x0, noise, v = rng.standard_normal((3, 50))
@@ -43,7 +43,7 @@ def test_min_snr_weight_is_the_capped_weight_of_the_error_of_x0() -> None:
     z = alpha * x0 + sigma * noise
     error_x0 = (alpha * z - sigma * v - x0) ** 2
     error_v = (v - (alpha * noise - sigma * x0)) ** 2
-    expected = np.minimum(alpha**2 / sigma**2, 5.0) * error_x0
+    expected = (np.minimum(alpha**2 / sigma**2, 5.0) + 1) * error_x0
     weight = networks.min_snr_weight(torch.from_numpy(abar), 5.0).numpy()
     np.testing.assert_allclose(weight * error_v, expected, rtol=1e-9)
 
@@ -68,6 +68,29 @@ def test_normalizing_the_latents_leaves_the_images_alone() -> None:
         torch.testing.assert_close(after.mean.mean((0, 2, 3)), torch.zeros(4), rtol=0, atol=1e-5)
         torch.testing.assert_close(after.mean.std((0, 2, 3)), torch.ones(4), rtol=1e-5, atol=0)
         torch.testing.assert_close(after.std * std[:, None, None], before.std, rtol=1e-4, atol=0)
+
+
+def test_captions_stand_apart_before_training() -> None:
+    words = ["a", "blue", "mug", "red", "table", "view"]
+    tokenizer = networks.build_tokenizer(words, length=8)
+    draw = torch.Generator().manual_seed(0)
+    unet = networks.seeded(
+        lambda: networks.build_unet((16, 16), (1, 2), latent_size=8, text_width=32), draw
+    )
+    encoder = networks.seeded(
+        lambda: networks.build_text_encoder(tokenizer, width=32, layers=2), draw
+    )
+    texts = [f"a {c} {k} view" for c in ("red", "blue", "a") for k in ("mug", "table", "view")]
+    ids = networks.token_ids(tokenizer, texts)
+
+    def pooled() -> torch.Tensor:
+        with torch.no_grad():
+            return unet.add_embedding(encoder(ids).last_hidden_state)
+
+    assert pooled().std(0).mean() < 0.5
+    networks.spread_conditions(encoder, unet, ids)
+    torch.testing.assert_close(pooled().mean(0), torch.zeros(64), rtol=0, atol=1e-4)
+    torch.testing.assert_close(pooled().std(0), torch.ones(64), rtol=1e-3, atol=0)
 
 
 def test_building_a_network_leaves_the_global_random_state_alone() -> None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from diffusers import StableDiffusionPipeline
 from splatworks.pipeline.errors import InputError
 from splatworks.stages.artifacts import GuidanceDir
 from splatworks.stages.toybox import kinds, train_unet, unet_loop
@@ -48,32 +49,47 @@ import sys, warnings
 warnings.simplefilter("ignore")
 import torch
 from diffusers import DDIMScheduler, StableDiffusionPipeline
+torch.set_num_threads(1)
 pipeline = StableDiffusionPipeline.from_pretrained(sys.argv[1])
 assert isinstance(pipeline.scheduler, DDIMScheduler)
 assert pipeline.scheduler.config.prediction_type == "v_prediction"
 assert {p.dtype for m in (pipeline.unet, pipeline.text_encoder, pipeline.vae)
         for p in m.parameters()} == {torch.float32}
-image = pipeline("a red mug", negative_prompt="", num_inference_steps=2, output_type="np",
-                 generator=torch.Generator().manual_seed(0), guidance_scale=3.0).images[0]
-print(image.shape, f"{image.astype('float64').sum():.3f}")
+latents = pipeline("a red mug", negative_prompt="", num_inference_steps=2, output_type="latent",
+                   generator=torch.Generator().manual_seed(0), guidance_scale=3.0).images
+print(tuple(latents.shape), bool(latents.isfinite().all()), f"{latents.double().sum():.4f}")
 """
 
 
 def test_a_fresh_offline_process_loads_it_by_diffusers_own_class(trained) -> None:
-    """Twice: the result depends on the files and the seed alone."""
     environment = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "PATH": "/usr/bin:/bin"}
-    outputs = [
-        subprocess.run(
-            [sys.executable, "-c", LOADS, str(trained.path)],
-            capture_output=True,
-            text=True,
-            check=True,
-            env=environment,
-        ).stdout
-        for _ in range(2)
-    ]
-    assert outputs[0] == outputs[1]
-    assert outputs[0].startswith("(32, 32, 3)")
+    elsewhere = subprocess.run(
+        [sys.executable, "-c", LOADS, str(trained.path)],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=environment,
+    ).stdout
+    assert elsewhere.startswith("(1, 4, 8, 8) True")
+    pipeline = StableDiffusionPipeline.from_pretrained(trained.path, local_files_only=True)
+    here = pipeline(
+        "a red mug",
+        negative_prompt="",
+        num_inference_steps=2,
+        output_type="latent",
+        generator=torch.Generator().manual_seed(0),
+        guidance_scale=3.0,
+    ).images
+    assert float(elsewhere.split()[-1]) == pytest.approx(here.double().sum().item(), abs=1e-2)
+
+
+def test_close_ups_are_thinned_out_and_held_out_pictures_left_out() -> None:
+    index = [{"split": "train", "zoom": 1.0}] * 90 + [{"split": "train", "zoom": 2.5}] * 40
+    index += [{"split": "heldout", "zoom": 1.0}] * 5
+    drawn = unet_loop.drawn_pictures(index)
+    assert (drawn < 90).sum() == 90
+    assert ((drawn >= 90) & (drawn < 130)).sum() == 10
+    assert drawn.max() < 130
 
 
 def test_the_directory_holds_half_precision_weights_and_the_view_words(inputs, trained) -> None:
@@ -99,6 +115,7 @@ def test_batches_use_training_images_every_noise_level_and_some_empty_captions(i
 
     def record(z, noise, t, ids):
         seen.append((z, noise, t, ids))
+        return torch.zeros(())
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
@@ -114,8 +131,12 @@ def test_batches_use_training_images_every_noise_level_and_some_empty_captions(i
     assert z.shape == noise.shape == (320, 4, 8, 8)
     allowed = torch.from_numpy(inputs_latents(inputs)[lessons.chosen]).float() * 2.0
     assert all((row == allowed).flatten(1).all(1).any() for row in z[:20])
-    strata = (t.view(40, 8) * 8 // 1000).sort(1).values
-    assert torch.equal(strata, torch.arange(8).expand(40, 8))
+    # t was cut to a whole number: it came from between these two.
+    low, high = (
+        (((t.view(40, 8) + more) / 1000) ** (1 / unet_loop.EARLY) * 8).sort(1).values
+        for more in (0.0, 1.0)
+    )
+    assert (low < torch.arange(1, 9)).all() and (high > torch.arange(8)).all()
     assert 0.15 < (ids == lessons.empty).all(1).float().mean() < 0.35
     assert 0.95 < noise.std() < 1.05
 

@@ -77,7 +77,8 @@ def test_long_gradients_are_shortened() -> None:
 @pytest.mark.parametrize("threads", [1, 2])
 def test_interrupted_at_every_step_and_on_either_number_of_threads(tmp_path, threads) -> None:
     whole = Trainer(small(), RATES, threads=1)
-    run(whole, tmp_path / "whole") if (tmp_path / "whole").mkdir() is None else None
+    (tmp_path / "whole").mkdir()
+    run(whole, tmp_path / "whole")
     scratch = tmp_path / "parts"
     scratch.mkdir()
     for _ in range(RATES.steps):
@@ -89,6 +90,28 @@ def test_interrupted_at_every_step_and_on_either_number_of_threads(tmp_path, thr
     for name in ("values", "ema"):
         assert torch.equal(getattr(part, name), getattr(whole, name))
     assert len(list(scratch.glob("checkpoint-*"))) == 2
+
+
+def test_a_slower_part_moves_as_far_as_its_factor_says() -> None:
+    """Adam's first step is the rate times the gradient's sign."""
+    model = small()
+    before = [p.detach().clone() for p in model.parameters()]
+    trainer = Trainer(
+        model, Rates(steps=8, peak=0.01, warmup=1, ema=0.9), threads=1, slower={"3.": 0.25}
+    )
+    trainer.update(loss_of(0))
+    moved = [(p - q).abs().max().item() for p, q in zip(model.parameters(), before, strict=True)]
+    assert moved == pytest.approx([0.01, 0.01, 0.0025, 0.0025], rel=1e-3)
+
+
+def test_channels_last_changes_the_layout_and_not_the_training() -> None:
+    made = [Trainer(small(), RATES, threads=1, channels_last=last) for last in (False, True)]
+    for trainer in made:
+        for _ in range(3):
+            trainer.update(loss_of(trainer.step))
+    assert next(made[1].replicas[0].parameters()).is_contiguous(memory_format=torch.channels_last)
+    for p, q in zip(*(t.averaged().parameters() for t in made), strict=True):
+        torch.testing.assert_close(p, q, rtol=1e-4, atol=1e-6)
 
 
 def test_a_damaged_newest_checkpoint_costs_only_the_way_from_the_one_before(tmp_path) -> None:

@@ -65,7 +65,8 @@ def images(root: Path) -> kinds.ToyImagesDir:
     pixels[:, 8:20, 8:24] = rng.integers(0, 255, (COUNT, 1, 1, 3))
     np.save(root / "images.npy", pixels)
     splits = ["heldout" if i % 5 == 0 else "train" for i in range(COUNT)]
-    (root / "index.jsonl").write_text("".join(json.dumps({"split": s}) + "\n" for s in splits))
+    lines = [{"split": s, "zoom": 3.0 if i % 4 == 1 else 1.0} for i, s in enumerate(splits)]
+    (root / "index.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     return kinds.ToyImagesDir(root)
 
 
