@@ -10,6 +10,7 @@ background alone lifts a blur above 26 dB). Prints one JSON object; `--out` keep
 """
 
 import argparse
+import ast
 import json
 import logging
 import os
@@ -178,7 +179,7 @@ def main() -> int:
     )
     splats.save(raw, out / "start.ply")
     prompts.save(prompts.Prompt("a spotted cow"), out / "prompt.json")
-    extra = {k: eval(v) for k, v in (pair.split("=", 1) for pair in arguments.set)}
+    extra = {k: ast.literal_eval(v) for k, v in (pair.split("=", 1) for pair in arguments.set)}
     config = distill.Config(
         **{
             "iterations": arguments.iterations,
