@@ -9,7 +9,7 @@ from typing import Literal, get_args
 from ...pipeline.contract import Context
 from ..artifacts import ExportDir, LodsDir, SplatsFile, TexturedMeshFile
 
-VERSION = 1
+VERSION = 2
 
 Format = Literal["glb", "lods", "splats", "ply"]
 
@@ -28,7 +28,8 @@ class Config:
     scale: float = 1.0
     """Everything is enlarged by this factor around the origin."""
     compare_views: int = 8
-    """From how many sides the written mesh is compared with the splats; 0 for none."""
+    """From how many sides the written mesh is compared with the splats (`geometry/likeness.py`); 0
+    for none."""
     compare_size_px: int = 256
     """Width and height of these pictures."""
 

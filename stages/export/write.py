@@ -4,7 +4,7 @@ import hashlib
 import json
 import math
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,10 @@ import numpy as np
 from ...pipeline.contract import Context, replacing, sync
 from ...pipeline.errors import InputError, StorageError
 from ..formats import gltf, mesh_ply, splats
+from ..geometry.activation import activate
 from ..geometry.components import Surface, report, weld
+from ..geometry.likeness import compare, pair
 from . import Config, Inputs
-from .compare import compare
 
 Entry = dict[str, Any]
 
@@ -40,11 +41,26 @@ def write(inputs: Inputs, config: Config, ctx: Context) -> Path:
             bar.advance(note=name)
     index: Entry = {"kind": "export/1", "up_axis": "+y", "meters_per_unit": 1.0, "files": files}
     if config.compare_views and "glb" in config.formats:
-        index["likeness"] = compare(gltf.load(out / "asset.glb"), raw, config, ctx)
+        index["likeness"] = _likeness(out / "asset.glb", raw, config, ctx)
     with replacing(out / "index.json") as temporary:
         temporary.write_text(json.dumps(index, indent=1, sort_keys=True) + "\n", "utf-8")
     sync(out)
     return out
+
+
+def _likeness(path: Path, raw: splats.RawSplats, config: Config, ctx: Context) -> Entry:
+    """The written mesh against the splats."""
+    found = compare(
+        pair(activate(raw), gltf.load(path)),
+        views=config.compare_views,
+        size_px=config.compare_size_px,
+        threads=ctx.threads,
+    )
+    ctx.log.info(
+        "%s looks like the splats to %.2f dB PSNR (%d views)",
+        path.name, found.psnr_db, config.compare_views,
+    )  # fmt: skip
+    return asdict(found) | {"views": config.compare_views, "size_px": config.compare_size_px}
 
 
 def lod_files(directory: Path) -> list[Path]:

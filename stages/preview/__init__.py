@@ -1,7 +1,7 @@
 """Looking at the result: turntables, a contact sheet, and one figure for how alike they are.
 
 The mesh is read back from its file and shown beside the splats it came from, from the same
-cameras, as it will look elsewhere; the PSNR between the two is logged.
+cameras, as it will look elsewhere; the PSNR between the two (`geometry/likeness.py`) is logged.
 """
 
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from ...pipeline.contract import Context
 from ..artifacts import LodsDir, MeshFile, PreviewDir, SplatsFile, TexturedMeshFile
 
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +22,8 @@ class Inputs:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     views: int = 8
-    """Columns of the contact sheet: azimuths evenly around the object, the front first."""
-    size_px: int = 224
+    """Columns of the contact sheet: from around the object, the front first, at several heights."""
+    size_px: int = 256
     """Width and height of one picture of the contact sheet."""
     frames: int = 48
     """Frames of a turntable, one turn; 0 for none."""
@@ -32,9 +32,7 @@ class Config:
     fps: float = 16.0
     """Frames per second."""
     elevation_deg: float = 15.0
-    """From how far above the pictures are taken."""
-    fovy_deg: float = 40.0
-    """Field of view; the distance follows from the size of the mesh."""
+    """From how far above a turntable looks."""
     background: float = 0.9
     """Gray behind everything, 0 black to 1 white (sRGB)."""
 
@@ -46,7 +44,6 @@ class Config:
             "frames": (0, 1000),
             "fps": (1.0, 60.0),
             "elevation_deg": (-89.0, 89.0),
-            "fovy_deg": (1.0, 120.0),
             "background": (0.0, 1.0),
         }
         for name, (low, high) in ranges.items():

@@ -13,12 +13,21 @@ from ..formats import cameras as camera_files
 from ..formats import gltf, pictures, splats
 from ..geometry.activation import activate
 from ..geometry.components import Surface, report, weld
+from ..geometry.likeness import (
+    Pair,
+    around,
+    directions,
+    likeness,
+    mesh_scene,
+    middle,
+    over,
+    pair,
+)
 from . import Config, Inputs
 from .contact import Row, beside, contact_sheet
-from .likeness import Likeness, likeness, over
-from .shots import Shot, Stage, mesh_picture, mesh_scene, orbit, shoot, stage
+from .shots import Shot, mesh_pictures, shoot
 
-LOD_AZIMUTH_DEG = 30.0
+LOD_AZIMUTH_DEG, LOD_ELEVATION_DEG = 30.0, 15.0
 
 
 def show(inputs: Inputs, config: Config, ctx: Context) -> Path:
@@ -27,27 +36,25 @@ def show(inputs: Inputs, config: Config, ctx: Context) -> Path:
     out.mkdir()
     raw = splats.load(inputs.splats.path)
     mesh = gltf.load(inputs.mesh.path)
-    scene = stage(activate(raw), mesh)
-    azimuths = [360.0 * view / config.views for view in range(config.views)]
-    views = orbit(azimuths, config.elevation_deg, scene.radius_m, config.fovy_deg, config.size_px)
+    scene = pair(activate(raw), mesh)
+    toward = directions(config.views)
+    views = around(toward, scene.radius_m, config.size_px)
     camera_files.save(views, out / "cameras.json")
     shots = shoot(scene, views, ctx, "views")
-    found = [likeness(shot.splats, shot.mesh, config.background) for shot in shots]
-    figures = {"mesh": describe(mesh), "splats": len(raw), **summary(found)}
+    found = likeness((shot.splats, shot.mesh) for shot in shots)
+    figures = {"mesh": describe(mesh), "splats": len(raw), "likeness": asdict(found)}
+    figures["likeness"] |= {"views": config.views, "size_px": config.size_px}
     ctx.log.info(
-        "mesh against splats, %d views: PSNR %.2f dB (%.2f dB within the silhouettes), "
-        "silhouettes overlap by %.1f %%",
-        config.views, figures["psnr_db"], figures["psnr_silhouette_db"],
-        100 * figures["silhouette_overlap"],
-    )  # fmt: skip
+        "the mesh looks like the splats to %.2f dB PSNR (%d views)", found.psnr_db, config.views
+    )
+    each = [likeness([(shot.splats, shot.mesh)]).psnr_db for shot in shots]
     levels = _levels(inputs, config, scene, mesh)
-    sheet = _sheet(shots, azimuths, found, levels, figures, config)
-    pictures.save(sheet, out / "contact_sheet.png")
+    pictures.save(_sheet(shots, toward, each, levels, figures, config), out / "contact_sheet.png")
     if config.frames:
         _turntables(scene, config, ctx, out)
     entries = [
-        {"azimuth_deg": azimuth, "elevation_deg": config.elevation_deg, **asdict(one)}
-        for azimuth, one in zip(azimuths, found, strict=True)
+        {"azimuth_deg": azimuth, "elevation_deg": elevation, "psnr_db": psnr_db}
+        for (azimuth, elevation), psnr_db in zip(toward, each, strict=True)
     ]
     _save_index({**figures, "views": entries}, config, out)
     return out
@@ -65,16 +72,10 @@ def describe(mesh: gltf.Mesh) -> dict[str, Any]:
     }
 
 
-def summary(found: list[Likeness]) -> dict[str, float]:
-    """Plain means over the views."""
-    names = ("psnr_db", "psnr_silhouette_db", "silhouette_overlap")
-    return {name: float(np.mean([getattr(one, name) for one in found])) for name in names}
-
-
 def _sheet(
     shots: list[Shot],
-    azimuths: list[float],
-    found: list[Likeness],
+    toward: list[tuple[float, float]],
+    each_db: list[float],
     levels: Row | None,
     figures: dict[str, Any],
     config: Config,
@@ -84,11 +85,7 @@ def _sheet(
 
     rows = [
         Row("splats", on([shot.splats for shot in shots])),
-        Row(
-            "mesh",
-            on([shot.mesh for shot in shots]),
-            [f"{one.psnr_db:.1f} dB" for one in found],
-        ),
+        Row("mesh", on([shot.mesh for shot in shots]), [f"{one:.1f} dB" for one in each_db]),
         Row("surface", on([shot.clay for shot in shots])),
     ]
     if levels is not None:
@@ -97,27 +94,23 @@ def _sheet(
     footer = (
         f"{figures['splats']:,} splats  |  {mesh['faces']:,} faces, texture "
         f"{mesh['texture_px']} px, {'watertight' if mesh['watertight'] else 'not watertight'}  |  "
-        f"PSNR {figures['psnr_db']:.2f} dB, within the silhouettes "
-        f"{figures['psnr_silhouette_db']:.2f} dB"
+        f"PSNR {figures['likeness']['psnr_db']:.2f} dB"
     )
-    columns = [f"{azimuth:.0f}°" for azimuth in azimuths]
+    columns = [f"{azimuth:.0f}°, {elevation:+.0f}°" for azimuth, elevation in toward]
     return contact_sheet(
         rows, columns, "Splats and the mesh made of them", footer, config.background
     )
 
 
-def _levels(inputs: Inputs, config: Config, scene: Stage, mesh: gltf.Mesh) -> Row | None:
+def _levels(inputs: Inputs, config: Config, scene: Pair, mesh: gltf.Mesh) -> Row | None:
     """The levels of detail, all from one side, colored and as clay in turn."""
     if inputs.lods is None:
         return None
-    center = (mesh.positions.min(axis=0) + mesh.positions.max(axis=0)) / 2
-    camera = orbit(
-        [LOD_AZIMUTH_DEG], config.elevation_deg, scene.radius_m, config.fovy_deg, config.size_px
-    )
+    camera = around([(LOD_AZIMUTH_DEG, LOD_ELEVATION_DEG)], scene.radius_m, config.size_px)
     cells, captions = [], []
     for path in _lod_files(inputs.lods.path):
         level = gltf.load(path)
-        flat, bare = mesh_picture(mesh_scene(level, center), camera)
+        flat, bare = mesh_pictures(mesh_scene(level, middle(mesh)), camera)
         cells += [over(flat, config.background), over(bare, config.background)]
         captions += [f"{len(level.faces):,} faces", ""]
     return Row("levels", cells, captions)
@@ -135,12 +128,13 @@ def _lod_files(directory: Path) -> list[Path]:
     return [directory / name for name in names]
 
 
-def _turntables(scene: Stage, config: Config, ctx: Context, out: Path) -> None:
+def _turntables(scene: Pair, config: Config, ctx: Context, out: Path) -> None:
     """One turn, splats on the left, mesh on the right, as MP4 and WebP."""
-    turn = orbit(
-        [360.0 * frame / config.frames for frame in range(config.frames)],
-        config.elevation_deg, scene.radius_m, config.fovy_deg, config.turntable_size_px,
-    )  # fmt: skip
+    turn = around(
+        [(360.0 * frame / config.frames, config.elevation_deg) for frame in range(config.frames)],
+        scene.radius_m,
+        config.turntable_size_px,
+    )
     frames = [
         beside(
             over(shot.splats, config.background), over(shot.mesh, config.background),

@@ -7,13 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 import trimesh
 from splatworks.pipeline.errors import InputError, StorageError
 from splatworks.stages import export
 from splatworks.stages.artifacts import LodsDir, SplatsFile, TexturedMeshFile
 from splatworks.stages.export import write
-from splatworks.stages.export.compare import likeness
 from splatworks.stages.formats import gltf, splats
 from splatworks.stages.geometry.atlas import atlas, texels
 from splatworks.stages.geometry.bake import bake, fill
@@ -133,17 +131,6 @@ def test_a_bad_lod_index_is_refused(tmp_path: Path, inputs: export.Inputs, text:
     wrong = replace(inputs, lods=LodsDir(tmp_path))
     with pytest.raises(InputError, match=r"index\.json"):
         export.run(wrong, export.Config(), context(tmp_path))
-
-
-def test_likeness_by_hand() -> None:
-    white = torch.ones(1, 2, 2, 3)
-    solid = torch.ones(1, 2, 2, 1)
-    found = likeness(white * 0.5, solid, white * 0.6, solid)
-    assert found["psnr_db"] == found["inner_psnr_db"] == pytest.approx(20, abs=1e-3)
-    np.testing.assert_allclose(found["color_error_255"], -25.5, atol=1e-3)
-    # Nothing against a white object on white: alike, and no opaque pixel to judge color by.
-    found = likeness(white * 0, solid * 0, white, solid)
-    assert found["psnr_db"] == 100 and found["color_error_255"] is None
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,9 @@ from splatworks.renderers import meshes
 from splatworks.renderers.choose import splat_renderer
 from splatworks.stages import texture
 from splatworks.stages.artifacts import MeshFile, SplatsFile
-from splatworks.stages.export.compare import likeness
 from splatworks.stages.formats import gltf, splats, tensors
 from splatworks.stages.geometry.activation import activate
+from splatworks.stages.geometry.likeness import likeness
 from splatworks.stages.geometry.orbit import look_at_origin
 from splatworks.stages.texture import blend as blending
 from splatworks.stages.texture import views
@@ -50,9 +50,10 @@ def test_the_mesh_looks_like_the_splats(tmp_path: Path, name: str) -> None:
     expected = splat_renderer("cpu")(activate(raw), cameras)
     scene = meshes.MeshScene(found.positions, found.faces, found.uvs, found.base_color)
     got = meshes.render(scene, cameras)
-    figures = likeness(expected.rgb, expected.alpha, got.rgb, got.alpha)
-    assert figures["psnr_db"] >= 25 and figures["inner_psnr_db"] >= 28
-    assert np.abs(figures["color_error_255"]).max() <= 2
+    pictures = (torch.cat([f.rgb, f.alpha], dim=-1).numpy() for f in (expected, got))
+    figures = likeness(zip(*pictures, strict=True))
+    assert figures.psnr_db >= 25 and figures.inner_psnr_db >= 28
+    assert np.abs(figures.color_error_255).max() <= 2
 
 
 def test_the_texture_has_the_true_colors(tmp_path: Path) -> None:
