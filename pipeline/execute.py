@@ -17,7 +17,7 @@ from .contract import Artifact, Context, replacing
 from .environment import calm
 from .errors import ChangedError, ConfigError, InputError, SplatworksError, StorageError
 from .face import Stage, load_stage
-from .hashing import hash_artifact
+from .hashing import NOTES, hash_artifact
 from .locks import locked
 from .machine import Machine, settle
 from .manifest import MANIFEST, PROVENANCE, InputRecord, Manifest, OutputRecord, record_files
@@ -136,6 +136,9 @@ def _check_inputs(request: Request, inputs: dict[str, Artifact], machine: Machin
 def _outputs(stage: Stage, outputs: Any, out: Path) -> dict[str, Artifact]:
     """Every declared output, made and inside the output directory. A breach is our fault."""
     found: dict[str, Artifact] = {}
+    for name in NOTES:
+        if (out / name).exists():
+            raise RuntimeError(f"{stage.path} wrote {name}, which is the runner's own name")
     for port in stage.outputs.values():
         artifact = getattr(outputs, port.name)
         if artifact is None and not port.required:

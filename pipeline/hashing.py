@@ -19,6 +19,8 @@ from .errors import InputError
 WORTH_CACHING_BYTES = 1 << 20
 """Smaller files are hashed every time, which also finds every change in them."""
 SETTLED_S = 2.0
+NOTES = ("manifest.json", "provenance.json")
+"""What the runner adds to a finished step."""
 
 
 def cache_dir() -> Path:
@@ -47,9 +49,16 @@ def hash_file(path: Path, *, fresh: bool = False) -> str:
 
 
 def hash_directory(path: Path, *, fresh: bool = False) -> str:
-    """SHA-256 over the sorted relative names and hashes of all files below `path`."""
+    """SHA-256 over the sorted relative names and hashes of all files below `path`.
+
+    The directory of a finished step may be an artifact as a whole; the runner's notes in it are no
+    part of that.
+    """
     total = hashlib.sha256()
-    for name, file in sorted(files_below(path)):
+    files = dict(files_below(path))
+    if files.keys() >= {*NOTES}:
+        files = {name: file for name, file in files.items() if name not in NOTES}
+    for name, file in sorted(files.items()):
         total.update(name.encode("utf-8", "surrogateescape") + b"\0")
         total.update(hash_file(file, fresh=fresh).encode() + b"\n")
     return total.hexdigest()

@@ -12,10 +12,9 @@ from typing import Any
 
 from .config import canonical
 from .errors import ChangedError
-from .hashing import files_below, hash_file, hash_text
+from .hashing import NOTES, files_below, hash_file, hash_text
 
-MANIFEST = "manifest.json"
-PROVENANCE = "provenance.json"
+MANIFEST, PROVENANCE = NOTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +59,7 @@ def record_files(folder: Path, *, fresh: bool = False) -> dict[str, FileRecord]:
     return {
         name: FileRecord(hash_file(path, fresh=fresh), path.stat().st_size)
         for name, path in sorted(files_below(folder))
-        if name not in (MANIFEST, PROVENANCE)
+        if name not in NOTES
     }
 
 
@@ -118,7 +117,7 @@ def _added(folder: Path, manifest: Manifest) -> Iterable[str]:
         if root.is_dir():
             for name, path in files_below(root):
                 known = f"{output.path}/{name}" if output.path != "." else name
-                about = path.parent == folder and name in (MANIFEST, PROVENANCE)
+                about = path.parent == folder and name in NOTES
                 if known not in manifest.files and not about:
                     yield known
 

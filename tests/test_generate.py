@@ -54,7 +54,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_it_ends_with_splats_a_textured_glb_levels_of_detail_and_pictures(made: Path) -> None:
     latest = made / "run" / "latest"
-    out = latest / "export" / "export"
+    out = latest / "export"
     assert len(splats.load(out / "splats.ply")) > 300
     asset = gltf.load(out / "asset.glb")
     assert asset.base_color is not None and asset.base_color.shape[:2] == (256, 256)
@@ -62,16 +62,16 @@ def test_it_ends_with_splats_a_textured_glb_levels_of_detail_and_pictures(made: 
     assert red > green and red > blue
     counts = [len(gltf.load(path).faces) for path in sorted((out / "lods").glob("*.glb"))]
     assert counts == sorted(counts, reverse=True) and len(counts) == 4
-    preview = latest / "preview" / "preview"
+    preview = latest / "preview"
     assert pictures.load(preview / "contact_sheet.png").std() > 0.02
     assert (preview / "turntable.mp4").stat().st_size > 1000
     assert pictures.load(latest / "shape" / "understood.png").std() > 0.02
 
 
 def test_the_likeness_of_mesh_and_splats_is_stated(made: Path) -> None:
-    index = json.loads((made / "run/latest/preview/preview/index.json").read_text())
+    index = json.loads((made / "run/latest/preview/index.json").read_text())
     assert 10 < index["likeness"]["psnr_db"] < 60
-    exported = json.loads((made / "run/latest/export/export/index.json").read_text())
+    exported = json.loads((made / "run/latest/export/index.json").read_text())
     assert exported["likeness"] == index["likeness"]
 
 
@@ -122,7 +122,7 @@ def test_a_truncated_weight_file_is_named(tmp_path: Path) -> None:
 
 def damaged(made: Path, target: Path, damage: str) -> Path:
     """A copy of the splats with something wrong."""
-    data = bytearray((made / "run/latest/export/export/splats.ply").read_bytes())
+    data = bytearray((made / "run/latest/export/splats.ply").read_bytes())
     header = data.index(b"end_header\n") + len(b"end_header\n")
     if damage == "short":
         del data[-100:]

@@ -1,5 +1,6 @@
 """Options that several commands share."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -8,9 +9,12 @@ import tyro
 
 from ..errors import ConfigError
 from ..machine import Machine, cores, settle
+from ..manifest import Manifest
 from ..progress import prepare_terminal
 from ..runner import Finished
 from ..store import Store
+
+NAMES_SHOWN = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,5 +55,16 @@ def print_results(store: Store, finished: list[Finished]) -> None:
     for one in finished:
         state = "reused" if one.reused else "made"
         shown = store.shown(one.request)
-        paths = [str(shown / o.path) for o in one.manifest.outputs.values()] or [str(shown)]
-        print(f"  {one.request.step:12}{state:8}{'  '.join(paths)}")
+        paths = [_told(shown, o.path, one.manifest) for o in one.manifest.outputs.values()]
+        print(f"  {one.request.step:12}{state:8}{'  '.join(paths or [str(shown)])}")
+
+
+def _told(step: Path, output: str, manifest: Manifest) -> str:
+    """Where an output lies; of a directory also what is in it, if that can be taken in."""
+    if output in manifest.files:
+        return str(step / output)
+    start = "" if output == "." else f"{output}/"
+    inside = (name.removeprefix(start) for name in manifest.files if name.startswith(start))
+    names = sorted({first + slash for first, slash, _ in (name.partition("/") for name in inside)})
+    said = ", ".join(names) if len(names) <= NAMES_SHOWN else f"{len(names)} files"
+    return f"{step / output}{os.sep} ({said})"

@@ -9,7 +9,7 @@ from typing import Literal, get_args
 from ...pipeline.contract import Context
 from ..artifacts import ExportDir, LodsDir, SplatsFile, TexturedMeshFile
 
-VERSION = 2
+VERSION = 3
 
 Format = Literal["glb", "lods", "splats", "ply"]
 

@@ -22,9 +22,8 @@ Entry = dict[str, Any]
 
 
 def write(inputs: Inputs, config: Config, ctx: Context) -> Path:
-    """Write all that `config.formats` names into `ctx.out/export`. Returns that directory."""
-    out = ctx.out / "export"
-    out.mkdir(exist_ok=True)
+    """Write all that `config.formats` names into `ctx.out`. Returns that directory."""
+    out = ctx.out
     mesh = _scaled_mesh(gltf.load(inputs.mesh.path), config.scale)
     raw = _scaled_splats(splats.load(inputs.splats.path), config.scale)
     lods = {path.name: path for path in lod_files(inputs.lods.path)}

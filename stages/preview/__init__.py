@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from ...pipeline.contract import Context
 from ..artifacts import LodsDir, MeshFile, PreviewDir, SplatsFile, TexturedMeshFile
 
-VERSION = 2
+VERSION = 3
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,9 +31,8 @@ LOD_AZIMUTH_DEG, LOD_ELEVATION_DEG = 30.0, 15.0
 
 
 def show(inputs: Inputs, config: Config, ctx: Context) -> Path:
-    """Make everything; returns the directory."""
-    out = ctx.out / "preview"
-    out.mkdir()
+    """Make everything in `ctx.out`; returns that directory."""
+    out = ctx.out
     raw = splats.load(inputs.splats.path)
     mesh = gltf.load(inputs.mesh.path)
     scene = pair(activate(raw), mesh)

@@ -196,6 +196,17 @@ def test_one_stage_alone(call, elsewhere: Path) -> None:
     assert "reused" in call(*words)[1]
 
 
+def test_of_a_directory_it_is_said_what_is_in_it(call, elsewhere: Path) -> None:
+    (elsewhere / "in.txt").write_text("hi")
+    words = ["step", "toys.tray", "--inputs.text", "in.txt", "--out", "o"]
+    assert call(*words)[1] == "o\n  tray        made    o/latest/tray/ (a.txt, b/)\n"
+    names = [f"{number}.txt" for number in range(9)]
+    out = call(*words, "--config.names", *names)[1]
+    assert out == "o\n  tray        made    o/latest/tray/ (9 files)\n"
+    out = call("run", RECIPE, "--out", "r")[1]
+    assert "  turns       made    r/latest/turns/parts/ (0.txt, 1.txt)\n" in out
+
+
 def test_one_stage_alone_on_an_input_of_several_kinds(call, elsewhere: Path) -> None:
     (elsewhere / "in.txt").write_text("hi")
     (elsewhere / "parts").mkdir()

@@ -10,7 +10,7 @@ import pytest
 from splatworks.pipeline.collect import collect
 from splatworks.pipeline.errors import SplatworksError, StorageError
 from splatworks.pipeline.manifest import read_manifest, verify
-from splatworks.pipeline.recipe import Recipe, load_recipe
+from splatworks.pipeline.recipe import Recipe, Step, load_recipe
 from splatworks.pipeline.runner import run_recipe
 from splatworks.pipeline.store import Store
 from toys import TABLE
@@ -78,6 +78,23 @@ def test_killed_everywhere_with_a_shared_store(tmp_path: Path, expected: dict[st
             run_recipe(recipe(), TABLE, Store(run, shared))
         assert contents(run) == expected, number
         assert leftovers(run) == leftovers(shared) == [], number
+
+
+def test_killed_everywhere_where_the_output_is_the_whole_directory(tmp_path: Path) -> None:
+    first = recipe().steps[0]
+    tray = Step(name="tray", stage="toys.tray", inputs={"text": "first.text"})
+    two = replace(recipe(), steps=(first, tray))
+    with Faults() as faults:
+        run_recipe(two, TABLE, Store(tmp_path / "whole"))
+    for number in range(1, faults.count + 1):
+        run = tmp_path / f"run{number}"
+        with Faults(number):
+            assert in_child(partial(run_recipe, two, TABLE, Store(run))) == KILLED, number
+        assert_whole(run)
+        with Faults():
+            run_recipe(two, TABLE, Store(run))
+        assert contents(run) == contents(tmp_path / "whole"), number
+        assert leftovers(run) == [], number
 
 
 def test_killed_again_and_again(tmp_path: Path, expected: dict[str, bytes]) -> None:

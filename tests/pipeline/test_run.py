@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +17,7 @@ import pytest
 from splatworks.pipeline import store as store_module
 from splatworks.pipeline.errors import ChangedError, ConfigError, InputError, StorageError
 from splatworks.pipeline.execute import execute
-from splatworks.pipeline.hashing import hash_text
+from splatworks.pipeline.hashing import hash_artifact, hash_text
 from splatworks.pipeline.machine import Machine
 from splatworks.pipeline.manifest import read_manifest
 from splatworks.pipeline.plan import Request, bind, request, step_seed
@@ -25,6 +26,7 @@ from splatworks.pipeline.runner import run_recipe
 from splatworks.pipeline.store import Store
 from toys import TABLE, upper
 from toys.faults import contents, leftovers
+from toys.kinds import TextDir
 
 HERE = Path(__file__).parent
 RECIPE = HERE / "toys" / "recipe.toml"
@@ -163,6 +165,46 @@ def test_what_was_changed_is_named_before_it_is_used(tmp_path: Path, damage: str
     folder.rmdir()
     assert made(run_recipe(toy(), TABLE, Store(tmp_path))) == ["turns"]
     assert contents_without_turns(tmp_path) == expected
+
+
+def with_tray() -> Recipe:
+    """`turns` lies in its step's directory itself, and `whole` reads it there."""
+    first, loud, _, whole = toy().steps
+    tray = Step(name="turns", stage="toys.tray", inputs={"text": "first.text"})
+    return replace(toy(), steps=(first, loud, tray, whole))
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_whole_directory_may_be_the_output(tmp_path: Path, shared: bool) -> None:
+    """Found under `latest/STEP`; the runner's notes there, with the time in them, do not count."""
+    store = Store(tmp_path / "run", tmp_path / "store" if shared else None)
+    finished = run_recipe(with_tray(), TABLE, store)
+    folder = tmp_path / "run/latest/turns"
+    assert (folder / "a.txt").is_file() and (folder / "b/c.txt").is_file()
+    assert (folder / "provenance.json").is_file()
+    made_hash = finished[2].manifest.outputs["parts"].hash
+    assert hash_artifact(TextDir(folder)) == made_hash
+    assert made(run_recipe(with_tray(), TABLE, store)) == []
+    # As an input from outside it is the same as its bare files.
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    (copy / "manifest.json").unlink()
+    with_one_note = hash_artifact(TextDir(copy))
+    (copy / "provenance.json").unlink()
+    assert hash_artifact(TextDir(copy)) == made_hash != with_one_note
+    # What is added there is found before it is used.
+    (folder / "b" / "e.txt").write_text("more")
+    with pytest.raises(ChangedError, match=r"b/e\.txt was added after the step finished"):
+        run_recipe(with_tray(), TABLE, store)
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "provenance.json"])
+def test_the_names_of_the_notes_are_the_runners_own(tmp_path: Path, name: str) -> None:
+    only = Step(name="t", stage="toys.tray", inputs={"text": "x.txt"}, config={"names": [name]})
+    (tmp_path / "x.txt").write_text("x")
+    recipe = Recipe(steps=(only,), base=tmp_path)
+    with pytest.raises(RuntimeError, match=rf"wrote {name}, which is the runner's own name"):
+        run_recipe(recipe, TABLE, Store(tmp_path / "run"))
+    assert list(Store(tmp_path / "run").results()) == []
 
 
 def contents_without_turns(run: Path) -> dict[str, bytes]:

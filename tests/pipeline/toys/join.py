@@ -36,7 +36,7 @@ class Outputs:
 
 
 def run(inputs: Inputs, config: Config, ctx: Context) -> Outputs:
-    parts = [p.read_text() for p in sorted(inputs.parts.path.iterdir())]
+    parts = [p.read_text() for p in sorted(inputs.parts.path.glob("*.txt"))]
     path = ctx.out / "joined.txt"
     with replacing(path) as temporary:
         temporary.write_text(config.between.join([inputs.text.path.read_text(), *parts]))
