@@ -24,6 +24,9 @@ KINDS: tuple[str, ...] = (
     "donut",
 )
 
+FRONTED = frozenset({"mug", "chair", "house", "car", "duck"})
+"""Kinds that look different from the front, the side and the back."""
+
 COLORS: Mapping[str, Rgb] = MappingProxyType(
     {
         "red": (0.84, 0.09, 0.09),

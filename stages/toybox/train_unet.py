@@ -6,17 +6,22 @@ from dataclasses import dataclass, field
 from ...pipeline.contract import RUNTIME, Context
 from ..artifacts import GuidanceDir
 from .kinds import LatentsDir, ToyCaptionsDir, ToyImagesDir, VaeDir
+from .props import PropsDir
 
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
+    props: PropsDir
+    """What the images show."""
     images: ToyImagesDir
-    """Only its index is read: which images are for training."""
+    """Only its index is read: which images are for training, and from where they were taken."""
     captions: ToyCaptionsDir
     latents: LatentsDir
     vae: VaeDir
+    start: GuidanceDir | None = None
+    """A model of the same sizes and words to begin with; its text encoder can read already."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +45,8 @@ class Config:
     text_rate: float = 0.3
     """Factor of the learning rate for the text's way into the denoiser: at the full rate the
     text encoder forgets to tell captions apart."""
+    reading_steps: int = 1_500
+    """Steps in which the text encoder learns to read before anything is drawn."""
     warmup_steps: int = 200
     ema: float = 0.998
     """Longest decay of the moving average that is kept."""
@@ -47,13 +54,14 @@ class Config:
     """Share of empty captions, for classifier-free guidance."""
     snr_cap: float = 5.0
     """Largest signal-to-noise ratio that adds to a noise level's weight."""
-    bfloat16: bool = True
-    """Compute in bfloat16; parameters and sums stay in float32."""
+    bfloat16: bool = False
+    """Compute in bfloat16; parameters and sums stay in float32. Twice as fast where the processor
+    has instructions for it (AVX512-BF16, AMX), half as fast where it has not."""
     save_every_s: float = field(default=60.0, metadata=RUNTIME)
     """Time between checkpoints."""
 
     def __post_init__(self) -> None:
-        for name in ("steps", "warmup_steps", "text_layers"):
+        for name in ("steps", "warmup_steps", "text_layers", "reading_steps"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")
         if self.tokens < 4:

@@ -1,6 +1,7 @@
 """The stage that trains the denoiser and assembles the pipeline, at a tiny size."""
 
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -9,9 +10,10 @@ import numpy as np
 import pytest
 import torch
 from diffusers import StableDiffusionPipeline
+from safetensors.torch import load_file
 from splatworks.pipeline.errors import InputError
 from splatworks.stages.artifacts import GuidanceDir
-from splatworks.stages.toybox import kinds, train_unet, unet_loop
+from splatworks.stages.toybox import kinds, props, train_unet, unet_lessons, unet_loop
 
 from .training_material import UNET_CONFIG, contents, context, unet_inputs
 
@@ -84,10 +86,16 @@ def test_a_fresh_offline_process_loads_it_by_diffusers_own_class(trained) -> Non
 
 
 def test_close_ups_are_thinned_out_and_held_out_pictures_left_out() -> None:
-    index = [{"split": "train", "zoom": 1.0}] * 90 + [{"split": "train", "zoom": 2.5}] * 40
-    index += [{"split": "heldout", "zoom": 1.0}] * 5
-    drawn = unet_loop.drawn_pictures(index)
-    assert (drawn < 90).sum() == 90
+    made = props.make(props.Config(kinds=("tree", "chair"), plain_props=1), 0)
+    toys = {number: toy for number, toy in enumerate(made)}
+    chair = next(number for number, toy in toys.items() if toy.kind == "chair")
+    index = [{"prop": 0, "split": "train", "zoom": 1.0}] * 80
+    index += [{"prop": chair, "split": "train", "zoom": 1.0}] * 10
+    index += [{"prop": 0, "split": "train", "zoom": 2.5}] * 40
+    index += [{"prop": 0, "split": "heldout", "zoom": 1.0}] * 5
+    drawn = unet_lessons.drawn_pictures(index, toys)
+    assert (drawn < 80).sum() == 80
+    assert ((drawn >= 80) & (drawn < 90)).sum() == 10 * unet_lessons.FRONTED
     assert ((drawn >= 90) & (drawn < 130)).sum() == 10
     assert drawn.max() < 130
 
@@ -106,7 +114,7 @@ def test_batches_use_training_images_every_noise_level_and_some_empty_captions(i
         json.loads((inputs.captions.path / "vocabulary.json").read_text()), length=8
     )
     config = replace(UNET_CONFIG, batch=8, drop_caption=0.25)
-    lessons = unet_loop.load_lessons(inputs, config, tokenizer, 2.0)
+    lessons = unet_lessons.load_lessons(inputs, config, tokenizer, 2.0)
     assert not set(lessons.chosen) & set(range(0, 20, 5))
     seen: list[tuple[torch.Tensor, ...]] = []
 
@@ -150,7 +158,7 @@ def test_a_perfect_denoiser_has_no_loss(inputs) -> None:
     tokenizer = unet_loop.build_tokenizer(["a"], length=8)
     config = replace(UNET_CONFIG, bfloat16=False)
     words = json.loads((inputs.captions.path / "vocabulary.json").read_text())
-    lessons = unet_loop.load_lessons(
+    lessons = unet_lessons.load_lessons(
         inputs, config, unet_loop.build_tokenizer(words, length=8), 1.0
     )
     draw = torch.Generator().manual_seed(0)
@@ -177,17 +185,63 @@ def test_a_perfect_denoiser_has_no_loss(inputs) -> None:
     assert loss.item() < 1e-6
 
 
+def test_it_goes_on_from_an_earlier_model(inputs, trained, tmp_path, caplog) -> None:
+    """With a rate of almost nothing the weights stay: half precision on disk and all."""
+    start = replace(inputs, start=trained)
+    slow = replace(UNET_CONFIG, learning_rate=1e-9)
+    with caplog.at_level("INFO"):
+        again = train_unet.run(start, slow, context(tmp_path)).model
+    assert f"begins with the weights in {trained.path}" in caplog.text
+    for part in ("unet/diffusion_pytorch_model", "text_encoder/model"):
+        first, second = (load_file(m.path / f"{part}.safetensors") for m in (trained, again))
+        assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_an_earlier_model_of_another_size_or_with_other_words_is_refused(
+    inputs, trained, tmp_path
+) -> None:
+    start = replace(inputs, start=trained)
+    with pytest.raises(InputError, match=r"has channels \(16, 16\), the settings say \(16, 32\)"):
+        train_unet.run(start, replace(UNET_CONFIG, channels=(16, 32)), context(tmp_path / "a"))
+    with pytest.raises(InputError, match="is not a model to begin with"):
+        train_unet.run(
+            replace(inputs, start=GuidanceDir(tmp_path)), UNET_CONFIG, context(tmp_path / "b")
+        )
+    other = tmp_path / "captions"
+    shutil.copytree(inputs.captions.path, other)
+    words = json.loads((other / "vocabulary.json").read_text())
+    (other / "vocabulary.json").write_text(json.dumps([*words, "teapot"]))
+    with pytest.raises(InputError, match="knows other words"):
+        train_unet.run(
+            replace(start, captions=kinds.ToyCaptionsDir(other)),
+            UNET_CONFIG,
+            context(tmp_path / "c"),
+        )
+
+
+def test_pictures_of_other_props_are_refused(inputs, tmp_path) -> None:
+    (tmp_path / "props.json").write_text("[]")
+    words = json.loads((inputs.captions.path / "vocabulary.json").read_text())
+    with pytest.raises(InputError, match=r"shows prop 0, which .* does not have"):
+        unet_lessons.load_lessons(
+            replace(inputs, props=props.PropsDir(tmp_path)),
+            UNET_CONFIG,
+            unet_loop.build_tokenizer(words, length=8),
+            1.0,
+        )
+
+
 def test_captions_outside_the_vocabulary_are_refused(inputs, tmp_path) -> None:
     tokenizer = unet_loop.build_tokenizer(["a", "mug"], length=8)
     with pytest.raises(InputError, match=r"image 0 has a word that is not in vocabulary\.json"):
-        unet_loop.load_lessons(inputs, UNET_CONFIG, tokenizer, 1.0)
+        unet_lessons.load_lessons(inputs, UNET_CONFIG, tokenizer, 1.0)
 
 
 def test_latents_of_other_images_are_refused(inputs, tmp_path) -> None:
     np.save(tmp_path / "latents.npy", np.zeros((3, 4, 8, 8), np.float16))
     words = json.loads((inputs.captions.path / "vocabulary.json").read_text())
     with pytest.raises(InputError, match="3 latents, 20 images and 20 captions"):
-        unet_loop.load_lessons(
+        unet_lessons.load_lessons(
             replace(inputs, latents=kinds.LatentsDir(tmp_path)),
             UNET_CONFIG,
             unet_loop.build_tokenizer(words, length=8),

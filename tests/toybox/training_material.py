@@ -4,11 +4,12 @@ import json
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 from splatworks.pipeline.contract import Context
-from splatworks.stages.toybox import kinds, latents, train_unet, train_vae
+from splatworks.stages.toybox import kinds, latents, props, train_unet, train_vae
 
 SIDE = 32
 COUNT = 20
@@ -23,6 +24,7 @@ UNET_CONFIG = train_unet.Config(
     text_layers=1,
     heads=(1, 2),
     tokens=8,
+    reading_steps=4,
     steps=6,
     batch=4,
     warmup_steps=2,
@@ -65,9 +67,29 @@ def images(root: Path) -> kinds.ToyImagesDir:
     pixels[:, 8:20, 8:24] = rng.integers(0, 255, (COUNT, 1, 1, 3))
     np.save(root / "images.npy", pixels)
     splits = ["heldout" if i % 5 == 0 else "train" for i in range(COUNT)]
-    lines = [{"split": s, "zoom": 3.0 if i % 4 == 1 else 1.0} for i, s in enumerate(splits)]
+    lines = [
+        {
+            "prop": i % 2,
+            "split": split,
+            "azimuth": "back" if i % 3 else "front",
+            "elevation": "low",
+            "background": "gray",
+            "zoom": 3.0 if i % 4 == 1 else 1.0,
+        }
+        for i, split in enumerate(splits)
+    ]
     (root / "index.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     return kinds.ToyImagesDir(root)
+
+
+def toys(root: Path) -> props.PropsDir:
+    """Two red mugs."""
+    config = props.Config(kinds=("mug",), plain_props=2)
+    made = [toy for toy in props.make(config, 0) if (toy.color, toy.pattern) == ("red", "none")]
+    root.mkdir(parents=True)
+    entries = [asdict(replace(toy, id=number)) for number, toy in enumerate(made)]
+    (root / "props.json").write_text(json.dumps(entries))
+    return props.PropsDir(root)
 
 
 def captions(root: Path) -> kinds.ToyCaptionsDir:
@@ -88,7 +110,9 @@ def unet_inputs(root: Path) -> train_unet.Inputs:
     coded = latents.run(
         latents.Inputs(pictures, vae), latents.Config(batch=4), context(root / "latents")
     ).latents
-    return train_unet.Inputs(pictures, captions(root / "captions"), coded, vae)
+    return train_unet.Inputs(
+        toys(root / "props"), pictures, captions(root / "captions"), coded, vae
+    )
 
 
 def contents(folder: Path) -> dict[str, bytes]:
