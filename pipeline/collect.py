@@ -8,7 +8,7 @@ from pathlib import Path
 from .errors import StorageError
 from .history import abandoned, examine_run, older_results
 from .locks import locked_at_once
-from .store import SCRATCH, TRASH, Store, remove, sweep
+from .store import SCRATCH, TRASH, Store, open_store, remove, sweep
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class Garbage:
 
 def garbage(run: Path, table: Mapping[str, str]) -> list[Garbage]:
     """What `gc` would delete."""
-    store = Store(run)
+    store = open_store(run)
     states = examine_run(run, table)
     paths = [*older_results(states, store), *abandoned(states, store)]
     return [Garbage(path, size_of(path)) for path in paths]

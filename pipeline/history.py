@@ -11,7 +11,7 @@ from .errors import ChangedError, ConfigError, InputError
 from .manifest import PROVENANCE, Manifest, read_manifest
 from .plan import BoundStep, Done, Request, StepSource, bind, request
 from .recipe import read_run
-from .store import SCRATCH, Store
+from .store import SCRATCH, Store, open_store
 
 State = Literal["done", "interrupted", "missing", "waits", "changed"]
 
@@ -61,7 +61,7 @@ def examine(steps: Sequence[BoundStep], store: Store, *, fresh: bool = False) ->
 
 
 def examine_run(run: Path, table: Mapping[str, str], *, fresh: bool = False) -> list[StepState]:
-    return examine(bind(read_run(run), table), Store(run), fresh=fresh)
+    return examine(bind(read_run(run), table), open_store(run), fresh=fresh)
 
 
 def older_results(states: Sequence[StepState], store: Store) -> list[Path]:
@@ -85,7 +85,7 @@ def explain(run: Path, name: str, table: Mapping[str, str]) -> list[str]:
     states = {s.step.name: s for s in examine_run(run, table)}
     if name not in states:
         raise ConfigError(f"{run}: there is no step '{name}'.{nearest(name, states)}")
-    return list(_why(name, states, Store(run)))
+    return list(_why(name, states, open_store(run)))
 
 
 def _why(name: str, states: Mapping[str, StepState], store: Store) -> Iterator[str]:

@@ -26,6 +26,7 @@ from .face import find_stage
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 REFERENCE = re.compile(rf"({NAME.pattern})\.([A-Za-z_][A-Za-z0-9_]*)")
 PRESETS = "splatworks.configs"
+RECORD = "recipe.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,28 +101,46 @@ def recipe_from(data: Mapping[str, Any], where: str, base: Path = Path()) -> Rec
 
 def read_run(run: Path) -> Recipe:
     """The recipe that a run directory was made with."""
-    path = run / "recipe.json"
+    data = _read(run)
+    if data is None:
+        if not run.is_dir():
+            raise InputError(f"{run}: there is no such run directory.")
+        raise InputError(f"{run} is not a run directory: it has no recipe.json.")
+    recipe = {key: value for key, value in data.items() if key != "store"}
+    return recipe_from(recipe, str(run / RECORD), base=run)
+
+
+def read_store(run: Path) -> Path | None:
+    """The shared store that a run directory was last made with; `None`: its own, or no run yet."""
+    text = _typed(_read(run) or {}, "store", str, str(run / RECORD), "")
+    return Path(text) if text else None
+
+
+def _read(run: Path) -> Mapping[str, Any] | None:
+    path = run / RECORD
     try:
         data = json.loads(path.read_text("utf-8"))
     except (FileNotFoundError, NotADirectoryError):
-        if not run.is_dir():
-            raise InputError(f"{run}: there is no such run directory.") from None
-        raise InputError(f"{run} is not a run directory: it has no recipe.json.") from None
+        return None
     except ValueError as error:
         raise ConfigError(
             f"{path} is not JSON ({error}). Delete it and run the original line again."
         ) from error
-    return recipe_from(data, str(path), base=run)
+    if not isinstance(data, dict):
+        raise ConfigError(f"{path} is no recipe. Delete it and run the original line again.")
+    return data
 
 
-def recipe_text(recipe: Recipe) -> str:
-    """The inverse of `read_run`."""
+def recipe_text(recipe: Recipe, store: Path | None = None) -> str:
+    """What `read_run` and `read_store` read."""
     steps = [
         {"name": s.name, "stage": s.stage, "inputs": dict(s.inputs), "config": dict(s.config)}
         | ({} if s.seed is None else {"seed": s.seed})
         for s in recipe.steps
     ]
     data = {"seed": recipe.seed, "arguments": dict(recipe.arguments), "step": steps}
+    if store is not None:
+        data["store"] = str(store.absolute())
     return json.dumps(data, indent=1, ensure_ascii=False) + "\n"
 
 

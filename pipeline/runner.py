@@ -11,7 +11,7 @@ from .execute import Finished, explained, obtain
 from .locks import locked
 from .machine import Machine
 from .plan import BoundStep, Done, FileSource, Request, StepSource, bind, needed, request
-from .recipe import Recipe, Step, recipe_text
+from .recipe import RECORD, Recipe, Step, recipe_text
 from .store import Store, sweep
 
 
@@ -52,7 +52,7 @@ def run_steps(
 
     `steps` are those of `recipe`, bound; with `until`, only that step and what it needs run.
     """
-    record_run(recipe, steps, store.run)
+    record_run(recipe, steps, store)
     done: dict[str, Done] = {}
     finished: list[Finished] = []
     for step in steps if until is None else needed(steps, until):
@@ -63,14 +63,15 @@ def run_steps(
     return finished
 
 
-def record_run(recipe: Recipe, steps: Sequence[BoundStep], run: Path) -> None:
+def record_run(recipe: Recipe, steps: Sequence[BoundStep], store: Store) -> None:
     """Write `recipe.json`: enough to run, explain and tidy with the directory alone."""
+    run = store.run
     seeds = {step.name: step.seed for step in recipe.steps}
     whole = Recipe(
         seed=recipe.seed, steps=tuple(_written_out(s, run, seeds[s.name]) for s in steps)
     )
-    text = recipe_text(whole)
-    path = run / "recipe.json"
+    text = recipe_text(whole, store.shared)
+    path = run / RECORD
     if path.is_file() and path.read_text("utf-8", errors="replace") == text:
         return
     with explained(str(path), run), replacing(path) as temporary:
@@ -83,6 +84,7 @@ def _written_out(step: BoundStep, run: Path, seed: int | None) -> Step:
         if isinstance(source, StepSource):
             inputs[name] = f"{source.step}.{source.output}"
         else:
+            assert isinstance(source, FileSource), "nothing runs with open arguments"
             inputs[name] = _portable(source, run, several=len(step.stage.inputs[name].classes) > 1)
     return Step(
         name=step.name,

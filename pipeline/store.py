@@ -10,7 +10,7 @@
 
 A step directory appears by one rename after everything in it is on disk: one that exists is
 complete. With a shared store the results live there, named by stage and key, and the run
-directory links to them.
+directory links to them; `recipe.json` names the store.
 """
 
 import errno
@@ -21,9 +21,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .contract import replacing, sync
-from .errors import ChangedError
+from .errors import ChangedError, InputError, StorageError
 from .manifest import read_manifest, verify
 from .plan import Done, Request
+from .recipe import read_store
 
 SHARED_KEY_SHOWN = 24
 LATEST = "latest"
@@ -68,9 +69,7 @@ class Store:
     def finished(self, request: Request, *, fresh: bool = False) -> Done | None:
         """The step if it is done, verified; `ChangedError` if it was altered since."""
         folder = self.folder(request)
-        if folder.is_symlink() and not folder.exists():
-            folder.unlink()  # The shared store was cleared.
-        if not folder.is_dir():
+        if not folder.is_dir():  # Or a link into a shared store that was cleared.
             folder = self.home(request)
         if not folder.is_dir():
             return None
@@ -87,6 +86,8 @@ class Store:
         """Make the finished directory `out` the result of the step, in one instant."""
         sync_tree(out)
         home = self.home(request)
+        if home.is_symlink():
+            home.unlink()  # The run had a shared store once, which was cleared.
         os.rename(out, home)
         sync(home.parent)
 
@@ -151,6 +152,24 @@ class Store:
         for path in sorted(self.run.iterdir()):
             if path.is_dir() and (path / "manifest.json").exists() and path.name != LATEST:
                 yield path
+
+
+def open_store(run: Path, given: Path | None = None) -> Store:
+    """The store of a run: `given`, else the one that the run was last made with, else its own.
+
+    The run directory itself as `given` goes back to its own.
+    """
+    shared = given or read_store(run)
+    if shared is None or os.path.realpath(shared) == os.path.realpath(run):
+        return Store(run)
+    if given is not None and shared.exists() and not shared.is_dir():
+        raise InputError(f"--store {shared} is a file, expected a directory.")
+    if given is None and not shared.is_dir():
+        raise StorageError(
+            f"{run} keeps its results in the store {shared}, which is not there. Bring it back, or"
+            f" make them anew: pipeline run {run} --store {run} (or another directory)."
+        )
+    return Store(run, shared)
 
 
 def link(path: Path, target: Path) -> None:

@@ -24,7 +24,7 @@ from ..plan import bind
 from ..progress import duration
 from ..recipe import Recipe, load_recipe, with_settings
 from ..runner import Finished, held, run_steps
-from ..store import Store
+from ..store import Store, open_store
 from .options import RunOptions, print_results
 
 LONGEST_PROMPT = 1000
@@ -79,13 +79,13 @@ def generate(
     recipe = replace(recipe, arguments={**recipe.arguments, "guidance": str(model)})
     job = Job(recipe, negative, options.machine(), options.until)
     if prompt is not None:
-        store = Store(out or Path("runs") / slug(prompt), options.store)
+        store = open_store(out or Path("runs") / slug(prompt), options.store)
         print_results(store, _one(job, texts[0], store))
         return 0
     outcomes: list[Outcome] = []
     for text in texts:
-        store = Store((out or Path("runs")) / slug(text), options.store)
-        outcomes.append(_attempt(job, text, store))
+        run = (out or Path("runs")) / slug(text)
+        outcomes.append(_attempt(job, text, run, options.store))
     _print_table(outcomes)
     return max((o.code for o in outcomes), key=lambda code: (code == 1, code))
 
@@ -163,18 +163,18 @@ def _write_prompt(path: Path, text: str, negative: str) -> None:
         temporary.write_text(data, "utf-8")
 
 
-def _attempt(job: Job, text: str, store: Store) -> Outcome:
+def _attempt(job: Job, text: str, run: Path, store: Path | None) -> Outcome:
     """One prompt of several: its failure is noted and does not stop the others."""
     start = time.monotonic()
     try:
-        finished = _one(job, text, store)
+        finished = _one(job, text, open_store(run, store))
     except (SplatworksError, Fault) as error:
         logging.getLogger("splatworks").error("%s", error)
         code = 2 if isinstance(error, SplatworksError) else 1
-        return Outcome(text, store.run, time.monotonic() - start, code, str(error))
+        return Outcome(text, run, time.monotonic() - start, code, str(error))
     reused = sum(one.reused for one in finished)
     said = f"{len(finished)} steps" + (f", {reused} reused" if reused else "")
-    return Outcome(text, store.run, time.monotonic() - start, 0, said)
+    return Outcome(text, run, time.monotonic() - start, 0, said)
 
 
 def _print_table(outcomes: list[Outcome]) -> None:

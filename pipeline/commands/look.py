@@ -10,7 +10,7 @@ from ..history import abandoned, examine_run, older_results
 from ..history import explain as reasons
 from ..plan import KEY_SHOWN
 from ..progress import duration, size
-from ..store import Store
+from ..store import open_store
 
 
 def status(run: tyro.conf.Positional[Path], /, *, verify: bool = False) -> int:
@@ -20,7 +20,7 @@ def status(run: tyro.conf.Positional[Path], /, *, verify: bool = False) -> int:
         run: A run directory.
         verify: Hash every file again instead of trusting sizes and times.
     """
-    store = Store(run)
+    store = open_store(run)
     states = examine_run(run, STAGES, fresh=verify)
     for state in states:
         key = state.request.key[:KEY_SHOWN] if state.request else "-" * KEY_SHOWN

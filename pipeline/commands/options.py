@@ -46,7 +46,8 @@ class RunOptions(MachineOptions):
     set: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
     """STEP.FIELD=VALUE, a setting of a step; may be given several times."""
     store: Path | None = None
-    """A directory of results shared between runs."""
+    """A directory of results shared between runs. The run directory remembers it; the run directory
+    itself goes back to keeping its own."""
 
 
 def print_results(store: Store, finished: list[Finished]) -> None:

@@ -13,7 +13,7 @@ from ..history import StepState, examine
 from ..plan import KEY_SHOWN, bind, needed
 from ..recipe import Recipe, load_recipe, read_run, with_settings
 from ..runner import held, run_steps
-from ..store import Store
+from ..store import open_store
 from .options import RunOptions, print_results
 
 Arguments = Annotated[tuple[str, ...], tyro.conf.UseAppendAction]
@@ -41,7 +41,7 @@ def run(
     steps = bind(chosen, STAGES)
     if options.until is not None:
         needed(steps, options.until)
-    store, machine = Store(folder, options.store), options.machine()
+    store, machine = open_store(folder, options.store), options.machine()
     with faults_in(store.run), held(store):
         finished = run_steps(chosen, steps, store, machine, options.until)
     print_results(store, finished)
@@ -67,12 +67,12 @@ def plan(
         arg: NAME=PATH, what $NAME stands for in the recipe; may be given several times.
         seed: Instead of the recipe's seed.
         set: STEP.FIELD=VALUE, a setting of a step; may be given several times.
-        store: A directory of results shared between runs.
+        store: A directory of results shared between runs; by default the run's own or last one.
         json: Print the requests that could be executed now, as JSON, one per line.
     """
     chosen, folder = _choose(recipe, out, arg, seed)
     chosen = with_settings(chosen, set, STAGES)
-    states = examine(bind(chosen, STAGES, open_arguments=True), Store(folder, store))
+    states = examine(bind(chosen, STAGES, open_arguments=True), open_store(folder, store))
     for state in states:
         if not json:
             print(_line(state))

@@ -15,7 +15,7 @@ from ..fault import faults_in
 from ..plan import bind
 from ..recipe import NAME, Recipe, Step
 from ..runner import held, run_steps
-from ..store import Store
+from ..store import open_store
 from .options import MachineOptions, print_results
 from .parse import call
 
@@ -71,7 +71,7 @@ def _command(stage: Stage) -> Any:
             inputs: Files and directories to work on.
             config: Settings of the stage.
             seed: Another seed, another result.
-            store: A directory of results shared between runs.
+            store: A directory of results shared between runs; OUT remembers it.
         """
         return _run_alone(stage, inputs, config, out, seed, store, options)
 
@@ -131,7 +131,7 @@ def _run_alone(
     )
     recipe = Recipe(steps=(only,), seed=seed)
     steps = bind(recipe, STAGES)
-    store = Store(out, store_folder)
+    store = open_store(out, store_folder)
     machine = options.machine()
     with faults_in(store.run), held(store):
         finished = run_steps(recipe, steps, store, machine)

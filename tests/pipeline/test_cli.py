@@ -82,6 +82,8 @@ MISTAKES = [
      " 'whole'?"),
     (["run", PRESET], "step 'speak': input 'prompt' wants prompt/1, but $prompt is not given."),
     (["status", "none"], "none: there is no such run directory."),
+    (["run", RECIPE, "--store", "model/model_index.json"], "--store model/model_index.json is a"
+     " file, expected a directory."),
     (["step", "distil"], "step: 'distil' is not a stage. Did you mean 'distill'?"),
     (["step", "toys.upper", "--inputs.text", "no.txt", "--out", "o"], "step 'upper': input 'text'"
      " wants text/1, but {here}/no.txt does not exist."),
@@ -141,6 +143,63 @@ def test_generate_and_again(call, elsewhere: Path) -> None:
     assert "1 results" in out
     code, out, _ = call("status", "runs/a-red-mushroom")
     assert (code, out.count(" done ")) == (0, 2)
+
+
+def test_a_run_remembers_its_store(call, elsewhere: Path) -> None:
+    """All that looks at the directory, or goes on in it, sees the same results."""
+    code, _, _ = call("run", RECIPE, "--out", "r", "--store", "s", "--until", "turns")
+    assert code == 0
+    assert json.loads((elsewhere / "r/recipe.json").read_text())["store"] == str(elsewhere / "s")
+    before = {p: p.lstat().st_mtime_ns for p in elsewhere.rglob("*")}
+    # Another run made the last step meanwhile: here it is done as well.
+    assert call("run", RECIPE, "--out", "other", "--store", "s")[0] == 0
+    _, out, _ = call("status", "r")
+    assert [line.split()[1] for line in out.splitlines()] == ["done"] * 4
+    assert "would not run again" in call("explain", "r", "whole")[1]
+    assert call("gc", "r")[0] == 0
+    for path, time_ns in before.items():
+        if elsewhere / "r" in path.parents and path.parent.name != ".locks":
+            assert path.lstat().st_mtime_ns == time_ns, path
+    _, out, _ = call("run", "r")
+    assert out.count(" reused ") == 4
+    # New results go there too, even where the line says nothing of it.
+    for words in (["run", "r", "--set", "whole.between=+"], ["run", RECIPE, "--out", "r"]):
+        assert call(*words)[0] == 0
+        assert all(link.is_symlink() for link in (elsewhere / "r").glob("whole-*"))
+    _, out, _ = call("plan", "r")
+    assert [line.split()[-1] for line in out.splitlines()] == ["done"] * 4
+
+
+def test_a_store_that_is_gone_or_given_up(call, elsewhere: Path) -> None:
+    call("run", RECIPE, "--out", "r", "--store", "s")
+    store = elsewhere / "s"
+    store.rename(elsewhere / "away")
+    for words in (["status", "r"], ["explain", "r", "whole"], ["gc", "r"], ["run", "r"]):
+        before = sorted((elsewhere / "r").rglob("*"))
+        code, _, err = call(*words)
+        assert (code, err) == (
+            2,
+            f"splatworks: r keeps its results in the store {store}, which is not there. Bring it"
+            " back, or make them anew: pipeline run r --store r (or another directory).\n",
+        )
+        assert not store.exists() and sorted((elsewhere / "r").rglob("*")) == before
+    # Back again, nothing is lost.
+    (elsewhere / "away").rename(store)
+    assert call("run", "r")[1].count(" reused ") == 4
+    # What the message says is true.
+    store.rename(elsewhere / "away")
+    code, out, _ = call("run", "r", "--store", "r")
+    assert (code, out.count(" made ")) == (0, 4)
+    assert "store" not in json.loads((elsewhere / "r/recipe.json").read_text())
+    assert call("status", "r")[1].count(" done ") == 4
+    assert not [p for p in (elsewhere / "r").iterdir() if p.is_symlink()]
+
+
+def test_an_interrupted_step_in_a_store_is_seen(call, elsewhere: Path) -> None:
+    words = ["run", RECIPE, "--out", "r", "--store", "s", "--set", "first.word=bad"]
+    assert call(*words)[0] == 2
+    _, out, _ = call("status", "r")
+    assert out.splitlines()[1].split()[:2] == ["loud", "interrupted"]
 
 
 def test_until(call, elsewhere: Path) -> None:

@@ -11,7 +11,7 @@ from splatworks.pipeline.locks import locked_at_once
 from splatworks.pipeline.plan import bind
 from splatworks.pipeline.recipe import Recipe, load_recipe
 from splatworks.pipeline.runner import record_run, run_recipe
-from splatworks.pipeline.store import Store
+from splatworks.pipeline.store import Store, remove
 from toys import TABLE, make
 
 RECIPE = Path(__file__).parent / "toys" / "recipe.toml"
@@ -27,7 +27,7 @@ def toy(step: str = "", seed: int = 7, **config: object) -> Recipe:
 
 def ask_for(recipe: Recipe, run: Path) -> None:
     """As if a run with this recipe had been stopped before its first step."""
-    record_run(recipe, bind(recipe, TABLE), run)
+    record_run(recipe, bind(recipe, TABLE), Store(run))
 
 
 def states(run: Path) -> dict[str, str]:
@@ -60,6 +60,21 @@ def test_looking_changes_nothing(tmp_path: Path) -> None:
     examine_run(tmp_path, TABLE)
     explain(tmp_path, "whole", TABLE)
     garbage(tmp_path, TABLE)
+    assert before == {p: p.lstat().st_mtime_ns for p in tmp_path.rglob("*")}
+
+
+def test_looking_at_a_cleared_store_changes_nothing(tmp_path: Path) -> None:
+    run, shared = tmp_path / "run", tmp_path / "shared"
+    run_recipe(toy(), TABLE, Store(run, shared))
+    for folder in shared.glob("make-*"):
+        remove(folder)
+    before = {p: p.lstat().st_mtime_ns for p in tmp_path.rglob("*")}
+    assert states(run) == {
+        "first": "missing",
+        "loud": "waits",
+        "turns": "waits",
+        "whole": "waits",
+    }
     assert before == {p: p.lstat().st_mtime_ns for p in tmp_path.rglob("*")}
 
 
