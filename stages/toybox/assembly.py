@@ -41,8 +41,9 @@ def save_pipeline(
     # transformers 5 would compute in the dtype of the file, diffusers in float32: the default
     # of both should go together. The weights stay float16 on disk.
     amend(out / "text_encoder" / "config.json", dtype="float32")
-    # Where the autoencoder lay while it was trained is nobody's business.
+    # Where the parts lay while they were trained is nobody's business.
     amend(out / "vae" / "config.json", _name_or_path="")
+    amend(out / "unet" / "config.json", _name_or_path="")
     shutil.copyfile(view_words, out / "view_words.json")
 
 
