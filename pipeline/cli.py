@@ -12,6 +12,7 @@ import signal
 import sys
 from collections.abc import Mapping, Sequence
 from types import FrameType, MappingProxyType
+from typing import NoReturn
 
 from .config import nearest
 from .environment import calm
@@ -34,7 +35,10 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command line and return its exit code."""
+    """Run one command line and return its exit code.
+
+    Without `arguments` this is the program itself, which ends at once when it is interrupted.
+    """
     words = list(sys.argv[1:] if arguments is None else arguments)
     calm()
     _listen()
@@ -45,7 +49,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Fault as fault:
         return say(str(fault), 1)
     except KeyboardInterrupt:
-        return say("interrupted. Run the same line again to continue.", 130)
+        if arguments is None:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+        code = say("interrupted. Run the same line again to continue.", 130)
+        if arguments is None:
+            _leave(code)
+        return code
     except BrokenPipeError:
         # `pipeline ... | head`: nobody reads on, which is no error. Nor shall exiting make one.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -103,6 +112,13 @@ def _listen() -> None:
         with contextlib.suppress(ValueError):  # Not in the main thread: somebody else listens.
             if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, stop)
+
+
+def _leave(code: int) -> NoReturn:
+    """End the process without waiting for threads at work, nor for what libraries tidy up."""
+    with contextlib.suppress(OSError, ValueError):
+        sys.stdout.flush()
+    os._exit(code)
 
 
 if __name__ == "__main__":

@@ -317,8 +317,13 @@ def _workers(
     if threads <= 1:
         yield lambda function, items: [function(item) for item in items]
         return
-    with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+    pool = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
+    try:
         yield lambda function, items: list(pool.map(function, items))
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)  # Nobody needs what they still work on.
+        raise
+    pool.shutdown()
 
 
 def _note(state: State, seconds: float) -> str:

@@ -463,6 +463,28 @@ def test_stopped_by_a_signal_and_continued(tmp_path: Path, number: signal.Signal
     assert leftovers(tmp_path / "run") == []
 
 
+@pytest.mark.skipif(os.name == "nt", reason="signals")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interruption_waits_for_nobody(tmp_path: Path, number: signal.Signals) -> None:
+    """Neither for threads at work, nor for what libraries do on leaving: both take a minute."""
+    run = tmp_path / "run"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "splatworks.pipeline.cli", "step", "toys.stuck", "--out", str(run)],
+        env=os.environ | {"PYTHONPATH": str(HERE)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    wait_for(run, ".scratch/stuck-*/checkpoints/checkpoint")
+    time.sleep(0.3)
+    process.send_signal(number)
+    said = process.communicate(timeout=20)[1]
+    assert process.returncode == 130, said
+    assert said.splitlines()[-1] == "splatworks: interrupted. Run the same line again to continue."
+    (kept,) = run.glob(".scratch/stuck-*/checkpoints/checkpoint")
+    assert kept.read_text() == "so far"
+
+
 def run_with_names(run: Path) -> list:
     """The toy recipe as the command line sees it: its stages go by their module paths."""
     return run_recipe(toy("turns", rounds=40), {}, Store(run))

@@ -1,6 +1,9 @@
 """The loop of distillation: what it asks, what it makes of the answers, what goes wrong."""
 
 import math
+import threading
+from concurrent.futures import CancelledError
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -304,6 +307,30 @@ def test_the_calibrated_threshold_is_the_median_of_the_percentiles(tmp_path) -> 
     samples = sorted(state.clip_samples)
     assert len(samples) == 40
     assert state.clip_threshold == (samples[19] + samples[20]) / 2
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, InputError])
+def test_leaving_early_does_not_wait_for_views_in_work(error: type[BaseException]) -> None:
+    begun, go_on, done = (threading.Event() for _ in range(3))
+
+    def work(_: object) -> None:
+        begun.set()
+        go_on.wait(60)
+        done.set()
+
+    def ask(spread) -> None:
+        with suppress(CancelledError):
+            spread(work, [None, None])
+
+    with pytest.raises(error), loop._workers(2) as spread:
+        caller = threading.Thread(target=ask, args=(spread,))
+        caller.start()
+        assert begun.wait(60)
+        raise error
+    assert not done.is_set()
+    go_on.set()
+    caller.join(60)
+    assert done.wait(60)
 
 
 def test_removing_stops_at_a_few(tmp_path) -> None:
