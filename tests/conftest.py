@@ -1,6 +1,7 @@
 """One thread per process and no network: set before anything heavy is imported."""
 
 import os
+import signal
 
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[name] = "1"
@@ -8,6 +9,11 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TRANSFORMERS_OFFLINE"] = "1"
 os.environ.setdefault("MKL_CBWR", "COMPATIBLE")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
+
+# A shell that starts the tests in the background lets them ignore Ctrl-C, and every process that
+# they start inherits that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 from pathlib import Path  # noqa: E402
 

@@ -90,9 +90,7 @@ def test_after_a_change_only_what_follows_reruns_and_explain_says_why(
     assert ran.returncode == 0, ran.stderr
     why = pipeline("explain", "run", "texture", cwd=tmp_path).stdout
     assert "sharpness" in why and "4.0" in why and "2.0" in why
-    out = generate(
-        "a red mushroom with white dots", "--out", "run", cwd=tmp_path, small=changed
-    )
+    out = generate("a red mushroom with white dots", "--out", "run", cwd=tmp_path, small=changed)
     again = {line.split()[0] for line in out.splitlines() if " made " in line}
     assert again == {"texture", "simplify", "export", "preview"}
 
@@ -101,9 +99,7 @@ def test_several_prompts_in_one_process_and_words_it_does_not_know(tmp_path: Pat
     (tmp_path / "list.txt").write_text("a blue mug\n# not this\na green car\na zebra\n")
     changes = ("shape.sampling_steps=1", "shape.method=blob")
     words = [word for change in changes for word in ("--set", change)]
-    ran = pipeline(
-        "generate", "--prompts", "list.txt", "--until", "shape", *words, cwd=tmp_path
-    )
+    ran = pipeline("generate", "--prompts", "list.txt", "--until", "shape", *words, cwd=tmp_path)
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout.count("done") == 3
     assert "zebra" in ran.stderr and "--guidance" in ran.stderr

@@ -200,6 +200,8 @@ def test_an_interrupted_step_in_a_store_is_seen(call, elsewhere: Path) -> None:
     assert call(*words)[0] == 2
     _, out, _ = call("status", "r")
     assert out.splitlines()[1].split()[:2] == ["loud", "interrupted"]
+    assert call("plan", "r")[1].splitlines()[1].endswith("to continue")
+    assert call("explain", "r", "loud")[1].startswith("loud: was interrupted before its first")
 
 
 def test_until(call, elsewhere: Path) -> None:

@@ -129,5 +129,6 @@ CASES = {
         gaussians(80, seed=10),
         cameras(50, 17, focal_px=(60.0, 37.0), center_px=(19.5, 11.0)),
     ),
+    "whole tiles": (gaussians(60, seed=15, size=0.15), cameras(32, 16)),
     "larger than a tile row": (gaussians(300, seed=11, size=0.03), cameras(70, 52)),
 }

@@ -4,6 +4,7 @@ import logging
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -155,6 +156,48 @@ def test_threads_change_nothing() -> None:
         beside = list(pool.map(job, scenes))
     for a, b in zip(alone, beside, strict=True):
         assert all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
+
+
+def test_what_has_no_gradient_says_so() -> None:
+    frames = cpu.render(opened(gaussians(9, seed=26)), cameras(12, 12), ALL)
+    for name in ("weights", "median_depth", "radii_px"):
+        assert not getattr(frames, name).requires_grad
+
+
+@pytest.mark.parametrize("name", ["means", "opacities"])
+def test_a_gradient_of_a_gradient_is_refused_and_not_zero(name: str) -> None:
+    scene = opened(gaussians(9, seed=27))
+    value = getattr(scene, name)
+    loss = cpu.render(scene, cameras(12, 12)).rgb.square().sum()
+    (gradient,) = torch.autograd.grad(loss, value, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        (gradient.square().sum() + value.sum()).backward()
+
+
+@RENDERERS
+def test_the_color_space_is_passed_on(render) -> None:
+    scene = replace(gaussians(2), color_space="linear")
+    assert render(scene, cameras(4, 4)).color_space == "linear"
+
+
+def test_a_scene_elsewhere_is_refused() -> None:
+    scene = gaussians(3)
+    away = Gaussians(*(getattr(scene, name).to("meta") for name in PARAMETERS))
+    with pytest.raises(ValueError, match="the scene is on meta, expected the CPU"):
+        cpu.render(away, cameras(4, 4))
+
+
+def test_cameras_in_float64_keep_their_digits() -> None:
+    """Far from the origin a float32 shift would be off by a hundredth of a pixel."""
+    scene, view = gaussians(40, seed=28), cameras(24, 24)
+    offset = torch.tensor([3000.0, -2000.0, 1000.0])
+    pose = view.world_to_camera.double()
+    moved = replace(scene, means=scene.means + offset)
+    rounded = replace(scene, means=moved.means - offset)  # Exact: what float32 left of the means.
+    pose[:, :3, 3] -= pose[:, :3, :3] @ offset.double()
+    far = cpu.render(moved, replace(view, world_to_camera=pose))
+    near = cpu.render(rounded, view)
+    torch.testing.assert_close(far.means2d, near.means2d, rtol=0, atol=1e-4)
 
 
 def test_backward_twice_gives_the_same() -> None:

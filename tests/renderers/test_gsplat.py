@@ -5,14 +5,18 @@ signature), projects and colors with gsplat's own torch reference, and blends by
 """
 
 import inspect
+import math
+import sys
+from dataclasses import replace
 
 import pytest
 import torch
 from splatworks.renderers import gsplat as backend
 from splatworks.renderers import reference
 from splatworks.renderers.errors import MissingOutputError, UnavailableError
+from splatworks.renderers.scene import Cameras
 
-from .scenes import ALL, PARAMETERS, cameras, changed, gaussians, opened
+from .scenes import ALL, PARAMETERS, cameras, gaussians, opened
 
 real = pytest.importorskip("gsplat")
 MADE = ALL - {"median_depth"}
@@ -106,24 +110,75 @@ def test_gradients_reach_every_parameter(faked) -> None:
         assert (found - wanted).norm() <= 1e-2 * wanted.norm(), name
 
 
-def test_bad_gaussians_are_hidden(faked) -> None:
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_bad_gaussians_are_hidden(faked, name: str) -> None:
+    """One with a value that is not a number, one with a zero quaternion."""
     scene = gaussians(12, seed=32)
-    means = scene.means.clone()
-    means[2] = float("nan")
-    quaternions = scene.quaternions.clone()
-    quaternions[5] = 0
-    scene = opened(changed(scene, means=means, quaternions=quaternions))
+    scene.quaternions[5] = 0
+    getattr(scene, name).view(12, -1)[2, -1] = float("nan")
+    scene = opened(scene)
     frames = backend.render(scene, cameras(12, 12), MADE)
-    assert frames.rgb.isfinite().all()
-    assert not frames.weights[0, [2, 5]].any()
-    frames.rgb.sum().backward()
-    assert scene.means.grad.isfinite().all() and scene.quaternions.grad.isfinite().all()
+    for picture in ("rgb", "depth", "normal", "channels"):
+        assert getattr(frames, picture).isfinite().all()
+    assert not frames.weights[0, [2, 5]].any() and frames.weights.sum() > 0
+    (frames.rgb.sum() + frames.channels.sum()).backward()
+    for parameter in PARAMETERS:
+        gradient = getattr(scene, parameter).grad
+        assert gradient.isfinite().all() and not gradient[[2, 5]].any()
+
+
+def test_the_kernels_never_see_a_bad_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They do not test; and a quaternion of length zero would be divided by."""
+    seen = {}
+
+    def spy(**arguments):
+        seen.update(arguments)
+        return stand_in(**arguments)
+
+    monkeypatch.setattr(backend, "_rasterization", lambda device: spy)
+    scene = gaussians(4, seed=33)
+    scene.scales[1], scene.quaternions[2] = float("inf"), 0
+    backend.render(scene, cameras(8, 8))
+    for name in ("means", "quats", "scales", "opacities", "colors"):
+        assert seen[name].isfinite().all() and seen[name].dtype == torch.float32
+    assert seen["quats"].norm(dim=-1).min() > 0.1 and seen["scales"].min() > 0
+    assert seen["opacities"][[1, 2]].tolist() == [0, 0]
+    # As docs/conventions.md has them, whatever gsplat's defaults are.
+    assert (seen["near_plane"], seen["eps2d"]) == (0.01, 0.3)
+
+
+def test_what_is_given_in_float64_or_linear_light(faked) -> None:
+    scene, view = gaussians(20, seed=34), cameras(12, 12)
+    wide = Cameras(
+        view.world_to_camera.double(), view.focal_px.double(), view.center_px.double(), 12, 12
+    )
+    frames = backend.render(replace(scene, color_space="linear"), wide)
+    assert frames.color_space == "linear"
+    torch.testing.assert_close(frames.rgb, backend.render(scene, view).rgb)
+
+
+def test_radii_are_three_deviations_along_the_longer_axis() -> None:
+    """Half axes of 5 and 2 px, turned by 30 degrees; drawn only where both of gsplat's are."""
+    c, s = math.cos(math.pi / 6), math.sin(math.pi / 6)
+    turn = torch.tensor([[c, -s], [s, c]])
+    precision = turn @ torch.diag(torch.tensor([1 / 25, 1 / 4])) @ turn.T
+    conic = torch.stack([precision[0, 0], precision[0, 1], precision[1, 1]])
+    found = backend._radii(torch.tensor([[[15, 9], [15, 0], [0, 0]]]), conic.expand(1, 3, 3))
+    torch.testing.assert_close(found, torch.tensor([[15.0, 0, 0]]))
 
 
 def test_without_cuda_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(UnavailableError, match="needs a CUDA device"):
         backend.render(gaussians(3), cameras(4, 4))
+
+
+def test_the_function_is_the_one_of_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert backend._rasterization(torch.device("cuda")) is real.rasterization
+    monkeypatch.setitem(sys.modules, "gsplat", None)
+    with pytest.raises(UnavailableError, match="needs the package gsplat"):
+        backend._rasterization(torch.device("cuda"))
 
 
 def test_a_scene_on_the_wrong_device_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

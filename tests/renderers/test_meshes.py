@@ -1,5 +1,7 @@
 """Ray-cast meshes: cameras, attributes, texture and light."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -123,10 +125,11 @@ def test_bilinear_sampling_by_hand() -> None:
             [0.5 / 3, 0.5],  # between the two rows
             [0.0, 0.25],  # the edge: half the first, half the last
             [1.0 + 0.5 / 3, -0.75],  # repeats
+            [0.5 / 3, 0.0],  # the upper edge: half the first row, half the last
         ]
     )
     found = meshes.sample(texture, uvs)[:, 0]
-    np.testing.assert_allclose(found, [0.0, 0.5, 1.5, 1.0, 0.0], atol=1e-6)
+    np.testing.assert_allclose(found, [0.0, 0.5, 1.5, 1.0, 0.0, 1.5], atol=1e-6)
 
 
 def test_colors_are_interpolated_in_linear_light_and_shown_in_srgb() -> None:
@@ -134,6 +137,21 @@ def test_colors_are_interpolated_in_linear_light_and_shown_in_srgb() -> None:
     view = cameras(21, 21, focal_px=(42.0, 42.0), **FRONT)
     frames = meshes.render(meshes.MeshScene(**quad(), vertex_colors=colors), view)
     assert frames.rgb[0, 10, 10, 0].item() == pytest.approx(0.7353569830524495, abs=1e-4)
+
+
+def test_a_texture_is_srgb_mixed_in_linear_light_and_tinted_by_the_colors() -> None:
+    """IEC 61966-2-1: 188 is 0.5029 linear, halfway from black to white is 0.7354."""
+    texture = np.full((2, 1, 4), 188, np.uint8)
+    texture[..., 3] = 7  # A fourth channel is ignored.
+    view = cameras(21, 21, focal_px=(42.0, 42.0), **FRONT)
+    plain = meshes.MeshScene(**quad(), texture=texture)
+    np.testing.assert_allclose(meshes.render(plain, view).rgb[0, 10, 10], 188 / 255, atol=1e-5)
+    colors = np.tile(np.float32([1, 0.214041 / 0.502886, 0.002 / 0.502886]), (4, 1))
+    tinted = meshes.render(replace(plain, vertex_colors=colors), view).rgb[0, 10, 10]
+    np.testing.assert_allclose(tinted, [188 / 255, 0.5, 0.02584], atol=1e-5)
+    texture = np.uint8([[[0] * 3], [[255] * 3]])
+    striped = meshes.render(meshes.MeshScene(**quad(), texture=texture), view, supersample=1)
+    np.testing.assert_allclose(striped.rgb[0, 10, 10], 0.7353569830524495, atol=1e-5)
 
 
 def test_supersampling_gives_the_covered_share() -> None:
@@ -162,13 +180,13 @@ def test_light_is_fixed_to_the_world_and_falls_on_the_seen_side() -> None:
 
 
 def test_smooth_normals_are_interpolated() -> None:
+    """Between the corners (-1, 0, 1) and (1, 0, 1) stands (2 x, 0, 1), made one long."""
     normals = np.array([[-1, 0, 1], [1, 0, 1], [1, 0, 1], [-1, 0, 1]], np.float32)
     view = cameras(21, 21, focal_px=(42.0, 42.0), **FRONT)
-    frames = meshes.render(meshes.MeshScene(**quad(), normals=normals), view)
-    torch.testing.assert_close(
-        frames.normal[0, 10, 10], torch.tensor([0.0, 0.0, 1.0]), atol=2e-2, rtol=0
-    )
-    assert frames.normal[0, 10, 2, 0] < -0.5 < 0.5 < frames.normal[0, 10, 18, 0]
+    frames = meshes.render(meshes.MeshScene(**quad(), normals=normals), view, supersample=1)
+    x = (np.arange(21) + 0.5 - 10.5) / 21
+    wanted = np.stack([2 * x, 0 * x, 0 * x + 1], axis=-1) / np.hypot(2 * x, 1)[:, None]
+    np.testing.assert_allclose(frames.normal[0, 7], wanted, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -178,8 +196,15 @@ def test_smooth_normals_are_interpolated() -> None:
         ({"faces": np.zeros((0, 3), int)}, "no faces"),
         ({"uvs": None, "texture": np.zeros((2, 2, 3), np.uint8)}, "a texture needs uvs"),
         ({"normals": np.zeros((3, 3), np.float32)}, "normals has 3 rows"),
+        ({"vertex_colors": np.zeros((5, 3), np.float32)}, "vertex_colors has 5 rows"),
+        ({"uvs": np.zeros((5, 2), np.float32)}, "uvs has 5 rows"),
     ],
 )
 def test_what_does_not_fit_is_refused(change: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         meshes.render(misfit(meshes.MeshScene(**quad()), **change), cameras(4, 4))
+
+
+def test_no_rays_are_refused() -> None:
+    with pytest.raises(ValueError, match="supersample must be at least 1, got 0"):
+        meshes.render(meshes.MeshScene(**quad()), cameras(4, 4), supersample=0)

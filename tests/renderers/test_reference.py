@@ -211,6 +211,20 @@ def test_gradients_agree_with_finite_differences(name: str) -> None:
 
 
 @RENDERERS
+def test_where_alpha_is_held_at_its_largest_value_it_has_no_gradient(render) -> None:
+    """Flat splats over the whole picture; one pixel's share in each gradient is the same."""
+    for opacity, share in ((0.9999, 0.0), (0.9, 1.0)):
+        scene = opened(one((0.0, 0.0, 1.0), (1e3, 1e3, 1e-3), (1.0, 0, 0, 0), opacity, 0.7))
+        frames = render(scene, straight(5, 3, 20.0))
+        (frames.rgb.sum() + frames.alpha.sum()).backward()
+        wanted = 15 * (3 * 0.7 + 1) * share
+        assert scene.opacities.grad.item() == pytest.approx(wanted, rel=1e-5, abs=1e-9)
+        assert scene.sh.grad[0, 0, 0].item() == pytest.approx(
+            15 * min(opacity, 0.999) * 0.28209479177387814, rel=1e-5
+        )
+
+
+@RENDERERS
 def test_the_order_of_the_list_does_not_matter(render) -> None:
     scene, view = gaussians(60, seed=13), cameras(24, 24)
     order = torch.randperm(60, generator=torch.Generator().manual_seed(1))

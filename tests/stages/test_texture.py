@@ -1,5 +1,6 @@
 """Textures from splats: like the splats, sharp, sober about what is hidden, the same every time."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from splatworks.stages.geometry.activation import activate
 from splatworks.stages.geometry.likeness import likeness
 from splatworks.stages.geometry.orbit import look_at_origin
 from splatworks.stages.texture import blend as blending
+from splatworks.stages.texture import paint as painting
 from splatworks.stages.texture import views
 
 from .painted import as_mesh, context, cover, stripes
@@ -114,6 +116,42 @@ def test_nothing_to_see_gives_gray_and_a_warning(tmp_path: Path, caplog) -> None
     assert "no view shows the mesh" in caplog.text
 
 
+def test_every_setting_arrives_where_it_belongs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a mesh with a radius of two metres that once had colors of its own."""
+    given = {}
+
+    def spy(name: str):
+        function = getattr(painting, name)
+
+        def instead(*values, **named):
+            given[name] = (*values, *named.values())
+            return function(*values, **named)
+
+        monkeypatch.setattr(painting, name, instead)
+
+    for name in ("atlas", "around", "blend", "spread", "fill"):
+        spy(name)
+    shape = trimesh.creation.icosphere(1, radius=2.0)
+    mesh = replace(as_mesh(shape), colors=np.ones((len(shape.vertices), 3), np.float32))
+    config = texture.Config(
+        texture_size_px=128, gutter_px=3, views=5, render_size_px=48, fovy_deg=50.0,
+        sharpness=3.0, min_cosine=0.15, min_alpha=0.8, edge_px=2.5, outlier=0.3,
+    )  # fmt: skip
+    found = gltf.load(paint(tmp_path, mesh, cover(shape, 3_000), config))
+    assert found.base_color.shape == (128, 128, 3) and found.colors is None
+    assert given["atlas"][1:] == (128, 3)
+    assert given["around"][1:] == (5, 50.0, (48, 48))
+    rules = given["blend"][5]
+    assert (rules.sharpness, rules.min_cosine, rules.min_alpha) == (3.0, 0.15, 0.8)
+    assert (rules.edge_px, rules.outlier) == (2.5, 0.3)
+    # A hundredth and a half of the radius, and four clean mip levels.
+    assert rules.tolerance_m == pytest.approx(0.02, rel=1e-6)
+    assert given["spread"][2] == pytest.approx(1, rel=1e-6)
+    assert given["fill"][1] == 4
+
+
 def test_cameras_see_the_whole_mesh_from_all_around() -> None:
     points = SHAPES["box"].vertices.astype(np.float32) * 3 + np.float32([5, -2, 1])
     cameras, radius = views.around(points, 40, 40.0, (100, 100))
@@ -141,7 +179,7 @@ def test_depth_maps_are_those_of_the_mesh_renderer() -> None:
     np.testing.assert_allclose(depths[hit], expected[hit], rtol=1e-5)
 
 
-def looks(colors, normals=None, alpha=1.0, rules=None):
+def looks(colors, normals=None, alpha=1.0, rules=None, depth=2.0):
     """Blend uniform views of one point at the origin that faces +Z, from azimuths -60 to 60."""
     count = len(colors)
     cameras = look_at_origin(
@@ -149,7 +187,7 @@ def looks(colors, normals=None, alpha=1.0, rules=None):
     )
     shots = np.ones((count, 16, 16, 4), np.float32) * alpha
     shots[..., :3] *= np.float32(colors).reshape(count, 1, 1, -1)
-    depths = np.full((count, 16, 16), 2, np.float32)
+    depths = np.full((count, 16, 16), depth, np.float32)
     rules = rules or blending.Rules(
         sharpness=4, min_cosine=0.2, min_alpha=0.9, edge_px=0, outlier=0.2, tolerance_m=0.01
     )
@@ -211,6 +249,79 @@ def test_slanted_and_averted_views_do_not_count() -> None:
     np.testing.assert_allclose(found, 0.9, atol=1e-6)
 
 
+def test_the_limits_of_what_a_view_sees() -> None:
+    """Cosine 0.2, tolerance 0.01 m; a single view stands at azimuth -60, two metres away."""
+    for angle, wanted in ((77, True), (80, False)):  # cosines 0.22 and 0.17
+        turned = np.radians(angle - 60)
+        assert looks([0.5], normals=[[np.sin(turned), 0, np.cos(turned)]])[1] == wanted
+    assert looks([0.5], depth=1.991)[1] and not looks([0.5], depth=1.989)[1]
+
+
+def test_without_a_view_near_the_median_the_median_counts() -> None:
+    """Red, green and blue in equal shares: black, channel by channel, and far from all three."""
+    rules = blending.Rules(
+        sharpness=0, min_cosine=0.2, min_alpha=0.9, edge_px=0, outlier=0.2, tolerance_m=0.01
+    )
+    found, seen = looks(np.eye(3), rules=rules)
+    assert seen and not found.any()
+
+
+def front(count: int = 1):
+    """Cameras at (0, 0, 2), all the same: 40 x 24 pixels, the origin in their middle."""
+    return look_at_origin([0] * count, [0] * count, distance_m=2, fovy_deg=40, size_px=(40, 24))
+
+
+def test_beside_the_picture_and_behind_the_camera_nothing_is_seen() -> None:
+    half = np.array([20, 12]) / front().focal_px[0].numpy() * 2  # At the depth of the origin.
+    inside = [[0.95, 0], [-0.95, 0], [0, 0.92], [0, -0.92]] * half
+    outside = [[1.01, 0], [-1.01, 0], [0, 1.02], [0, -1.02]] * half
+    points = np.zeros((9, 3), np.float32)
+    points[:8, :2] = np.concatenate([inside, outside])
+    points[8] = (0, 0, 3)
+    normals = np.float32([[0, 0, 1]] * 8 + [[0, 0, -1]])
+    rules = blending.Rules(
+        sharpness=1, min_cosine=0.2, min_alpha=0.9, edge_px=0, outlier=0.5, tolerance_m=0.01
+    )
+    shots, depths = np.ones((1, 24, 40, 4), np.float32), np.full((1, 24, 40), 2, np.float32)
+    _, seen = blending.blend(points, normals, shots, depths, front(), rules, 2)
+    assert seen.tolist() == [True] * 4 + [False] * 5
+
+
+def test_a_view_fades_towards_a_depth_edge() -> None:
+    """Of two views one has a step to a depth behind, between columns 19 and 20."""
+    rules = blending.Rules(
+        sharpness=1, min_cosine=0.2, min_alpha=0.9, edge_px=6, outlier=1e4, tolerance_m=0.01
+    )
+    depths = np.full((2, 24, 40), 2, np.float32)
+    depths[1, :, 20:] = 3
+    depths[:, 12:] += 0.02  # Two tolerances are no edge yet.
+    shots = np.ones((2, 24, 40, 4), np.float32)
+    shots[0, ..., :3], shots[1, ..., :3] = 0.2, 0.8
+    columns = np.arange(9.25, 31, 0.3)  # Of pixel centres: never halfway.
+    rows = np.linspace(2.3, 20.2, len(columns))
+    focal = front().focal_px[0].numpy()
+    points = np.stack([(columns - 19.5) / focal[0], (11.5 - rows) / focal[1], 0 * rows], axis=1)
+    found, seen = blending.blend(
+        (2 * points).astype(np.float32),
+        np.tile(np.float32([[0, 0, 1]]), (len(points), 1)),
+        shots, depths, front(2), rules, 1,
+    )  # fmt: skip
+    assert seen.all()
+    nearest = np.floor(columns + 0.5)
+    fade = np.clip(np.minimum(abs(nearest - 19), abs(nearest - 20)) / 6, 0.02, 1)
+    assert fade.min() == 0.02 and fade.max() == 1
+    np.testing.assert_allclose(found[:, 0], (0.2 + 0.8 * fade) / (1 + fade), atol=1e-5)
+
+
+def test_depth_between_pixels_by_hand() -> None:
+    """Bilinear on one surface; at a step the nearer, so that what is behind stays hidden."""
+    depth_at = blending._depth_at.py_func
+    slope = np.array([[1.0, 1.01], [1.02, 1.03]])
+    assert depth_at(slope, 0, 0, 0.5, 0.25, 0.02) == pytest.approx(1.0125)
+    for step in ([[1.0, 2.0], [1.0, 2.0]], [[3.0, np.inf], [1.0, 3.0]]):
+        assert depth_at(np.array(step), 0, 0, 0.5, 0.9, 0.02) == 1
+
+
 def test_the_weighted_median_by_hand() -> None:
     def median(values: list[float], weights: list[float]) -> float:
         found, order = np.array(values)[:, None], np.zeros(len(values), int)
@@ -221,6 +332,7 @@ def test_the_weighted_median_by_hand() -> None:
     assert median([3, 1, 2], [5, 1, 1]) == 3
     assert median([3, 1, 2], [1, 5, 1]) == 1
     assert median([7], [0.1]) == 7
+    assert median([2, 1], [1, 1]) == 1, "half of the weight is enough"
 
 
 def test_a_hidden_point_does_not_borrow_from_what_hides_it() -> None:
