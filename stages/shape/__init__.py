@@ -12,7 +12,7 @@ from typing import Literal
 from ...pipeline.contract import Context
 from ..artifacts import GuidanceDir, PictureFile, PromptFile, SplatsFile
 
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)

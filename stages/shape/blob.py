@@ -50,5 +50,3 @@ def isotropic(
         opacities=torch.full((count,), opacity),
         sh=(colors.reshape(count, 1, 3) - 0.5) / SH_DC,
     )
-
-

@@ -12,6 +12,11 @@ from torch import Tensor
 
 from ...renderers.scene import Cameras
 
+PREFERENCE = 30
+"""Power of the cosine between a cell's normal and the way to a camera, in the view's weight."""
+LEAST_COSINE = 0.03
+"""A cell that is seen at a flatter angle counts as not seen."""
+
 
 @dataclass(frozen=True, slots=True)
 class Surface:
@@ -125,18 +130,22 @@ def _colors(
     cameras: Cameras,
     cell_m: float,
 ) -> Float[Tensor, "k 3"]:
-    """Mean over the views that see a cell, weighted by the squared cosine to its normal."""
+    """What the view that faces a cell most shows there, softly blended into the next best.
+
+    Not a mean over all views: a model that draws one picture after another puts its dots and
+    stripes elsewhere in each, and their mean is a wash of which no later step makes dots again.
+    """
     pixels, depth = project(positions, cameras)
     scale = torch.tensor([cameras.width_px, cameras.height_px]) / 2
     where = (pixels / scale - 1)[:, :, None]
     samples = F.grid_sample(images.permute(0, 3, 1, 2), where, align_corners=False)[..., 0]
     centers = -(cameras.world_to_camera[:, :3, :3].mT @ cameras.world_to_camera[:, :3, 3:])[..., 0]
     toward = F.normalize(centers[:, None] - positions, dim=-1)
-    facing = (toward * normals).sum(-1).clamp(min=0) ** 2
-    weight = facing * _visible(pixels, depth, cameras, cell_m)
-    total = weight.sum(0)
-    colors = (samples * weight[:, None]).sum(0).T / total.clamp(min=1e-8)[:, None]
-    return _fill(positions, colors, total > 1e-3)
+    facing = (toward * normals).sum(-1).clamp(min=0) * _visible(pixels, depth, cameras, cell_m)
+    best = facing.amax(0)
+    weight = (facing / best.clamp(min=1e-8)) ** PREFERENCE
+    colors = (samples * weight[:, None]).sum(0).T / weight.sum(0).clamp(min=1e-8)[:, None]
+    return _fill(positions, colors, best > LEAST_COSINE)
 
 
 def _visible(

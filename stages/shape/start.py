@@ -109,8 +109,7 @@ def _sample_views(
     noise = torch.randn(1, *guidance.latent_shape, generator=generator(ctx.seed, "noise"))
     empty = guidance.embed([negative])
     chunks = [
-        views.captions[k : k + VIEWS_AT_ONCE]
-        for k in range(0, len(views.captions), VIEWS_AT_ONCE)
+        views.captions[k : k + VIEWS_AT_ONCE] for k in range(0, len(views.captions), VIEWS_AT_ONCE)
     ]
     with ctx.progress("sampling views", config.sampling_steps * len(chunks)) as bar:
 
@@ -163,14 +162,19 @@ def _choose(
     inside, stray = hull.silhouettes(images)
     plain = stray < STRAY_BORDER
     if config.method == "auto" and int(plain.sum()) < 4:
-        ctx.log.info("%d of %d views have no plain background: starting from a blob",
-                     int((~plain).sum()), len(plain))
+        ctx.log.info(
+            "%d of %d views have no plain background: starting from a blob",
+            int((~plain).sum()),
+            len(plain),
+        )
         return start_blob
     shell = _carve(images[plain], inside[plain], _take(cameras, plain), radius, config)
     if shell is None:
         ctx.log.warning("the sampled views fit no common solid: starting from a blob")
         return start_blob
-    ctx.log.info("visual hull of %d views: %d surface cells", int(plain.sum()), len(shell.positions))
+    ctx.log.info(
+        "visual hull of %d views: %d surface cells", int(plain.sum()), len(shell.positions)
+    )
     return _gaussians(shell, config, ctx.seed)
 
 

@@ -66,6 +66,24 @@ def test_surface_cells_have_outward_normals_and_their_own_colors(found) -> None:
         assert error.median() < 0.02
 
 
+def test_views_that_disagree_are_not_averaged(found) -> None:
+    """Each view is of one color; cells show the color of the view that faces them, not a mix."""
+    views, _, _, occupancy = found
+    colors = torch.rand(len(AZIMUTHS), 3, generator=torch.Generator().manual_seed(1))
+    images = colors[:, None, None].expand(-1, 96, 96, -1)
+    shell = hull.surface(occupancy, images, views, radius_m=0.55)
+    centers = -(views.world_to_camera[:, :3, :3].mT @ views.world_to_camera[:, :3, 3:])[..., 0]
+    toward = torch.nn.functional.normalize(centers[:, None] - shell.positions, dim=-1)
+    cosines = (toward * shell.normals).sum(-1)
+    two = cosines.topk(2, dim=0)
+    clear = (two.values[0] > 0.9) & (two.values[0] > 1.1 * two.values[1])
+    nearest = colors[two.indices[0]]
+    off = (shell.colors - nearest).abs().amax(-1)
+    assert clear.sum() > 100
+    assert off[clear].median() < 0.06
+    assert (off[clear] < 0.12).float().mean() > 0.9
+
+
 def test_projection_agrees_with_the_pinhole_formula() -> None:
     views = cameras()
     point = torch.tensor([[0.1, -0.2, 0.3]])
