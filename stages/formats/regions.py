@@ -369,9 +369,7 @@ def mask_of(shape: Indices, where: str) -> Bool[np.ndarray, " n"]:
     except (binascii.Error, ValueError, zlib.error) as error:
         raise InputError(f"{where}: bits are no deflated base64 ({error}).") from None
     if shape.count < 1 or len(data) != wanted:
-        raise InputError(
-            f"{where}: bits hold {len(data)} bytes, count {shape.count} asks {wanted}."
-        )
+        raise InputError(f"{where}: {len(data)} bytes of bits for {shape.count} Gaussians.")
     return np.unpackbits(np.frombuffer(data, np.uint8), count=shape.count).astype(bool)
 
 

@@ -11,17 +11,19 @@ x -> A x + t carries a Gaussian (μ, Σ) to (A μ + t, A Σ Aᵀ); opacity stays
   decomposition of A turns them, which is exact for A = s Q.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from jaxtyping import Float
 from scipy.spatial.transform import Rotation
 
 from ...renderers.projection import rotation_matrices
-from ..formats.regions import Quaternion, Vector
 from ..formats.splats import RawSplats
 from .harmonics import turned
 
 Matrix = Float[np.ndarray, "4 4"]
+Numbers = Sequence[float | int] | Float[np.ndarray, " _"]
 SIMILAR = 1e-9
 """Singular values of a similarity differ by less, relative to the largest."""
 _ROWS = 1 << 17
@@ -32,16 +34,16 @@ def identity() -> Matrix:
     return np.eye(4)
 
 
-def rotation_matrix(rotation: Quaternion) -> Float[np.ndarray, "3 3"]:
+def rotation_matrix(rotation: Numbers) -> Float[np.ndarray, "3 3"]:
     """Of (w, x, y, z), of any length but zero."""
-    return rotation_matrices(torch.tensor(rotation, dtype=torch.float64)).numpy()
+    return rotation_matrices(torch.from_numpy(np.asarray(rotation, np.float64))).numpy()
 
 
-def about(linear: Float[np.ndarray, "3 3"], pivot: Vector, shift: Vector = (0, 0, 0)) -> Matrix:
+def about(linear: Float[np.ndarray, "3 3"], pivot: Numbers, shift: Numbers = (0, 0, 0)) -> Matrix:
     """x -> linear (x - pivot) + pivot + shift."""
     matrix = np.eye(4)
     matrix[:3, :3] = linear
-    matrix[:3, 3] = np.asarray(pivot) + shift - linear @ np.asarray(pivot)
+    matrix[:3, 3] = np.add(pivot, shift) - linear @ np.asarray(pivot)
     return matrix
 
 

@@ -10,6 +10,7 @@ from scipy.sparse import csgraph
 from scipy.spatial import cKDTree
 
 from ...pipeline.errors import InputError
+from .affine import Numbers
 
 Points = Float[np.ndarray, "n 3"]
 Mask = Bool[np.ndarray, " n"]
@@ -80,7 +81,7 @@ def lonely(points: Points, neighbors: int, sparsity: float) -> Mask:
     return mean > sparsity * np.median(mean)
 
 
-def nearest(points: Points, place: tuple[float, float, float]) -> int:
+def nearest(points: Points, place: Numbers) -> int:
     """The number of the point nearest to `place`; the first of several."""
     offset = points - np.asarray(place)
     return int(np.einsum("ij,ij->i", offset, offset).argmin())

@@ -37,7 +37,7 @@ def ground_transform(points: Points, others: Points, tolerance: float | None) ->
     balance = int((height > near).sum()) - int((height < -near).sum())
     if balance < 0 or (balance == 0 and normal[1] < 0):
         normal = -normal
-    matrix = about(turn_between(normal, np.array([0.0, 1.0, 0.0])), tuple(middle))
+    matrix = about(turn_between(normal, np.array([0.0, 1.0, 0.0])), middle)
     matrix[1, 3] -= middle[1]
     return matrix
 

@@ -23,7 +23,7 @@ LUMA = np.array([0.2126, 0.7152, 0.0722])
 WARMTH = 0.3
 
 
-def base_colors(sh: Float32[np.ndarray, "n coefficient 3"]) -> Float[np.ndarray, "n 3"]:
+def base_colors(sh: Float[np.ndarray, "n coefficient 3"]) -> Float[np.ndarray, "n 3"]:
     """sRGB of degree 0: the mean over all directions; not clipped."""
     return C0 * sh[:, 0].astype(np.float64) + 0.5
 

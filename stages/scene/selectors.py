@@ -104,7 +104,7 @@ def _inside(points: Float[np.ndarray, "n 2"], shape: Rectangle | Lasso | Brush) 
     if isinstance(shape, Rectangle):
         corners = np.array([shape.corner, shape.opposite])
         return ((points >= corners.min(axis=0)) & (points <= corners.max(axis=0))).all(axis=1)
-    path = np.array(shape.points)
+    path = np.array(shape.points, np.float64)
     if isinstance(shape, Lasso):
         return _in_polygon(points, path)
     out = np.zeros(len(points), bool)
