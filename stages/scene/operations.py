@@ -138,7 +138,7 @@ def _taken(scene: Scene, layer: Layer, rows: Int[np.ndarray, " m"], name: str) -
 def _merge(scene: Scene, edit: edits.Merge) -> Outcome:
     first, *others = [scene.layer(name) for name in (edit.layer, *edit.others)]
     for other in others:
-        _check_alike(first, other)
+        check_alike(first, other)
     parts = [baked(layer).values for layer in (first, *others)]
     coefficients = max(part.sh.shape[1] for part in parts)
     parts = [_with_coefficients(part, coefficients) for part in parts]
@@ -157,7 +157,7 @@ def _merge(scene: Scene, edit: edits.Merge) -> Outcome:
     return Outcome(scene.without(edit.others).put(merged), said)
 
 
-def _check_alike(first: Layer, other: Layer) -> None:
+def check_alike(first: Layer, other: Layer) -> None:
     """Two layers can only be one file if its sidecar is true for both."""
     for name in ("antialiased", "color_space", "meters_per_unit", "up_axis"):
         one, two = (getattr(layer.values.sidecar, name) for layer in (first, other))
