@@ -81,5 +81,5 @@ def _fused(palette: Palette) -> Palette:
     return Palette(centers[left], votes[left], idle[left])
 
 
-def _distances(colors: Colors, centers: Colors) -> Float[np.ndarray, "n b"]:
+def _distances(colors: Colors, centers: Float[np.ndarray, "b 3"]) -> Float[np.ndarray, "n b"]:
     return np.linalg.norm(colors[:, None] - centers[None], axis=-1)

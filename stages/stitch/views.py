@@ -108,7 +108,7 @@ def views_of(scene: Gaussians, cameras: Cameras, threads: int) -> list[View]:
 
 def colors_in(view: View, sh: Float[Tensor, "n coefficient 3"]) -> Float[Tensor, "n 3"]:
     """What every Gaussian shows to the camera."""
-    return (torch.einsum("nk,nkc->nc", view.basis, sh) + 0.5).clamp(min=0)
+    return (torch.einsum("nk,nkc->nc", view.basis.to(sh), sh) + 0.5).clamp(min=0)
 
 
 def picture(view: View, colors: Float[Tensor, "n 3"]) -> Float[Tensor, "p 3"]:
@@ -124,4 +124,4 @@ def sobel(
     width, height = view.size_px
     planes = pixels.T.reshape(-1, 1, height, width)
     padded = torch.nn.functional.pad(planes, (1, 1, 1, 1), mode="replicate")
-    return torch.nn.functional.conv2d(padded, torch.stack([_SOBEL, _SOBEL.T])[:, None])
+    return torch.nn.functional.conv2d(padded, torch.stack([_SOBEL, _SOBEL.T])[:, None].to(pixels))

@@ -207,6 +207,9 @@ def test_a_merged_pair_has_the_moments_of_the_mixture() -> None:
         w * (s + np.outer(m, m)) for w, s, m in zip(share, made.spreads(pair), means, strict=True)
     )
     np.testing.assert_allclose(out.means[0], mean, rtol=1e-5)
+    a, b, c = np.exp(out.log_scales[0].astype(float))
+    opacity = 1 / (1 + np.exp(-float(out.logit_opacities[0])))
+    assert opacity * (a * b + b * c + c * a) == pytest.approx(mass.sum(), rel=1e-4)
     np.testing.assert_allclose(made.spreads(out)[0], second - np.outer(mean, mean), atol=1e-6)
     np.testing.assert_allclose(out.sh[0], np.einsum("i,ikc->kc", share, pair.sh), atol=1e-6)
 
@@ -232,6 +235,9 @@ def test_decimating_a_selection_leaves_the_rest_in_place() -> None:
     wanted = round(0.4 * IS_RIGHT.sum())
     assert layer.selected.sum() == wanted and len(layer) == (~IS_RIGHT).sum() + wanted
     assert (values.means[~layer.selected] == CLOUD.means[~IS_RIGHT]).all()
+    places = {tuple(mean): index for index, mean in enumerate(CLOUD.means.tolist())}
+    found = [places[mean] for mean in map(tuple, values.means.tolist()) if mean in places]
+    assert found == sorted(found) and len(found) > (~IS_RIGHT).sum(), "all in the old order"
     again = values_of(made.after(SCENE, RIGHT, edits.Decimate(keep=0.4)))
     assert made.same_bits(values, again)
 

@@ -122,6 +122,18 @@ def test_another_layer_hides_what_is_behind_it() -> None:
     assert not picks(shape, made.scene_of(a=ball, b=wall)).any()
 
 
+def test_shares_are_those_of_the_layer_that_is_asked_for() -> None:
+    """Where its Gaussians stand among all must not matter."""
+    left, right = sphere(300, 0.2, (-0.4, 0, 0)), sphere(200, 0.2, (0.4, 0, 0))
+    camera = regions.viewpoint(made.view(azimuth=0, elevation=0))
+    both = made.scene_of(a=left, b=right)
+    alone = made.scene_of(b=right)
+    np.testing.assert_array_equal(
+        visible_shares(both, both.layer("b"), camera),
+        visible_shares(alone, alone.layer("b"), camera),
+    )
+
+
 def test_the_visible_share_of_a_gaussian_alone_is_one() -> None:
     lone = made.cloud(1)
     lone = replace(lone, means=lone.means * 0, log_scales=lone.log_scales * 0 - 2.5)
@@ -200,6 +212,7 @@ def test_hue_saturation_and_value_are_those_of_the_standard_library() -> None:
     for index, name in enumerate(("hue", "saturation", "value")):
         gap = np.abs(measured(layer, name) - expected[:, index])
         if name == "hue":
+            assert measured(layer, name).min() >= 0 and measured(layer, name).max() < 1
             gap = np.minimum(gap, 1 - gap)[5:]
         assert gap[rgb.max(1)[-len(gap) :] > 0.01].max() < 1e-4
 
