@@ -142,7 +142,7 @@ def _around(splats: RawSplats) -> list[Float[np.ndarray, "height width 3"]]:
     cameras = look_at_origin(
         AZIMUTHS_DEG,
         [20.0] * len(AZIMUTHS_DEG),
-        distance_m=2.6 * radius,
+        distance_m=3.2 * radius,
         fovy_deg=40.0,
         size_px=(PICTURE_PX, PICTURE_PX),
     )

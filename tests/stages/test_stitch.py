@@ -22,9 +22,9 @@ from .splat_objects import sphere
 
 def balls(count: int, gap: float = 1.9) -> tuple[np.ndarray, np.ndarray]:
     """Two unit spheres whose centres are `gap` apart."""
-    return sphere(count, 1.0).means.astype(float), sphere(count, 1.0, (gap, 0, 0)).means.astype(
-        float
-    )
+    centers = ((0, 0, 0), (gap, 0, 0))
+    one, two = (sphere(count, 1.0, center).means.astype(np.float64) for center in centers)
+    return one, two
 
 
 def test_the_boundary_is_the_band_where_two_spheres_meet() -> None:
