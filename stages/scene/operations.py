@@ -87,9 +87,10 @@ def _stretch(scene: Scene, edit: edits.Stretch) -> Outcome:
 
 
 def _moved(scene: Scene, layer: Layer, matrix: Matrix, of: Literal["selection", "all"]) -> Outcome:
-    count = len(_rows(layer, of))
+    if of == "selection" and not layer.grouped:  # Else it is known to hold something.
+        _rows(layer, of)
     layer = moved(layer, matrix, everything=of == "all")
-    return Outcome(scene.put(layer), f"{count:,} moved in {layer.name}")
+    return Outcome(scene.put(layer), f"{of} of {layer.name} moved")
 
 
 def _delete(scene: Scene, edit: edits.Delete) -> Outcome:
