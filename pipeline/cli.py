@@ -22,6 +22,8 @@ from .fault import Fault, say, write_fault
 COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
         "generate": (".commands.generate:generate", "a prompt to splats, a textured mesh, LODs"),
+        "apply": (".commands.apply:apply", "an edit script on captured scenes"),
+        "stitch": (".commands.stitch:stitch", "one captured object's look on another's"),
         "run": (".commands.run:run", "a recipe, a preset or an interrupted run directory"),
         "plan": (".commands.run:plan", "what a recipe would do, without doing it"),
         "status": (".commands.look:status", "the steps of a run: done, interrupted, changed"),

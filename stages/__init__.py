@@ -12,6 +12,8 @@ STAGES: Mapping[str, str] = MappingProxyType(
         "simplify": f"{__name__}.simplify",
         "export": f"{__name__}.export",
         "preview": f"{__name__}.preview",
+        "apply": f"{__name__}.apply",
+        "stitch": f"{__name__}.stitch",
         "toybox-props": f"{__name__}.toybox.props",
         "toybox-images": f"{__name__}.toybox.images",
         "toybox-captions": f"{__name__}.toybox.captions",

@@ -93,3 +93,24 @@ class TensorsFile(Artifact):
     """safetensors."""
 
     kind = "tensors/1"
+
+
+@dataclass(frozen=True, slots=True)
+class RegionFile(Artifact):
+    """JSON: a selection of Gaussians as a list of shapes."""
+
+    kind = "region/1"
+
+
+@dataclass(frozen=True, slots=True)
+class EditsFile(Artifact):
+    """JSON: an edit script, one operation a line."""
+
+    kind = "edits/1"
+
+
+@dataclass(frozen=True, slots=True)
+class ScenesDir(Artifact):
+    """`index.json` and one splat PLY per scene, perhaps with a sidecar."""
+
+    kind = "scenes/1"

@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = "splatworks"
-LIBRARIES = ("formats", "geometry", "guidance")
+LIBRARIES = ("formats", "geometry", "guidance", "scene")
 """Parts of `stages` that are not stages but stand below them."""
 SHARED = ("artifacts", "randomness")
 HEAVY = (
@@ -75,7 +75,7 @@ def allowed(path: Path, name: str) -> bool:
         return below(name, "pipeline") or (name == "stages" and relative.startswith(JOINS))
     if parts[0] == "renderers":
         return below(name, "renderers")
-    if below(name, "renderers", "pipeline.contract", "pipeline.errors"):
+    if below(name, "renderers", "pipeline.contract", "pipeline.errors", "pipeline.config"):
         return True
     below_stages = [f"stages.{n}" for n in (*LIBRARIES, *SHARED)]
     if len(parts) > 1 and parts[1] in (*LIBRARIES, *SHARED):

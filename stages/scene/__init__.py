@@ -1,0 +1,1 @@
+"""Editing of captured scenes: layers of Gaussians, selections, operations, undo. No stage."""
