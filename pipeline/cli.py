@@ -22,6 +22,7 @@ from .fault import Fault, say, write_fault
 COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
         "generate": (".commands.generate:generate", "a prompt to splats, a textured mesh, LODs"),
+        "simplify": (".commands.simplify:simplify", "any textured mesh to fewer faces, or LODs"),
         "run": (".commands.run:run", "a recipe, a preset or an interrupted run directory"),
         "plan": (".commands.run:plan", "what a recipe would do, without doing it"),
         "status": (".commands.look:status", "the steps of a run: done, interrupted, changed"),

@@ -30,7 +30,7 @@ def vertex_colored(
     from .clothe import split_normals
 
     surface = Surface(decimation.levels[level].positions, decimation.levels[level].faces)
-    weights = _lattice(LATTICE)
+    weights = lattice(LATTICE)
     faces = np.repeat(np.arange(len(surface.faces)), len(weights))
     barycentrics = np.tile(weights, (len(surface.faces), 1))
     corners = surface.positions[surface.faces]
@@ -137,7 +137,7 @@ def _places(
     return first[index[len(old) :]]
 
 
-def _lattice(steps: int) -> Float[np.ndarray, "point 3"]:
+def lattice(steps: int) -> Float[np.ndarray, "point 3"]:
     """Centres of the small triangles of a subdivided one, as barycentrics."""
     rows = []
     for i in range(steps):
