@@ -6,8 +6,21 @@ cheaper is left, so that the asked number of faces is always reached.
 
 import numpy as np
 
-from ....renderers.cpu.compiled import part
-from .web import STAMP, Web, far_end, gather_edges, gather_faces, has, others
+from ....renderers.cpu.compiled import kernel, part
+from .web import (
+    FIRST_CORNER,
+    HANGING,
+    LAST_STAMP,
+    MARK,
+    STAMP,
+    Web,
+    far_end,
+    following_corner,
+    gather_edges,
+    gather_faces,
+    has,
+    others,
+)
 
 FLIP_COSINE = 0.2
 """Faces that turn by more than this counts are said to turn over."""
@@ -16,33 +29,36 @@ SLIVER = 0.03
 
 
 @part
-def turning(web: Web, vertex: int, other: int, x: float, y: float, z: float) -> tuple[float, float]:
+def turning(
+    reals: np.ndarray, vertices: np.ndarray, faces: np.ndarray, vertex: int, other: int,
+    x: float, y: float, z: float,
+) -> tuple[float, float]:  # fmt: skip
     """Areas of the faces that turn over and of those that become slivers if `vertex` moves.
 
     Faces that also have `other` vanish and are left out.
     """
     turned = 0.0
     thin = 0.0
-    p = web.positions[vertex]
-    corner = web.first_corner[vertex]
+    px, py, pz = reals[vertex, 0], reals[vertex, 1], reals[vertex, 2]
+    corner = vertices[vertex, FIRST_CORNER]
     while corner >= 0:
         face = corner // 3
-        corner = web.next_corner[corner]
-        if web.faces[face, 0] < 0 or has(web, face, other):
+        corner = following_corner(faces, corner)
+        if faces[face, 0] < 0 or has(faces, face, other):
             continue
-        b, c = others(web, face, vertex)
-        r, s = web.positions[b], web.positions[c]
-        ex, ey, ez = s[0] - r[0], s[1] - r[1], s[2] - r[2]
-        ux, uy, uz = p[0] - r[0], p[1] - r[1], p[2] - r[2]
-        vx, vy, vz = x - r[0], y - r[1], z - r[2]
+        r, s = others(faces, face, vertex)
+        rx, ry, rz = reals[r, 0], reals[r, 1], reals[r, 2]
+        ex, ey, ez = reals[s, 0] - rx, reals[s, 1] - ry, reals[s, 2] - rz
+        ux, uy, uz = px - rx, py - ry, pz - rz
+        vx, vy, vz = x - rx, y - ry, z - rz
         mx, my, mz = ey * uz - ez * uy, ez * ux - ex * uz, ex * uy - ey * ux
         nx, ny, nz = ey * vz - ez * vy, ez * vx - ex * vz, ex * vy - ey * vx
         old = mx * mx + my * my + mz * mz
         new = nx * nx + ny * ny + nz * nz
         dot = mx * nx + my * ny + mz * nz
-        e = ex * ex + ey * ey + ez * ez
-        if old > 1e-30 and dot < FLIP_COSINE * np.sqrt(old * new):
+        if old > 1e-30 and (dot <= 0 or dot * dot < FLIP_COSINE**2 * old * new):
             turned += 0.5 * np.sqrt(max(old, new))
+        e = ex * ex + ey * ey + ez * ez
         wx, wy, wz = vx - ex, vy - ey, vz - ez
         sides = e + vx * vx + vy * vy + vz * vz + wx * wx + wy * wy + wz * wz
         if 12 * new < (SLIVER * sides) ** 2:
@@ -53,60 +69,48 @@ def turning(web: Web, vertex: int, other: int, x: float, y: float, z: float) -> 
     return turned, thin
 
 
-@part
+@kernel
 def breaks_topology(web: Web, edge: int) -> bool:
     """The link condition (Dey et al. 1999) for surfaces with borders, and nothing non-manifold.
 
     A border is closed by an imagined vertex: it must not become common to both ends.
     """
-    i, j = web.edges[edge, 0], web.edges[edge, 1]
-    web.counts[STAMP] += 1
-    stamp = web.counts[STAMP]
-    border = web.edge_faces[edge] == 1
-    end = gather_edges(web, i, 0)
-    i_border = False
-    for n in range(end):
-        half = web.edge_scratch[n]
-        count = web.edge_faces[half // 2]
-        if count > 2:
-            return True
-        i_border = i_border or count == 1
-        k = far_end(web, half)
-        web.stamps[k] = stamp
-        web.marks[k] = half // 2
+    vertices, edges, scratch = web.vertices, web.edges, web.edge_scratch
+    i, j = edges[edge, 0], edges[edge, 1]
+    web.counts[LAST_STAMP] += 1
+    stamp = web.counts[LAST_STAMP]
+    ends_on_border = [False, False]
     common = 0
-    j_border = False
-    end = gather_edges(web, j, 0)
-    for n in range(end):
-        half = web.edge_scratch[n]
-        count = web.edge_faces[half // 2]
-        if count > 2:
-            return True
-        j_border = j_border or count == 1
-        k = far_end(web, half)
-        if k != i and web.stamps[k] == stamp:
-            common += 1
-            if count == 1 and web.edge_faces[web.marks[k]] == 1:
+    for side in range(2):
+        end = gather_edges(vertices, edges, scratch, edges[edge, side], 0)
+        for n in range(end):
+            hanging = edges[scratch[n] // 2, HANGING]
+            k = far_end(edges, scratch[n])
+            if hanging > 2:
                 return True
-    if common != web.edge_faces[edge] or (i_border and j_border and not border):
+            ends_on_border[side] = ends_on_border[side] or hanging == 1
+            if side == 0:
+                vertices[k, STAMP], vertices[k, MARK] = stamp, scratch[n] // 2
+            elif k != i and vertices[k, STAMP] == stamp:
+                common += 1
+                if hanging == 1 and edges[vertices[k, MARK], HANGING] == 1:
+                    return True
+    hanging = edges[edge, HANGING]
+    if common != hanging or (ends_on_border[0] and ends_on_border[1] and hanging != 1):
         return True
-    return _would_fold(web, i, j, stamp)
+    return would_fold(web, i, j)
 
 
 @part
-def _would_fold(web: Web, i: int, j: int, stamp: int) -> bool:
+def would_fold(web: Web, i: int, j: int) -> bool:
     """Whether two faces would get the same corners, as in a tetrahedron."""
-    middle = gather_faces(web, i, 0)
-    end = gather_faces(web, j, middle)
-    for n in range(middle, end):
-        face = web.face_scratch[n]
-        if has(web, face, i):
+    faces, scratch = web.faces, web.face_scratch
+    middle = gather_faces(web.vertices, faces, scratch, i, 0)
+    for n in range(middle, gather_faces(web.vertices, faces, scratch, j, middle)):
+        if has(faces, scratch[n], i):
             continue
-        a, b = others(web, face, j)
-        if web.stamps[a] != stamp or web.stamps[b] != stamp:
-            continue
+        a, b = others(faces, scratch[n], j)
         for m in range(middle):
-            rival = web.face_scratch[m]
-            if has(web, rival, a) and has(web, rival, b):
+            if has(faces, scratch[m], a) and has(faces, scratch[m], b):
                 return True
     return False

@@ -166,9 +166,10 @@ def _prepare(state: web.Web, found: complex.Complex, rules: Rules, locked, impor
     else:
         np.maximum.at(weights, of[of >= 0], importance[of >= 0])
     if locked is not None:
-        state.locked[of[(of >= 0) & locked]] = True
+        state.vertices[of[(of >= 0) & locked], web.LOCKED] = 1
     if rules.lock_borders:
-        state.locked[state.edges[(state.edge_faces == 1) | (state.edge_faces > 2)]] = True
+        hanging = found.edge_faces
+        state.vertices[found.edges[(hanging == 1) | (hanging > 2)], web.LOCKED] = 1
     settings = np.zeros(5)
     settings[collapse.BORDER] = rules.border_weight * rules.boundary_area
     settings[collapse.PULL] = rules.placement_pull
@@ -178,8 +179,7 @@ def _prepare(state: web.Web, found: complex.Complex, rules: Rules, locked, impor
     quadrics.sum_planes(state, rules.line_weight, weights)
     if settings[collapse.BORDER] > 0:
         quadrics.sum_all_borders(state, settings[collapse.BORDER])
-    collapse.price_all(state, settings)
-    heap.fill(state)
+    heap.fill(state, collapse.first_keys(state, settings))
     return settings
 
 
@@ -207,8 +207,8 @@ def _run(state, found, settings, targets, max_error_m, recorder, progress) -> tu
 
 def _level(state: web.Web, found: complex.Complex, error_m: float, records: int) -> Level:
     alive = np.flatnonzero(state.faces[:, 0] >= 0)
-    used, faces = np.unique(state.faces[alive], return_inverse=True)
-    positions = state.positions[used] * found.diagonal_m + found.center_m
+    used, faces = np.unique(state.faces[alive, :3], return_inverse=True)
+    positions = state.reals[used, :3] * found.diagonal_m + found.center_m
     return Level(
         positions=positions,
         faces=faces.reshape(-1, 3).astype(np.int64),

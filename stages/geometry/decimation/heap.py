@@ -1,10 +1,12 @@
 """A 4-ary heap of edges with known places: smallest key first, then the smallest edge.
 
-Each edge is in it at most once, so that it never grows. An edge's place is negative when it is out.
+Each edge is in it at most once, so that it never grows. An edge's place is -1 when it is out.
 """
 
+import numpy as np
+
 from ....renderers.cpu.compiled import kernel, part
-from .web import HEAP, Web
+from .web import HEAP, PLACE, Web
 
 
 @part
@@ -13,80 +15,78 @@ def before(key: float, edge: int, other_key: float, other: int) -> bool:
     return key < other_key or (key == other_key and edge < other)
 
 
+@part
+def put(keys: np.ndarray, heap: np.ndarray, edges: np.ndarray, place: int, key: float, edge: int):
+    """Write one entry."""
+    keys[place] = key
+    heap[place] = edge
+    edges[edge, PLACE] = place
+
+
 @kernel
-def sift_up(web: Web, place: int) -> None:
-    """Move the edge at this place towards the root."""
-    heap, keys, places = web.heap, web.keys, web.places
-    edge = heap[place]
-    key = keys[edge]
+def sift(
+    keys: np.ndarray, heap: np.ndarray, edges: np.ndarray, size: int, place: int, key: float,
+    edge: int,
+) -> None:  # fmt: skip
+    """Put an edge where it belongs, starting from a place that it may take."""
     while place > 0:
         parent = (place - 1) // 4
-        above = heap[parent]
-        if not before(key, edge, keys[above], above):
+        if not before(key, edge, keys[parent], heap[parent]):
             break
-        heap[place] = above
-        places[above] = place
+        put(keys, heap, edges, place, keys[parent], heap[parent])
         place = parent
-    heap[place] = edge
-    places[edge] = place
-
-
-@kernel
-def sift_down(web: Web, place: int) -> None:
-    """Move the edge at this place towards the leaves."""
-    heap, keys, places = web.heap, web.keys, web.places
-    size = web.counts[HEAP]
-    edge = heap[place]
-    key = keys[edge]
     while True:
         child = 4 * place + 1
         if child >= size:
             break
         best = child
-        lowest, best_key = heap[child], keys[heap[child]]
         for other in range(child + 1, min(child + 4, size)):
-            rival = heap[other]
-            if before(keys[rival], rival, best_key, lowest):
-                best, lowest, best_key = other, rival, keys[rival]
-        if not before(best_key, lowest, key, edge):
+            if before(keys[other], heap[other], keys[best], heap[best]):
+                best = other
+        if not before(keys[best], heap[best], key, edge):
             break
-        heap[place] = lowest
-        places[lowest] = place
+        put(keys, heap, edges, place, keys[best], heap[best])
         place = best
-    heap[place] = edge
-    places[edge] = place
+    put(keys, heap, edges, place, key, edge)
 
 
 @kernel
-def fill(web: Web) -> None:
-    """All edges, in one go (Floyd)."""
-    for edge in range(len(web.edges)):
-        web.heap[edge] = edge
-        web.places[edge] = edge
-    web.counts[HEAP] = len(web.edges)
-    for place in range((len(web.edges) - 2) // 4, -1, -1):
-        sift_down(web, place)
+def fill(web: Web, first_keys: np.ndarray) -> None:
+    """All edges, in one go (Floyd): each place in turn becomes the root of a heap."""
+    size = len(first_keys)
+    web.counts[HEAP] = size
+    for edge in range(size):
+        put(web.keys, web.heap, web.edges, edge, first_keys[edge], edge)
+    for start in range((size - 2) // 4, -1, -1):
+        place, key, edge = start, web.keys[start], web.heap[start]
+        while True:
+            child = 4 * place + 1
+            if child >= size:
+                break
+            best = child
+            for other in range(child + 1, min(child + 4, size)):
+                if before(web.keys[other], web.heap[other], web.keys[best], web.heap[best]):
+                    best = other
+            if not before(web.keys[best], web.heap[best], key, edge):
+                break
+            put(web.keys, web.heap, web.edges, place, web.keys[best], web.heap[best])
+            place = best
+        put(web.keys, web.heap, web.edges, place, key, edge)
 
 
-@kernel
+@part
 def pop(web: Web) -> None:
     """Take out the root."""
     web.counts[HEAP] -= 1
     size = web.counts[HEAP]
-    web.places[web.heap[0]] = -1
+    web.edges[web.heap[0], PLACE] = -1
     if size > 0:
-        web.heap[0] = web.heap[size]
-        sift_down(web, 0)
+        sift(web.keys, web.heap, web.edges, size, 0, web.keys[size], web.heap[size])
 
 
-@kernel
+@part
 def set_key(web: Web, edge: int, key: float) -> None:
     """Change the key of an edge that is in the heap."""
-    old = web.keys[edge]
-    if old == key:
-        return
-    web.keys[edge] = key
-    if key < old:
-        sift_up(web, web.places[edge])
-    else:
-        sift_down(web, web.places[edge])
+    place = web.edges[edge, PLACE]
+    if web.keys[place] != key:
+        sift(web.keys, web.heap, web.edges, web.counts[HEAP], place, key, edge)

@@ -9,60 +9,65 @@ is what makes sqrt(q / weight) a root-mean-square distance.
 import numpy as np
 
 from ....renderers.cpu.compiled import kernel, part
-from .web import Web, far_end, gather_edges, is_border
+from .web import BORDERS, ON_BORDER, PLANES, Web, far_end, gather_edges, is_border
 
 
 @part
-def add_plane(q: np.ndarray, nx: float, ny: float, nz: float, d: float, w: float) -> None:
-    """w (n·x + d)², n a unit vector."""
-    q[0] += w * nx * nx
-    q[1] += w * nx * ny
-    q[2] += w * nx * nz
-    q[3] += w * ny * ny
-    q[4] += w * ny * nz
-    q[5] += w * nz * nz
-    q[6] += w * nx * d
-    q[7] += w * ny * d
-    q[8] += w * nz * d
-    q[9] += w * d * d
-
-
-@part
-def add_line(
-    q: np.ndarray, p: np.ndarray, nx: float, ny: float, nz: float, w: float
+def add_plane(
+    row: np.ndarray, at: int, nx: float, ny: float, nz: float, d: float, w: float
 ) -> None:
+    """w (n·x + d)², n a unit vector, onto the quadric that starts at row[at]."""
+    row[at] += w * nx * nx
+    row[at + 1] += w * nx * ny
+    row[at + 2] += w * nx * nz
+    row[at + 3] += w * ny * ny
+    row[at + 4] += w * ny * nz
+    row[at + 5] += w * nz * nz
+    row[at + 6] += w * nx * d
+    row[at + 7] += w * ny * d
+    row[at + 8] += w * nz * d
+    row[at + 9] += w * d * d
+    row[at + 10] += w
+
+
+@part
+def add_line(row: np.ndarray, at: int, nx: float, ny: float, nz: float, w: float) -> None:
     """w |x - p - n (n·(x - p))|²: squared distance to the line through p along the unit n.
 
-    As all planes through p across n (Liu et al. 2025, line quadrics): A = I - nnᵀ.
+    As all planes through p across n (Liu et al. 2025, line quadrics): A = I - nnᵀ. The row starts
+    with p.
     """
+    px, py, pz = row[0], row[1], row[2]
     axx, axy, axz = w * (1 - nx * nx), -w * nx * ny, -w * nx * nz
     ayy, ayz, azz = w * (1 - ny * ny), -w * ny * nz, w * (1 - nz * nz)
-    bx = -(axx * p[0] + axy * p[1] + axz * p[2])
-    by = -(axy * p[0] + ayy * p[1] + ayz * p[2])
-    bz = -(axz * p[0] + ayz * p[1] + azz * p[2])
-    q[0] += axx
-    q[1] += axy
-    q[2] += axz
-    q[3] += ayy
-    q[4] += ayz
-    q[5] += azz
-    q[6] += bx
-    q[7] += by
-    q[8] += bz
-    q[9] -= bx * p[0] + by * p[1] + bz * p[2]
+    bx = -(axx * px + axy * py + axz * pz)
+    by = -(axy * px + ayy * py + ayz * pz)
+    bz = -(axz * px + ayz * py + azz * pz)
+    row[at] += axx
+    row[at + 1] += axy
+    row[at + 2] += axz
+    row[at + 3] += ayy
+    row[at + 4] += ayz
+    row[at + 5] += azz
+    row[at + 6] += bx
+    row[at + 7] += by
+    row[at + 8] += bz
+    row[at + 9] -= bx * px + by * py + bz * pz
 
 
 @part
-def add_area(q: np.ndarray, a: np.ndarray, b: np.ndarray, w: float) -> None:
+def add_area(
+    q: np.ndarray, ax: float, ay: float, az: float, bx: float, by: float, bz: float, w: float
+) -> None:
     """w times twice the squared area of the triangle (x, a, b) (Lindstrom and Turk 1998).
 
     Its area vector is (s×x + t) / 2 with s = b - a, t = a×b, so that
     2 area² = |s×x + t|² / 2:  A = (|s|² I - ssᵀ) / 2,  b = t×s / 2,  c = |t|² / 2.
     """
-    sx, sy, sz = b[0] - a[0], b[1] - a[1], b[2] - a[2]
-    tx = a[1] * b[2] - a[2] * b[1]
-    ty = a[2] * b[0] - a[0] * b[2]
-    tz = a[0] * b[1] - a[1] * b[0]
+    sx, sy, sz = bx - ax, by - ay, bz - az
+    tx = ay * bz - az * by
+    ty = az * bx - ax * bz
+    tz = ax * by - ay * bx
     h = 0.5 * w
     square = sx * sx + sy * sy + sz * sz
     q[0] += h * (square - sx * sx)
@@ -125,61 +130,59 @@ def least(
 
 @kernel
 def sum_planes(web: Web, line_weight: float, importance: np.ndarray) -> None:
-    """Fill `planes`: a third of each face to each corner, and the line along the normal."""
-    normals = np.zeros((len(web.positions), 3))
-    for face in range(len(web.faces)):
-        p = web.positions[web.faces[face, 0]]
-        q = web.positions[web.faces[face, 1]]
-        r = web.positions[web.faces[face, 2]]
-        ux, uy, uz = q[0] - p[0], q[1] - p[1], q[2] - p[2]
-        vx, vy, vz = r[0] - p[0], r[1] - p[1], r[2] - p[2]
+    """Fill the planes: a third of each face to each corner, and the line along the normal."""
+    reals, faces = web.reals, web.faces
+    normals = np.zeros((len(reals), 3))
+    for face in range(len(faces)):
+        p, q, r = faces[face, 0], faces[face, 1], faces[face, 2]
+        ux, uy, uz = reals[q, 0] - reals[p, 0], reals[q, 1] - reals[p, 1], reals[q, 2] - reals[p, 2]
+        vx, vy, vz = reals[r, 0] - reals[p, 0], reals[r, 1] - reals[p, 1], reals[r, 2] - reals[p, 2]
         nx, ny, nz = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
         double = np.sqrt(nx * nx + ny * ny + nz * nz)
         if not double > 0:
             continue
         nx, ny, nz = nx / double, ny / double, nz / double
-        d = -(nx * p[0] + ny * p[1] + nz * p[2])
+        d = -(nx * reals[p, 0] + ny * reals[p, 1] + nz * reals[p, 2])
         w = double / 6
         for corner in range(3):
-            vertex = web.faces[face, corner]
-            add_plane(web.planes[vertex], nx, ny, nz, d, w)
-            web.planes[vertex, 10] += w
+            vertex = faces[face, corner]
+            add_plane(reals[vertex], PLANES, nx, ny, nz, d, w)
             normals[vertex, 0] += w * nx
             normals[vertex, 1] += w * ny
             normals[vertex, 2] += w * nz
-    for vertex in range(len(web.positions)):
-        n = normals[vertex]
-        length = np.sqrt(n[0] * n[0] + n[1] * n[1] + n[2] * n[2])
+    for vertex in range(len(reals)):
+        nx, ny, nz = normals[vertex, 0], normals[vertex, 1], normals[vertex, 2]
+        length = np.sqrt(nx * nx + ny * ny + nz * nz)
         if length > 0 and line_weight > 0:
-            w = line_weight * web.planes[vertex, 10]
-            add_line(
-                web.planes[vertex], web.positions[vertex],
-                n[0] / length, n[1] / length, n[2] / length, w,
-            )  # fmt: skip
+            w = line_weight * reals[vertex, PLANES + 10]
+            add_line(reals[vertex], PLANES, nx / length, ny / length, nz / length, w)
         for k in range(11):
-            web.planes[vertex, k] *= importance[vertex]
+            reals[vertex, PLANES + k] *= importance[vertex]
 
 
 @kernel
 def sum_borders(web: Web, vertex: int, weight: float, start: int) -> None:
-    """Fill `borders` of one vertex from the border edges that are there now.
+    """Sum up anew the area quadrics of the border edges that are at a vertex now.
 
     Uses `edge_scratch` from `start` on.
     """
-    total = web.borders[vertex]
-    for k in range(11):
-        total[k] = 0.0
-    found = False
-    for n in range(start, gather_edges(web, vertex, start)):
-        half = web.edge_scratch[n]
-        if is_border(web, half // 2):
-            found = True
-            add_area(total, web.positions[vertex], web.positions[far_end(web, half)], weight)
-    web.on_border[vertex] = found
+    reals, edges, scratch = web.reals, web.edges, web.edge_scratch
+    for k in range(BORDERS, BORDERS + 11):
+        reals[vertex, k] = 0.0
+    found = 0
+    for n in range(start, gather_edges(web.vertices, edges, scratch, vertex, start)):
+        if is_border(edges, scratch[n] // 2):
+            found = 1
+            b = far_end(edges, scratch[n])
+            add_area(
+                reals[vertex, BORDERS:], reals[vertex, 0], reals[vertex, 1], reals[vertex, 2],
+                reals[b, 0], reals[b, 1], reals[b, 2], weight,
+            )  # fmt: skip
+    web.vertices[vertex, ON_BORDER] = found
 
 
 @kernel
 def sum_all_borders(web: Web, weight: float) -> None:
-    """Fill `borders` everywhere."""
-    for vertex in range(len(web.positions)):
+    """The same everywhere."""
+    for vertex in range(len(web.reals)):
         sum_borders(web, vertex, weight, 0)
