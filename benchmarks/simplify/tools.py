@@ -70,10 +70,12 @@ def tools(peers: Peers) -> dict[str, Tool]:
         ),
         "ours_geometry": (adapter("ours_geometry", here), "ours", False),
         "ours_geometry-global": (
-            adapter("ours_geometry", here, '{"virtual_edges": "global"}'), "ours, virtual edges (global)", False,
+            adapter("ours_geometry", here, '{"virtual_edges": "global"}'),
+            "ours, virtual edges (global)", False,
         ),
         "ours_geometry-local": (
-            adapter("ours_geometry", here, '{"virtual_edges": "local"}'), "ours, virtual edges (local)", False,
+            adapter("ours_geometry", here, '{"virtual_edges": "local"}'),
+            "ours, virtual edges (local)", False,
         ),
         "ours_geometry-no_area": (
             adapter("ours_geometry", here, '{"boundary_area": false}'), "ours, no area term", False,
@@ -99,42 +101,60 @@ def run(tool: Tool, source: Path, faces: int, out: Path) -> Run:
     line = [words.get(word, word) for word in tool.line]
     threads = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL", "NUMBA")}
     out.unlink(missing_ok=True)
-    with tempfile.TemporaryFile("w+") as said:
+    with tempfile.TemporaryFile("w+") as written:
         process = subprocess.Popen(
-            line, env={**os.environ, **threads}, stdout=said, stderr=subprocess.STDOUT
+            line, env={**os.environ, **threads}, stdout=written, stderr=subprocess.STDOUT
         )
-        status, used = _wait(process)
-        said.seek(0)
-        words_said = said.read()
+        status, used, peak = _wait(process)
+        written.seek(0)
+        said = written.read()
     error = None
     if status is None:
         error = f"stopped after {LIMIT_S} s"
     elif status != 0:
-        error = f"exit status {status}: {words_said.strip()[-300:]}"
+        error = f"exit status {status}: {said.strip()[-300:]}"
     elif not out.is_file():
         error = "wrote nothing"
-    return Run(error, _core_s(words_said), used.ru_utime + used.ru_stime, used.ru_maxrss * 1024)
+    own = _own_words(said)
+    return Run(
+        error=error,
+        core_s=own.get("seconds"),
+        total_s=used.ru_utime + used.ru_stime,
+        peak_bytes=max(peak, own.get("peak_bytes", 0)),
+    )
 
 
-def _wait(process: subprocess.Popen) -> tuple[int | None, resource.struct_rusage]:
-    begun = time.monotonic()
+def _wait(process: subprocess.Popen) -> tuple[int | None, resource.struct_rusage, int]:
+    begun, peak = time.monotonic(), 0
     while True:
         found, status, used = os.wait4(process.pid, os.WNOHANG)
         if found:
             process.returncode = os.waitstatus_to_exitcode(status)
-            return process.returncode, used
+            return process.returncode, used, peak
+        peak = max(peak, _peak_bytes(process.pid))
         if time.monotonic() - begun > LIMIT_S:
             process.kill()
             _, status, used = os.wait4(process.pid, 0)
             process.returncode = os.waitstatus_to_exitcode(status)
-            return None, used
+            return None, used, peak
         time.sleep(0.01)
 
 
-def _core_s(said: str) -> float | None:
+def _peak_bytes(process: int) -> int:
+    """So far. Not from `wait4`: there it begins with that of the process that started this one."""
+    try:
+        status = Path(f"/proc/{process}/status").read_text()
+    except OSError:
+        return 0
+    found = [line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")]
+    return 1024 * int(found[0]) if found else 0
+
+
+def _own_words(said: str) -> dict[str, float]:
+    """The line of JSON that adapters end with."""
     for line in reversed(said.splitlines()):
         try:
-            return float(json.loads(line)["seconds"])
-        except (ValueError, KeyError, TypeError):
+            return {str(key): value for key, value in json.loads(line).items()}
+        except (ValueError, AttributeError):
             continue
-    return None
+    return {}

@@ -13,6 +13,8 @@ class Timer:
     """CPU seconds of what runs between `start` and `stop`."""
 
     seconds = 0.0
+    peak_bytes = 0
+    """Of processes that the adapter starts; its own is seen from outside."""
 
     def __enter__(self) -> "Timer":
         self._begun = time.process_time()
@@ -33,4 +35,4 @@ def main(run: Callable[[Path, int, Path, str, Timer], None]) -> None:
         variant[0] if variant else "",
         timer,
     )
-    print(json.dumps({"seconds": timer.seconds}))
+    print(json.dumps({"seconds": timer.seconds, "peak_bytes": timer.peak_bytes}))

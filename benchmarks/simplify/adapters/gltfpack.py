@@ -21,6 +21,7 @@ def run(source, target, out, variant, timer):
             break
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     timer.seconds = used.ru_utime + used.ru_stime
+    timer.peak_bytes = used.ru_maxrss * 1024
 
 
 main(run)

@@ -1,4 +1,4 @@
-"""MeshLab's quadric collapse that looks at texture coordinates, through OBJ, which it reads best."""
+"""MeshLab's quadric collapse that looks at texture coordinates, through OBJ."""
 
 import os
 import tempfile
