@@ -50,7 +50,7 @@ from .web import (
 
 RING = 64
 """Faces of one record of the history at most."""
-BORDER, PULL, FLIP, THIN, TOPOLOGY = range(5)
+BORDER, PULL, REACH, FLIP, THIN, TOPOLOGY = range(6)
 """Places in the array of settings."""
 
 
@@ -77,7 +77,7 @@ def price(
     mx, my, mz = 0.5 * (px + rx), 0.5 * (py + ry), 0.5 * (pz + rz)
     good, x, y, z = least(q, mx, my, mz, settings[PULL])
     length = (px - rx) ** 2 + (py - ry) ** 2 + (pz - rz) ** 2
-    if good and (x - mx) ** 2 + (y - my) ** 2 + (z - mz) ** 2 <= 4 * length:
+    if good and (x - mx) ** 2 + (y - my) ** 2 + (z - mz) ** 2 <= settings[REACH] * length:
         return max(value(q, x, y, z), 0.0), x, y, z
     best, x, y, z = value(q, mx, my, mz), mx, my, mz
     at_i, at_j = value(q, px, py, pz), value(q, rx, ry, rz)

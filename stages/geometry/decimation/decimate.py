@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Float64, Int, Int64
 
 from ..components import Surface
-from . import collapse, complex, heap, quadrics, web
+from . import collapse, complex, heap, quadrics, virtual_edges, web
 from .history import History, Recorder
 from .mapping import barycentrics, follow
 from .rules import Rules
@@ -90,14 +90,16 @@ def simplify(
     found = complex.build(surface)
     found, pruned = complex.prune(found, rules.prune_share) if rules.prune_share else (found, 0)
     of_vertex = complex.labels(found)
-    started = len(found.edges)
+    real = len(found.edges)
+    if rules.virtual_edges != "off" and not rules.keep_topology:
+        found = virtual_edges.link(found, of_vertex, rules.virtual_edges)
     report = Report(
         welded_vertices=len(surface.positions) - len(found.positions),
         degenerate_faces=found.degenerate,
         duplicate_faces=found.duplicates,
         components=int(of_vertex.max(initial=-1)) + 1 + pruned,
         pruned_components=pruned,
-        virtual_edges=len(found.edges) - started,
+        virtual_edges=len(found.edges) - real,
     )
     state = web.build(found)
     settings = _prepare(state, found, rules, locked, importance)
@@ -170,9 +172,10 @@ def _prepare(state: web.Web, found: complex.Complex, rules: Rules, locked, impor
     if rules.lock_borders:
         hanging = found.edge_faces
         state.vertices[found.edges[(hanging == 1) | (hanging > 2)], web.LOCKED] = 1
-    settings = np.zeros(5)
+    settings = np.zeros(6)
     settings[collapse.BORDER] = rules.border_weight * rules.boundary_area
     settings[collapse.PULL] = rules.placement_pull
+    settings[collapse.REACH] = rules.placement_reach**2
     settings[collapse.FLIP] = rules.flip_penalty
     settings[collapse.THIN] = rules.sliver_penalty
     settings[collapse.TOPOLOGY] = rules.keep_topology

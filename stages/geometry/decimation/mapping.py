@@ -12,6 +12,7 @@ import numpy as np
 
 from ....renderers.cpu.compiled import kernel, part
 from .history import History
+from .triangles import closest_on_triangle
 
 BLOCK = 16384
 """Points that one thread takes at a time."""
@@ -123,50 +124,6 @@ def _closest(
         elif square < least or (square == least and face == own):
             least, best = square, face
     return best if least < np.inf else turned_best
-
-
-@part
-def closest_on_triangle(
-    a: np.ndarray, b: np.ndarray, c: np.ndarray, p: np.ndarray
-) -> tuple[float, float, float]:
-    """Squared distance from p to the triangle, and the weights of b and c at the closest point.
-
-    By the regions of the plane around it (Ericson 2005, Sec. 5.1.5).
-    """
-    abx, aby, abz = b[0] - a[0], b[1] - a[1], b[2] - a[2]
-    acx, acy, acz = c[0] - a[0], c[1] - a[1], c[2] - a[2]
-    apx, apy, apz = p[0] - a[0], p[1] - a[1], p[2] - a[2]
-    d1 = abx * apx + aby * apy + abz * apz
-    d2 = acx * apx + acy * apy + acz * apz
-    bpx, bpy, bpz = p[0] - b[0], p[1] - b[1], p[2] - b[2]
-    d3 = abx * bpx + aby * bpy + abz * bpz
-    d4 = acx * bpx + acy * bpy + acz * bpz
-    cpx, cpy, cpz = p[0] - c[0], p[1] - c[1], p[2] - c[2]
-    d5 = abx * cpx + aby * cpy + abz * cpz
-    d6 = acx * cpx + acy * cpy + acz * cpz
-    va, vb, vc = d3 * d6 - d5 * d4, d5 * d2 - d1 * d6, d1 * d4 - d3 * d2
-    v = 0.0
-    w = 0.0
-    if d1 <= 0 and d2 <= 0:
-        pass
-    elif d3 >= 0 and d4 <= d3:
-        v = 1.0
-    elif d6 >= 0 and d5 <= d6:
-        w = 1.0
-    elif vc <= 0 and d1 >= 0 and d3 <= 0:
-        v = d1 / (d1 - d3)
-    elif vb <= 0 and d2 >= 0 and d6 <= 0:
-        w = d2 / (d2 - d6)
-    elif va <= 0 and d4 - d3 >= 0 and d5 - d6 >= 0:
-        w = (d4 - d3) / ((d4 - d3) + (d5 - d6))
-        v = 1 - w
-    else:
-        total = va + vb + vc
-        if total > 0:
-            v = vb / total
-            w = vc / total
-    x, y, z = v * abx + w * acx - apx, v * aby + w * acy - apy, v * abz + w * acz - apz
-    return x * x + y * y + z * z, v, w
 
 
 @kernel

@@ -23,6 +23,9 @@ class Rules:
     triangles of flat regions (Liu et al. 2025)."""
     placement_pull: float = 1e-5
     """How strongly a new vertex is drawn to the middle of its edge where nothing else decides."""
+    placement_reach: float = 2.0
+    """How far from the middle of its edge a new vertex may lie, in lengths of the edge; beyond it
+    the best of ends and middle is taken."""
     flip_penalty: float = 1.0
     """Price of turning a triangle over, in units of its area times the edge's squared length."""
     sliver_penalty: float = 0.1
@@ -40,7 +43,8 @@ class Rules:
                 f"virtual_edges must be off, local or global, got {self.virtual_edges!r}."
             )
         for name in (
-            "border_weight", "line_weight", "placement_pull", "flip_penalty", "sliver_penalty",
+            "border_weight", "line_weight", "placement_pull", "placement_reach", "flip_penalty",
+            "sliver_penalty",
         ):  # fmt: skip
             value = getattr(self, name)
             if not (value >= 0 and math.isfinite(value)):
