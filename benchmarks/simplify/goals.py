@@ -73,7 +73,7 @@ def check(rows: Rows, meshes: list[str], peers: list[str]) -> list[Goal]:
             ">= 33 dB",
             len(good) == len(meshes),
             unit=" dB",
-        )  # fmt: skip
+        )
     )
     goals += _sound(rows)
     goals += _speed(rows, meshes)

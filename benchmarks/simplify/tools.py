@@ -56,10 +56,13 @@ def tools(peers: Peers) -> dict[str, Tool]:
 
     here, other = sys.executable, peers.python
     ours = (here, "-m", "splatworks.pipeline.cli", "simplify", "IN", "--faces", "FACES")
-    ours = (*ours, "--out", "OUT")
+    ours = (*ours, "--out", "OUT", "--threads", "1")
     geometry = "geometry_peers"
     rows = {
         "ours": (ours, "ours", True),
+        "ours-global": ((*ours, "--virtual-edges", "global"), "ours, virtual edges (global)", True),
+        "ours-local": ((*ours, "--virtual-edges", "local"), "ours, virtual edges (local)", True),
+        "ours-unfiltered": (adapter("ours_unfiltered", here), "ours, no normal filter", True),
         "blender": (adapter("blender", peers.blender), "Blender decimate", True),
         "meshlab_textured": (
             adapter("meshlab_textured", other), "MeshLab quadric, texture-aware", True,

@@ -66,9 +66,10 @@ def foreign(a: View, b: View, diagonal: float) -> tuple[np.ndarray, np.ndarray]:
 
     Judged is a pixel where both models are seen at the same depth, to within `REACH` of the
     diagonal: the same spot of the surface. Its color is foreign if it is `FOREIGN` away from the
-    color of every pixel of `a` around it, as far as `REACH` of the diagonal. So a blurred or
-    shifted texture does not count, nor does a missing part; a color from another chart or the
-    other side of a wall does.
+    color of every pixel of `a` around it, as far as `REACH` of the diagonal. So a shifted
+    texture does not count, nor does a missing part; a color from another chart or the other side
+    of a wall does, and so does the mixture of two very different colors that a blur leaves on
+    their border.
     """
     judged = a.mask & b.mask
     near = np.zeros_like(judged)
