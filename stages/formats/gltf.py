@@ -134,10 +134,11 @@ def load(path: Path) -> Mesh:
     return mesh
 
 
-def png(pixels: UInt8[np.ndarray, "height width channel"]) -> bytes:
+def png(pixels: UInt8[np.ndarray, "height width channel"], compress_level: int = 6) -> bytes:
     """The bytes of a PNG file."""
     buffer = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, "PNG", compress_level=6)
+    image = Image.fromarray(np.ascontiguousarray(pixels))
+    image.save(buffer, "PNG", compress_level=compress_level)
     return buffer.getvalue()
 
 

@@ -16,6 +16,8 @@ from .model import IDENTITY, Material, Model, Texture
 
 WRAPS = {"repeat": 10497, "mirror": 33648, "clamp": 33071}
 NEAREST = 9728
+COMPRESSION = 4
+"""Of PNGs: half the time of 6 for 4 % more bytes."""
 
 
 def save(model: Model, path: Path) -> Path:
@@ -208,7 +210,7 @@ class _Materials:
     def _picture(self, pixels: np.ndarray, name: str) -> int:
         if id(pixels) not in self._pictures:
             self._pictures[id(pixels)] = len(self.images)
-            view = self._chunks.view(png(pixels))
+            view = self._chunks.view(png(pixels, COMPRESSION))
             self.images.append({"bufferView": view, "mimeType": "image/png", "name": name})
         return self._pictures[id(pixels)]
 

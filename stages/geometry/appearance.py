@@ -5,13 +5,14 @@ This is what a baker asks, whatever atlas it bakes into.
 """
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32, Int
+from jaxtyping import Float, Float32, Int
 
 from ..formats.model import COLOR_SLOTS, Material, Model, Texture
-from .sampling import SHARPEN_LEVELS, Pyramid, look_up, pyramid
+from .sampling import Pyramid, blended, look_up, pyramid
 from .tangents import crease_normals, tangents
 
 
@@ -36,6 +37,8 @@ class Appearance:
         self.areas_m2 = doubled / 2
         self.face_normals = cross / np.where(doubled > 0, doubled, 1)[:, None]
         self._pyramids: dict[tuple[int, bool], Pyramid] = {}
+        self._layouts: dict[Any, tuple[np.ndarray, np.ndarray]] = {}
+        self._frames: dict[Any, np.ndarray] = {}
 
     @functools.cached_property
     def corner_normals(self) -> Float32[np.ndarray, "face 3 3"]:
@@ -63,7 +66,7 @@ class Appearance:
                 values[:, : found.shape[1]] *= found
             out[at] = values
         if self.model.colors is not None:
-            out *= self._corner_blend(self.model.colors, places)
+            out *= self.blend(self.model.colors, places)
         for material, at in self._by_material(places):
             if material.alpha_mode == "OPAQUE":
                 out[at, 3] = 1.0
@@ -138,7 +141,7 @@ class Appearance:
             texture: Texture | None = getattr(material, slot)
             if texture is not None:
                 at = np.flatnonzero(self.model.face_materials == index)
-                out[at] = self._density(texture, at)
+                out[at] = self._laid(texture)[1][at]
         return out
 
     def _by_material(self, places: Places) -> list[tuple[Material, Int[np.ndarray, " some"]]]:
@@ -158,12 +161,10 @@ class Appearance:
         self, texture: Texture, places: Places, slot: str, material: Material
     ) -> Float32[np.ndarray, "place channel"]:
         source = self._pyramid(texture, slot, material)
-        uvs = self._corner_uvs(texture, places.faces)
-        at = np.einsum("pk,pkc->pc", places.barycentrics, uvs)
-        density = self._density(texture, places.faces)
-        ratio = density / np.maximum(places.texels_per_m, 1e-30) ** 2
-        levels = 0.5 * np.log2(np.clip(ratio, 1.0, 1e12)) - SHARPEN_LEVELS
-        return look_up(source, at, np.maximum(levels, 0))
+        uvs, densities = self._laid(texture)
+        return look_up(
+            source, uvs, densities, places.faces, places.barycentrics, places.texels_per_m
+        )
 
     def _pyramid(self, texture: Texture, slot: str, material: Material) -> Pyramid:
         covers = slot == "base_color" and _covers(material)
@@ -175,39 +176,34 @@ class Appearance:
             self._pyramids[key] = pyramid(texture, color=slot in COLOR_SLOTS, cut_out=cut)
         return self._pyramids[key]
 
-    def _corner_uvs(
-        self, texture: Texture, faces: Int[np.ndarray, " face"]
-    ) -> Float[np.ndarray, "face 3 2"]:
-        """Transformed, and moved by whole tiles to near the origin, which keeps precision."""
-        model = self.model
-        if texture.uv_set >= len(model.uvs):
-            return np.zeros((len(faces), 3, 2))
-        uvs = model.uvs[texture.uv_set][model.faces[faces]].astype(np.float64)
-        rows = np.array(texture.transform)
-        return uvs @ rows[:, :2].T + rows[:, 2]
-
-    def _density(
-        self, texture: Texture, faces: Int[np.ndarray, " face"]
-    ) -> Float[np.ndarray, " face"]:
-        """Texels per square metre; 0 where the face has no area in one of the two."""
-        uvs = self._corner_uvs(texture, faces)
-        first, second = uvs[:, 1] - uvs[:, 0], uvs[:, 2] - uvs[:, 0]
-        area = np.abs(first[:, 0] * second[:, 1] - first[:, 1] * second[:, 0]) / 2
-        texels = area * texture.pixels.shape[0] * texture.pixels.shape[1]
-        metres = self.areas_m2[faces]
-        return np.where(metres > 0, texels / np.where(metres > 0, metres, 1), 0)
+    def _laid(
+        self, texture: Texture
+    ) -> tuple[Float[np.ndarray, "face 3 2"], Float[np.ndarray, " face"]]:
+        """Of all faces: transformed uvs of the corners, and texels per square metre, which are 0
+        where a face has no area in either."""
+        model, sides = self.model, texture.pixels.shape[:2]
+        key = (texture.uv_set, texture.transform, sides)
+        if key not in self._layouts:
+            uvs = np.zeros((len(model.faces), 3, 2))
+            if texture.uv_set < len(model.uvs):
+                rows = np.array(texture.transform)
+                uvs = (model.uvs[texture.uv_set] @ rows[:, :2].T + rows[:, 2])[model.faces]
+            first, second = uvs[:, 1] - uvs[:, 0], uvs[:, 2] - uvs[:, 0]
+            area = np.abs(first[:, 0] * second[:, 1] - first[:, 1] * second[:, 0]) / 2
+            real = self.areas_m2
+            texels = area * sides[0] * sides[1]
+            densities = np.where(real > 0, texels / np.where(real > 0, real, 1), 0)
+            self._layouts[key] = (uvs, densities)
+        return self._layouts[key]
 
     def _corner_tangents(self, texture: Texture) -> Float32[np.ndarray, "face 3 4"]:
         """The frames the normal texture was made for: the file's, else those of its uvs."""
         model = self.model
-        if not hasattr(self, "_frames"):
-            self._frames: dict[tuple, np.ndarray] = {}
         key = (texture.uv_set, texture.transform)
         if key in self._frames:
             return self._frames[key]
-        faces = np.arange(len(model.faces))
-        uvs = self._corner_uvs(texture, faces).reshape(-1, 2)
-        soup = np.arange(3 * len(faces)).reshape(-1, 3)
+        uvs = self._laid(texture)[0].reshape(-1, 2)
+        soup = np.arange(3 * len(model.faces)).reshape(-1, 3)
         positions = model.positions[model.faces].reshape(-1, 3)
         made = tangents(positions, self.corner_normals.reshape(-1, 3), uvs, soup)
         if model.tangents is not None:
@@ -217,21 +213,11 @@ class Appearance:
         self._frames[key] = made
         return made
 
-    def _corner_blend(
-        self, values: Float[np.ndarray, "vertex channel"], places: Places
-    ) -> Float[np.ndarray, "place channel"]:
-        return _blend(values, places, self.model.faces)
-
     def blend(
         self, values: Float[np.ndarray, "vertex channel"], places: Places
     ) -> Float[np.ndarray, "place channel"]:
         """A quantity of the model's vertices, interpolated."""
-        return self._corner_blend(values, places)
-
-
-def has_uses(materials: tuple[Material, ...], slot: str) -> Bool[np.ndarray, ""] | bool:
-    """Whether any material has a texture in `slot`."""
-    return any(getattr(material, slot) is not None for material in materials)
+        return _blend(values[self.model.faces], places)
 
 
 def _covers(material: Material) -> bool:
@@ -242,8 +228,6 @@ def _covers(material: Material) -> bool:
 
 def _thresholded(texture: Texture, material: Material) -> Texture:
     """Alpha becomes 0 or 255, so that its mean over a footprint is the covered share."""
-    from dataclasses import replace
-
     factor = max(material.base_color_factor[3], 1e-6)
     alpha = texture.pixels[..., 3:] * np.float32(factor / 255) >= material.alpha_cutoff
     covered = (alpha * np.uint8(255)).astype(np.uint8)
@@ -254,10 +238,11 @@ def _take(places: Places, at: Int[np.ndarray, " some"]) -> Places:
     return Places(places.faces[at], places.barycentrics[at], places.texels_per_m[at])
 
 
-def _blend(values: np.ndarray, places: Places, faces: np.ndarray | None = None) -> np.ndarray:
-    """Interpolate values per corner, or per vertex where `faces` say which."""
-    corners = values[places.faces] if faces is None else values[faces[places.faces]]
-    return np.einsum("pk,pkc->pc", places.barycentrics.astype(np.float32), corners)
+def _blend(
+    values: Float[np.ndarray, "face 3 channel"], places: Places
+) -> Float32[np.ndarray, "place channel"]:
+    """Interpolate values of corners."""
+    return blended(values, places.faces, places.barycentrics)
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:

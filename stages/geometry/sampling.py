@@ -8,12 +8,14 @@ floor(k) + 1 (Williams 1983). Colors come out linear.
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Float32, UInt8
+from jaxtyping import Float, Float32, Int, UInt8
 
 from ...renderers.cpu.compiled import kernel
 from ..formats.model import Texture
 
 WRAPS = {"repeat": 0, "mirror": 1, "clamp": 2}
+UNSEEN = 1e-3
+"""Weight of a color whose alpha is 0, so that there is one everywhere."""
 SHARPEN_LEVELS = 0.5
 """Footprints are taken so much smaller: trilinear reading blurs by about that."""
 
@@ -38,6 +40,8 @@ class Pyramid:
     """What a byte stands for."""
     wraps: tuple[int, int]
     nearest: bool
+    cut_out: bool
+    """Alpha weighs the colors."""
 
 
 def pyramid(texture: Texture, *, color: bool, cut_out: bool = False) -> Pyramid:
@@ -63,18 +67,46 @@ def pyramid(texture: Texture, *, color: bool, cut_out: bool = False) -> Pyramid:
         table=table,
         wraps=(WRAPS[texture.wrap[0]], WRAPS[texture.wrap[1]]),
         nearest=texture.nearest,
+        cut_out=cut_out and channels == 4,
     )
 
 
 def look_up(
-    source: Pyramid, uvs: Float[np.ndarray, "point 2"], levels: Float[np.ndarray, " point"]
+    source: Pyramid,
+    uvs: Float[np.ndarray, "face 3 2"],
+    densities: Float[np.ndarray, " face"],
+    faces: Int[np.ndarray, " point"],
+    barycentrics: Float[np.ndarray, "point 3"],
+    texels_per_m: Float[np.ndarray, " point"],
 ) -> Float32[np.ndarray, "point channel"]:
-    """Values at `uvs` (already transformed), each filtered over 2^level texels."""
-    out = np.empty((len(uvs), source.channels), np.float32)
+    """Values at points on faces, each filtered over the footprint of the asker's texel.
+
+    Args:
+        uvs: Of the corners of all faces, already transformed.
+        densities: Texels of the finest level per square metre of each face.
+        texels_per_m: How densely the asker samples.
+    """
+    out = np.empty((len(faces), source.channels), np.float32)
     _look_up(
         source.values, source.starts, source.sizes, source.table, source.wraps[0],
-        source.wraps[1], source.nearest, np.ascontiguousarray(uvs, np.float64),
-        np.ascontiguousarray(levels, np.float32), out,
+        source.wraps[1], source.nearest, source.cut_out, np.ascontiguousarray(uvs, np.float64),
+        np.ascontiguousarray(densities, np.float64), np.ascontiguousarray(faces, np.int64),
+        np.ascontiguousarray(barycentrics, np.float64),
+        np.ascontiguousarray(texels_per_m, np.float64), SHARPEN_LEVELS, out,
+    )  # fmt: skip
+    return out
+
+
+def blended(
+    values: Float[np.ndarray, "face 3 channel"],
+    faces: Int[np.ndarray, " point"],
+    barycentrics: Float[np.ndarray, "point 3"],
+) -> Float32[np.ndarray, "point channel"]:
+    """Values of the corners of faces, interpolated at points on them."""
+    out = np.empty((len(faces), values.shape[2]), np.float32)
+    _blend(
+        np.ascontiguousarray(values, np.float32), np.ascontiguousarray(faces, np.int64),
+        np.ascontiguousarray(barycentrics, np.float64), out,
     )  # fmt: skip
     return out
 
@@ -128,7 +160,7 @@ def _halve(picture, table, weighed, codes, out):
                         else:
                             share = np.float32(1)
                             if weighed:
-                                share = picture[y, x, 3] / np.float32(255) + np.float32(1e-3)
+                                share = picture[y, x, 3] / np.float32(255) + np.float32(UNSEEN)
                             total += share * table[value]
                             weight += share
                 mean = total / weight
@@ -149,13 +181,15 @@ def _wrapped(index, size, mode):
 
 
 @kernel
-def _add_bilinear(values, start, width, height, table, wu, wv, nearest, u, v, share, out):
+def _add_bilinear(values, start, width, height, table, wu, wv, nearest, cut, u, v, share, out):
+    """Add `share` of one level to `out`; returns by how much the colors have been weighed."""
     channels = len(out)
     x, y = u * width - 0.5, v * height - 0.5
     if nearest:
         x, y = np.floor(u * width), np.floor(v * height)
     x_low, y_low = int(np.floor(x)), int(np.floor(y))
     fx, fy = x - x_low, y - y_low
+    total = 0.0
     for step in range(4):
         down, right = step // 2, step % 2
         weight = share * (fx if right else 1 - fx) * (fy if down else 1 - fy)
@@ -164,25 +198,54 @@ def _add_bilinear(values, start, width, height, table, wu, wv, nearest, u, v, sh
         column = _wrapped(x_low + right, width, wu)
         row = _wrapped(y_low + down, height, wv)
         place = start + (row * width + column) * channels
-        for channel in range(channels):
+        if cut:
+            out[3] += weight * table[3, values[place + 3]]
+            weight *= table[3, values[place + 3]] + UNSEEN
+        total += weight
+        for channel in range(3 if cut else channels):
             out[channel] += weight * table[channel, values[place + channel]]
+    return total
 
 
 @kernel
-def _look_up(values, starts, sizes, table, wu, wv, nearest, uvs, levels, out):
+def _look_up(
+    values, starts, sizes, table, wu, wv, nearest, cut, uvs, densities, faces, barycentrics,
+    texels_per_m, bias, out,
+):  # fmt: skip
     last = len(starts) - 1
-    for point in range(len(uvs)):
-        level = min(max(levels[point], 0), last)
+    for point in range(len(faces)):
+        face = faces[point]
+        u = v = 0.0
+        for corner in range(3):
+            u += barycentrics[point, corner] * uvs[face, corner, 0]
+            v += barycentrics[point, corner] * uvs[face, corner, 1]
+        level = 0.0
+        asked = texels_per_m[point] * texels_per_m[point]
+        if densities[face] > asked and asked > 0:
+            level = min(max(0.5 * np.log2(densities[face] / asked) - bias, 0.0), last)
         low = int(level)
         share = level - low
-        u, v = uvs[point, 0], uvs[point, 1]
         out[point] = 0
-        _add_bilinear(
+        total = _add_bilinear(
             values, starts[low], sizes[low, 0], sizes[low, 1], table, wu, wv,
-            nearest and low == 0, u, v, 1 - share, out[point],
+            nearest and low == 0, cut, u, v, 1 - share, out[point],
         )  # fmt: skip
         if share > 0:
-            _add_bilinear(
+            total += _add_bilinear(
                 values, starts[low + 1], sizes[low + 1, 0], sizes[low + 1, 1], table, wu, wv,
-                False, u, v, share, out[point],
+                False, cut, u, v, share, out[point],
             )  # fmt: skip
+        if cut:
+            out[point, 0] /= total
+            out[point, 1] /= total
+            out[point, 2] /= total
+
+
+@kernel
+def _blend(values, faces, barycentrics, out):
+    for point in range(len(faces)):
+        for channel in range(out.shape[1]):
+            total = 0.0
+            for corner in range(3):
+                total += barycentrics[point, corner] * values[faces[point], corner, channel]
+            out[point, channel] = total

@@ -22,10 +22,12 @@ from .distance import Distances
 from .keep import keep_uvs
 from .targets import Target, chosen, run_targets
 
-PACKED = 0.6
-"""Share of an atlas that charts usually cover."""
+FINER = 1.5
+"""Texels of a baked texture per texel of the input's, along one side."""
+FEWEST_ACROSS = 1024
 LARGEST_AUTO_PX = 4096
-"""Textures do not get larger than this unless asked to, or than the input's largest."""
+"""Textures get no larger than this unless asked to, or than the input's largest."""
+SHOWN = ("base_color", "normal", "metallic_roughness", "emissive")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,7 @@ def make_chain(path: Path, config: Config, ctx: Context) -> Path:
     surface = Surface(model.positions, model.faces)
     decimation, targets = _decimated(surface, config, ctx)
     source = Appearance(model)
-    finest_px = config.texture_px or texture_size(source)
+    density = texels_per_m(source, decimation.diagonal_m)
     out = ctx.out / "lods"
     out.mkdir()
     levels: list[Level] = []
@@ -68,8 +70,8 @@ def make_chain(path: Path, config: Config, ctx: Context) -> Path:
             if target.whole:
                 made = _as_it_came(path, model, file)
             else:
-                size_px = _shrunk(finest_px, target.ratio / targets[0].ratio, config)
-                made = _dressed(source, decimation, target.level, config, size_px, ctx)
+                look = _look(config, density, target.ratio / targets[0].ratio, model)
+                made = _dressed(source, decimation, target.level, look, config, ctx)
                 gltf_model.save(made, file)
             line = _described(made, target, file, decimation, config, surface)
             levels.append(line)
@@ -82,24 +84,24 @@ def make_chain(path: Path, config: Config, ctx: Context) -> Path:
     return out
 
 
-def texture_size(source: Appearance) -> int:
-    """A power of two that shows the surface about as densely as the input's own textures do."""
+def texels_per_m(source: Appearance, diagonal_m: float) -> float:
+    """How densely a new texture must show the surface to look like the input's own: somewhat more
+    densely than those, since it is a copy, and never so that the whole is less than
+    `FEWEST_ACROSS` texels across (plain and palette colors still have edges)."""
     density = np.zeros(len(source.areas_m2))
-    for slot in ("base_color", "normal", "metallic_roughness", "emissive"):
+    for slot in SHOWN:
         density = np.maximum(density, source.texels_per_m2(slot))
-    largest = _largest_side(source.model)
-    if not density.any():
-        return 1024 if len(source.model.faces) > 20_000 else 512
-    wanted = math.sqrt(float((density * source.areas_m2).sum()) / PACKED)
-    rounded = 2 ** round(math.log2(max(wanted, 1)))
-    return int(min(max(rounded, 64), max(LARGEST_AUTO_PX, 2 ** math.ceil(math.log2(largest)))))
+    textured = density > 0
+    area = float(source.areas_m2[textured].sum())
+    own = float((density * source.areas_m2).sum()) / area if area > 0 else 0.0
+    return max(FINER * math.sqrt(own), FEWEST_ACROSS / max(diagonal_m, 1e-300))
 
 
 def _largest_side(model: Model) -> int:
     sides = [
         max(getattr(material, slot).pixels.shape[:2])
         for material in model.materials
-        for slot in ("base_color", "normal", "metallic_roughness", "emissive")
+        for slot in SHOWN
         if getattr(material, slot) is not None
     ]
     return max(sides, default=1)
@@ -153,19 +155,30 @@ def _as_it_came(path: Path, model: Model, file: Path) -> Model:
     return model
 
 
-def _shrunk(finest_px: int, ratio: float, config: Config) -> int:
-    """Never more texels per face than the finest level has."""
-    wanted = finest_px * math.sqrt(min(ratio, 1.0))
-    rounded = 2 ** math.ceil(math.log2(max(wanted, 1)) - 1e-9)
-    return min(max(rounded, min(config.min_texture_px, finest_px)), finest_px)
+def _look(config: Config, density: float, ratio: float, model: Model) -> Look:
+    """Later levels are for farther away: each face keeps its number of texels."""
+    share = math.sqrt(min(ratio, 1.0))
+    size_px = config.texture_px
+    if size_px is not None:
+        halvings = int(-math.log2(share) + 1e-9)
+        size_px = min(max(size_px >> halvings, config.min_texture_px), size_px)
+    largest = 2 ** math.ceil(math.log2(_largest_side(model)))
+    return Look(
+        texture_px=size_px,
+        texels_per_m=density * share,
+        smallest_px=config.min_texture_px,
+        largest_px=max(LARGEST_AUTO_PX, largest, config.min_texture_px),
+        gutter_px=config.gutter_px,
+        normal_map=config.normal_map,
+        vertex_colors=config.vertex_colors,
+    )
 
 
 def _dressed(
-    source: Appearance, decimation: Decimation, level: int, config: Config, size_px: int, ctx: Context
+    source: Appearance, decimation: Decimation, level: int, look: Look, config: Config, ctx: Context
 ) -> Model:
     if config.keep_uvs:
         return keep_uvs(source, decimation, level, ctx.threads)
-    look = Look(size_px, config.gutter_px, config.normal_map, config.vertex_colors)
     return clothe(source, decimation, level, look, ctx.threads)
 
 
@@ -197,10 +210,7 @@ def _described(
 
 
 def _textured(material: Any) -> bool:
-    return any(
-        getattr(material, slot) is not None
-        for slot in ("base_color", "normal", "metallic_roughness", "emissive")
-    )
+    return any(getattr(material, slot) is not None for slot in SHOWN)
 
 
 def _save_index(levels: list[Level], path: Path) -> None:

@@ -15,24 +15,34 @@ from ..formats.model import AlphaMode, Material, Model, Texture
 from ..geometry.appearance import Appearance, Places
 from ..geometry.atlas import Atlas, Texels, quick_atlas, texels
 from ..geometry.bake import Maps, fill
-from ..geometry.components import Surface
+from ..geometry.charts import cut
+from ..geometry.components import Surface, face_areas
 from ..geometry.decimation import Decimation, correspond
+from ..geometry.frames import to_frames
 from ..geometry.sampling import encode
 from ..geometry.tangents import crease_normals, tangents
 from .vertices import rigged, vertex_colored
 
 CLEAN_MIPS = 4
 """Mip levels without colors from outside the charts."""
+UNSEEN = 4 / 255
+"""Alpha up to which a texel's color does not count."""
 CUTOFF = 0.5
 """Of cut-outs in the new material, whose alpha is the covered share."""
 LARGEST_PX = 16_384
+ENOUGH = 0.8
+"""Share of the density asked for that does not justify a texture of twice the size."""
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
     """How a level is dressed."""
 
-    texture_px: int
+    texture_px: int | None
+    """Width and height of its maps; `None` for as few as `texels_per_m` takes."""
+    texels_per_m: float = 0.0
+    smallest_px: int = 64
+    largest_px: int = 4096
     gutter_px: int = 4
     normal_map: bool = True
     vertex_colors: bool = False
@@ -53,7 +63,7 @@ def clothe(
 ) -> Model:
     """One level as a model of its own."""
     surface = Surface(decimation.levels[level].positions, decimation.levels[level].faces)
-    if look.vertex_colors:
+    if look.vertex_colors or _only_vertex_colors(source.model, look):
         made = vertex_colored(source, decimation, level, threads)
     elif _needs_maps(source.model, look):
         made = _with_maps(source, decimation, level, surface, look, threads)
@@ -76,11 +86,19 @@ def split_normals(
     return keys[first, 0], index.reshape(-1, 3), normals.reshape(-1, 3)[first]
 
 
-def _needs_maps(model: Model, look: Look) -> bool:
-    if look.normal_map or model.colors is not None or len(model.materials) > 1:
-        return True
+def _only_vertex_colors(model: Model, look: Look) -> bool:
+    """They stay on the vertices unless there are maps anyway."""
+    return model.colors is not None and not look.normal_map and not _textured(model)
+
+
+def _textured(model: Model) -> bool:
     slots = ("base_color", "metallic_roughness", "normal", "occlusion", "emissive")
     return any(getattr(material, slot) for material in model.materials for slot in slots)
+
+
+def _needs_maps(model: Model, look: Look) -> bool:
+    several = model.colors is not None or len(model.materials) > 1
+    return look.normal_map or several or _textured(model)
 
 
 def _bare(surface: Surface, materials: tuple[Material, ...]) -> Model:
@@ -127,16 +145,29 @@ def _with_maps(
 
 
 def _unwrapped(surface: Surface, look: Look) -> Atlas:
-    """In the size asked for, or the next larger one that holds all charts."""
+    """In the size asked for, or the next larger one that holds all charts; else as dense as asked,
+    within limits."""
     mesh = gltf.Mesh(surface.positions.astype(np.float32), surface.faces)
-    size_px = look.texture_px
+    charts = cut(Surface(mesh.positions, mesh.faces))
+    area = float(face_areas(surface).sum())
+    size_px = look.texture_px or look.smallest_px
+    while look.texture_px is None and size_px < look.largest_px:
+        if size_px**2 >= look.texels_per_m**2 * area:
+            break
+        size_px *= 2
     while True:
         try:
-            return quick_atlas(mesh, size_px, min(look.gutter_px, size_px // 16))
+            made = quick_atlas(mesh, size_px, min(look.gutter_px, size_px // 16), charts=charts)
         except InputError:
             if size_px >= LARGEST_PX:
                 raise
-            size_px *= 2
+        else:
+            if look.texture_px is not None or size_px >= look.largest_px:
+                return made
+            covered = float((texels_per_m(surface, made) ** 2 * face_areas(surface)).sum())
+            if covered >= (ENOUGH * look.texels_per_m) ** 2 * area:
+                return made
+        size_px *= 2
 
 
 def _creased(atlas: Atlas, surface: Surface) -> Atlas:
@@ -257,31 +288,10 @@ def _normal_layer(
     frames = np.zeros((len(mesh.positions), 4), np.float32)
     frames[mesh.faces] = of_corner
     world = source.normals(asked.places, asked.facing)
-    blended = np.einsum("tc,tcx->tx", found.barycentrics, frames[mesh.faces[found.faces]])
-    tangent = blended[:, :3] / np.maximum(
-        np.linalg.norm(blended[:, :3], axis=1, keepdims=True), np.float32(1e-12)
+    local = to_frames(
+        world, of_corner, mesh.normals[mesh.faces], found.faces, found.barycentrics
     )
-    normal = found.normals
-    bitangent = np.cross(normal, tangent) * np.where(blended[:, 3:] < 0, -1, 1)
-    # The frame is not quite orthogonal between vertices, so it is inverted, not transposed.
-    matrix = np.stack([tangent, bitangent, normal], axis=2).astype(np.float64)
-    local = _solved(matrix, world.astype(np.float64))
-    local[:, 2] = np.maximum(local[:, 2], 0.05)  # A normal map knows no surface seen from behind.
-    local /= np.linalg.norm(local, axis=1, keepdims=True)
-    return local.astype(np.float32), frames
-
-
-def _solved(
-    matrix: Float[np.ndarray, "texel 3 3"], right: Float[np.ndarray, "texel 3"]
-) -> Float[np.ndarray, "texel 3"]:
-    """Cramer's rule, many at once; degenerate frames answer straight up."""
-    a, b, c = matrix[:, :, 0], matrix[:, :, 1], matrix[:, :, 2]
-    bc, ca, ab = np.cross(b, c), np.cross(c, a), np.cross(a, b)
-    volume = (a * bc).sum(axis=1)
-    good = np.abs(volume) > 1e-6
-    scale = 1 / np.where(good, volume, 1)
-    out = np.stack([(bc * right).sum(1), (ca * right).sum(1), (ab * right).sum(1)], axis=1)
-    return np.where(good[:, None], out * scale[:, None], [0.0, 0.0, 1.0])
+    return local, frames
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,40 +306,57 @@ class Pictures:
 
 
 def _pictures(found: Texels, layers: Layers) -> Pictures:
-    """All layers laid out and filled in one go."""
-    parts = [layers.base_color, layers.metallic_roughness, layers.occlusion, layers.emissive,
-             layers.normal]  # fmt: skip
-    widths = [0 if part is None else part.shape[1] for part in parts]
-    stacked = np.concatenate([part for part in parts if part is not None], axis=1)
-    size = found.size_px
-    values = np.zeros((size, size, stacked.shape[1]), np.float32)
-    valid = np.zeros((size, size), bool)
-    values[found.rows, found.columns] = stacked
-    valid[found.rows, found.columns] = True
-    whole = fill(Maps(values, valid), CLEAN_MIPS)
-    ends = np.cumsum(widths)
-    base, rough, open_, glow, bent = (
-        None if not width else whole[..., end - width : end]
-        for width, end in zip(widths, ends, strict=True)
-    )
+    """All layers laid out and filled, those of one kind in one go."""
+    base, alpha = layers.base_color, None
+    seen = np.ones(len(found.rows), bool)
+    if base is not None and (base[:, 3] < 1).any():
+        # The color of what cannot be seen comes from what can, or it would stain its rim.
+        alpha, seen = base[:, 3:], base[:, 3] > UNSEEN
+    plain = [layers.metallic_roughness, layers.occlusion, layers.emissive, layers.normal, alpha]
+    colors = None if base is None else base[:, :3]
+    if alpha is None:
+        (color, *rest) = _filled(found, [colors, *plain], seen)
+    else:
+        (color,) = _filled(found, [colors], seen if seen.any() else ~seen)
+        rest = _filled(found, plain, np.ones(len(seen), bool))
+    rough, open_, glow, bent, clear = rest
     surface = None
     if rough is not None or open_ is not None:
-        full = np.ones((size, size, 1), np.float32)
-        both = np.ones((size, size, 2), np.float32)
-        surface = _bytes(
-            np.concatenate([full if open_ is None else open_, both if rough is None else rough], 2)
-        )
-    color = None
-    if base is not None:
-        color = _color_bytes(base[..., :3])
-        if layers.base_color is not None and (layers.base_color[:, 3] < 1).any():
-            color = np.concatenate([color, _bytes(base[..., 3:])], axis=2)
+        size = found.size_px
+        first = np.full((size, size, 1), 255, np.uint8) if open_ is None else _bytes(open_)
+        others = np.full((size, size, 2), 255, np.uint8) if rough is None else _bytes(rough)
+        surface = np.concatenate([first, others], axis=2)
+    pixels = None if color is None else _color_bytes(color)
+    if pixels is not None and clear is not None:
+        pixels = np.concatenate([pixels, _bytes(clear)], axis=2)
     return Pictures(
-        base_color=color,
+        base_color=pixels,
         surface=surface,
         emissive=None if glow is None else _color_bytes(glow),
         normal=None if bent is None else _bytes(bent * np.float32(0.5) + np.float32(0.5)),
     )
+
+
+def _filled(
+    found: Texels, parts: list[np.ndarray | None], valid: Bool[np.ndarray, " texel"]
+) -> list[np.ndarray | None]:
+    """Each part as a picture, completed from the texels that are valid."""
+    widths = [0 if part is None else part.shape[1] for part in parts]
+    if not any(widths):
+        return [None] * len(parts)
+    size = found.size_px
+    values = np.zeros((size, size, sum(widths)), np.float32)
+    mask = np.zeros((size, size), bool)
+    rows, columns = found.rows[valid], found.columns[valid]
+    mask[rows, columns] = True
+    stacked = [part[valid] for part in parts if part is not None]
+    values[rows, columns] = np.concatenate(stacked, axis=1)
+    whole = fill(Maps(values, mask), CLEAN_MIPS, smooth=False)
+    ends = np.cumsum(widths)
+    return [
+        whole[..., end - width : end] if width else None
+        for width, end in zip(widths, ends, strict=True)
+    ]
 
 
 _CODES = np.rint(encode(np.arange(65_536) / 65_535) * 255).astype(np.uint8)
