@@ -23,7 +23,7 @@ class Rules:
     triangles of flat regions (Liu et al. 2025)."""
     placement_pull: float = 1e-5
     """How strongly a new vertex is drawn to the middle of its edge where nothing else decides."""
-    placement_reach: float = 2.0
+    placement_reach: float = 1.0
     """How far from the middle of its edge a new vertex may lie, in lengths of the edge; beyond it
     the best of ends and middle is taken."""
     flip_penalty: float = 1.0
