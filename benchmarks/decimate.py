@@ -36,7 +36,7 @@ print(json.dumps({"s": min(took), "faces": meshes.current_mesh().face_number()})
 
 def ellipsoid(faces: int) -> tuple[np.ndarray, np.ndarray]:
     """A closed grid of about this many triangles, wavy and without symmetry."""
-    across = int(round(np.sqrt(faces / 4)))
+    across = round(float(np.sqrt(faces / 4)))
     around = 2 * across
     polar = (np.arange(1, across + 1) * np.pi / (across + 1))[:, None]
     turn = (np.arange(around) * 2 * np.pi / around)[None]

@@ -5,7 +5,7 @@ import pytest
 from splatworks.stages.geometry.components import Surface
 from splatworks.stages.geometry.decimation import Rules, complex, reference, simplify, virtual_edges
 
-from .shapes import bumpy, fan, hills, mobius, together, moved, soup  # noqa: I001
+from .shapes import bumpy, fan, hills, mobius, moved, soup, together
 
 
 def rough(surface: Surface, seed: int = 0) -> Surface:

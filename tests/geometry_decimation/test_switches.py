@@ -111,7 +111,7 @@ def test_welding_knows_a_tolerance() -> None:
     left, right = land.faces[: len(land.faces) // 2], land.faces[len(land.faces) // 2 :]
     for gap, parts in ((2e-7, 1), (2e-4, 2)):
         both = together(
-            Surface(land.positions, left), Surface(land.positions + [0, 0, gap], right)
+            Surface(land.positions, left), Surface(land.positions + np.array([0, 0, gap]), right)
         )
         assert simplify(both, targets=[10**9]).report.components == parts
 
@@ -135,7 +135,7 @@ def test_what_makes_no_sense_is_refused(arguments: dict, message: str) -> None:
 def test_corners_that_are_not_finite_are_refused() -> None:
     ball = sphere(1)
     ball.positions[ball.faces[7, 0]] = np.nan
-    with pytest.raises(ValueError, match="Face 0|Face [1-7]"):
+    with pytest.raises(ValueError, match=r"Face \d+ has a corner"):
         simplify(ball, targets=[10])
 
 

@@ -58,8 +58,8 @@ def test_a_needle_through_a_face_is_at_no_distance() -> None:
     wide = np.array([[-9.0, -9, 0], [9, -9, 0], [0, 9, 0]])
     needle = np.array([[0.0, 0, -5], [0.1, 0, 5], [0, 0.1, 5]])
     assert triangles_apart(wide, needle) == 0 and triangles_apart(needle, wide) == 0
-    assert triangles_apart(wide, needle + [0, 0, 6]) == 1
-    assert triangles_apart(wide, needle + [40, 0, 0]) > 100
+    assert triangles_apart(wide, needle + np.array([0, 0, 6])) == 1
+    assert triangles_apart(wide, needle + np.array([40, 0, 0])) > 100
 
 
 def linked(mesh, reach="global") -> complex.Complex:

@@ -1,7 +1,8 @@
 """What speaks against a collapse: turned faces and slivers at a price, topology and locks always.
 
 The price is an area times a squared length, like every cost. It delays a collapse until nothing
-cheaper is left, so that the asked number of faces is always reached.
+cheaper is left, so that the asked number of faces is always reached. Changes of normals short of
+turning over cost as well: quadrics see distances only, eyes see shading.
 """
 
 import numpy as np
@@ -32,13 +33,15 @@ SLIVER = 0.03
 def turning(
     reals: np.ndarray, vertices: np.ndarray, faces: np.ndarray, vertex: int, other: int,
     x: float, y: float, z: float,
-) -> tuple[float, float]:  # fmt: skip
-    """Areas of the faces that turn over and of those that become slivers if `vertex` moves.
+) -> tuple[float, float, float]:  # fmt: skip
+    """Areas of the faces that turn over and of those that become slivers if `vertex` moves, and
+    the sum of new areas times 1 - cos of the angle that the normal turns by.
 
     Faces that also have `other` vanish and are left out.
     """
     turned = 0.0
     thin = 0.0
+    bent = 0.0
     px, py, pz = reals[vertex, 0], reals[vertex, 1], reals[vertex, 2]
     corner = vertices[vertex, FIRST_CORNER]
     while corner >= 0:
@@ -56,8 +59,10 @@ def turning(
         old = mx * mx + my * my + mz * mz
         new = nx * nx + ny * ny + nz * nz
         dot = mx * nx + my * ny + mz * nz
-        if old > 1e-30 and (dot <= 0 or dot * dot < FLIP_COSINE**2 * old * new):
-            turned += 0.5 * np.sqrt(max(old, new))
+        if old > 1e-30:
+            if dot <= 0 or dot * dot < FLIP_COSINE**2 * old * new:
+                turned += 0.5 * np.sqrt(max(old, new))
+            bent += 0.5 * (np.sqrt(new) - dot / np.sqrt(old))
         e = ex * ex + ey * ey + ez * ez
         wx, wy, wz = vx - ex, vy - ey, vz - ez
         sides = e + vx * vx + vy * vy + vz * vz + wx * wx + wy * wy + wz * wz
@@ -66,7 +71,7 @@ def turning(
             before = e + ux * ux + uy * uy + uz * uz + ox * ox + oy * oy + oz * oz
             if new * before * before < old * sides * sides:
                 thin += sides
-    return turned, thin
+    return turned, thin, bent
 
 
 @kernel

@@ -50,7 +50,7 @@ from .web import (
 
 RING = 64
 """Faces of one record of the history at most."""
-BORDER, PULL, REACH, FLIP, THIN, TOPOLOGY = range(6)
+BORDER, PULL, REACH, FLIP, THIN, BEND, TOPOLOGY = range(7)
 """Places in the array of settings."""
 
 
@@ -89,25 +89,30 @@ def price(
 
 
 @kernel
-def penalty(web: Web, edge: int, x: float, y: float, z: float, settings: np.ndarray) -> float:
-    """What is added to the cost for faces that turn over or become slivers; inf for never."""
+def penalty(
+    web: Web, edge: int, x: float, y: float, z: float, settings: np.ndarray
+) -> tuple[float, float]:
+    """What is added to the cost: for faces that turn over or become slivers (inf for never), and
+    for normals that change."""
     reals, vertices, faces = web.reals, web.vertices, web.faces
     i, j = web.edges[edge, 0], web.edges[edge, 1]
     if settings[TOPOLOGY] > 0 and breaks_topology(web, edge):
-        return np.inf
-    turned, thin = 0.0, 0.0
+        return np.inf, 0.0
+    turned, thin, bent = 0.0, 0.0, 0.0
     for side in range(2):
         here = turning(
             reals, vertices, faces, i if side == 0 else j, j if side == 0 else i, x, y, z
         )
         turned += here[0]
         thin += here[1]
+        bent += here[2]
     length = (
         (reals[i, 0] - reals[j, 0]) ** 2
         + (reals[i, 1] - reals[j, 1]) ** 2
         + (reals[i, 2] - reals[j, 2]) ** 2
     )
-    return (settings[FLIP] * turned + settings[THIN] * thin) * length
+    rejected = (settings[FLIP] * turned + settings[THIN] * thin) * length
+    return rejected, settings[BEND] * max(bent, 0.0) * length
 
 
 @kernel
@@ -149,9 +154,7 @@ def run(
             return record, error, 2
         error = reached
         pop(web)
-        starts[record + 1] = collapse(
-            web, edge, x, y, z, settings, starts[record], ids, corners
-        )
+        starts[record + 1] = collapse(web, edge, x, y, z, settings, starts[record], ids, corners)
         points[record, 0], points[record, 1], points[record, 2] = x, y, z
         record += 1
 
@@ -170,12 +173,12 @@ def next_edge(web: Web, settings: np.ndarray, q: np.ndarray) -> int:
             return -1
         total, x, y, z = price(reals, vertices, edges, edge, settings, q)
         if total <= key:
-            extra = penalty(web, edge, x, y, z, settings)
-            if extra > 0:
+            rejected, bent = penalty(web, edge, x, y, z, settings)
+            if rejected > 0:
                 edges[edge, PENALIZED] = 1
                 vertices[edges[edge, 0], REJECTS] = 1
                 vertices[edges[edge, 1], REJECTS] = 1
-            total += extra
+            total += rejected + bent
             if total <= key:
                 if leaves_faces(web, edge):
                     return edge
@@ -397,9 +400,7 @@ def count_faces(
 
 
 @part
-def drop_if_bare(
-    vertices: np.ndarray, faces: np.ndarray, edges: np.ndarray, vertex: int
-) -> None:
+def drop_if_bare(vertices: np.ndarray, faces: np.ndarray, edges: np.ndarray, vertex: int) -> None:
     """A vertex without faces leaves, with its virtual edges."""
     corner = vertices[vertex, FIRST_CORNER]
     while corner >= 0:

@@ -172,12 +172,13 @@ def _prepare(state: web.Web, found: complex.Complex, rules: Rules, locked, impor
     if rules.lock_borders:
         hanging = found.edge_faces
         state.vertices[found.edges[(hanging == 1) | (hanging > 2)], web.LOCKED] = 1
-    settings = np.zeros(6)
+    settings = np.zeros(7)
     settings[collapse.BORDER] = rules.border_weight * rules.boundary_area
     settings[collapse.PULL] = rules.placement_pull
     settings[collapse.REACH] = rules.placement_reach**2
     settings[collapse.FLIP] = rules.flip_penalty
     settings[collapse.THIN] = rules.sliver_penalty
+    settings[collapse.BEND] = rules.bend_penalty
     settings[collapse.TOPOLOGY] = rules.keep_topology
     quadrics.sum_planes(state, rules.line_weight, weights)
     if settings[collapse.BORDER] > 0:

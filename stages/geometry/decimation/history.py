@@ -72,9 +72,7 @@ class Recorder:
         """Join the batches and index them by face. The recorder is empty afterwards."""
         sizes = np.concatenate([np.zeros(1, np.int64), *(chunk[0] for chunk in self.chunks)])
         ids = np.concatenate([np.zeros(0, np.int32), *(chunk[1] for chunk in self.chunks)])
-        corners = np.concatenate(
-            [np.zeros((0, 3), np.int32), *(chunk[2] for chunk in self.chunks)]
-        )
+        corners = np.concatenate([np.zeros((0, 3), np.int32), *(chunk[2] for chunk in self.chunks)])
         points = np.concatenate(
             [self.positions.astype(np.float32), *(chunk[3] for chunk in self.chunks)]
         )

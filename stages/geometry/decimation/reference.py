@@ -138,10 +138,10 @@ def price(mesh: Mesh, edge: int) -> tuple[float, np.ndarray]:
     return min(((total(x), x) for x in (middle, p, q)), key=lambda pair: pair[0])
 
 
-def penalty(mesh: Mesh, edge: int, position: np.ndarray) -> float:
-    """Price of the faces that would turn over or become slivers."""
+def penalty(mesh: Mesh, edge: int, position: np.ndarray) -> tuple[float, float]:
+    """Price of the faces that would turn over or become slivers, and of normals that change."""
     i, j = mesh.edges[edge]
-    turned = thin = 0.0
+    turned = thin = bent = 0.0
     for face in mesh.faces.values():
         if (i in face) == (j in face):
             continue
@@ -149,14 +149,17 @@ def penalty(mesh: Mesh, edge: int, position: np.ndarray) -> float:
         after = np.array([position if k in (i, j) else mesh.position[k] for k in face])
         old, new = (np.cross(t[1] - t[0], t[2] - t[0]) for t in (before, after))
         sizes = np.linalg.norm(old), np.linalg.norm(new)
-        if sizes[0] > 1e-15 and old @ new < FLIP_COSINE * sizes[0] * sizes[1]:
-            turned += max(sizes) / 2
+        if sizes[0] > 1e-15:
+            if old @ new < FLIP_COSINE * sizes[0] * sizes[1]:
+                turned += max(sizes) / 2
+            bent += (sizes[1] - old @ new / sizes[0]) / 2
         sides = [float(((t - np.roll(t, 1, axis=0)) ** 2).sum()) for t in (before, after)]
         quality = [2 * math.sqrt(3) * s / q for s, q in zip(sizes, sides, strict=True)]
         if quality[1] < SLIVER and quality[1] < quality[0]:
             thin += sides[1]
     length = float(((mesh.position[i] - mesh.position[j]) ** 2).sum())
-    return (mesh.rules.flip_penalty * turned + mesh.rules.sliver_penalty * thin) * length
+    rejected = mesh.rules.flip_penalty * turned + mesh.rules.sliver_penalty * thin
+    return rejected * length, mesh.rules.bend_penalty * max(bent, 0.0) * length
 
 
 def cheapest(mesh: Mesh) -> int | None:
@@ -167,10 +170,10 @@ def cheapest(mesh: Mesh) -> int | None:
             return None
         total, position = price(mesh, edge)
         if total <= mesh.keys[edge]:
-            extra = penalty(mesh, edge, position)
-            if extra > 0:
+            rejected, bent = penalty(mesh, edge, position)
+            if rejected > 0:
                 mesh.penalized.add(edge)
-            total += extra
+            total += rejected + bent
         if total <= mesh.keys[edge]:
             if len(mesh.faces) > mesh.hanging(*mesh.edges[edge]):
                 return edge

@@ -18,7 +18,7 @@ class Rules:
     """Keep borders in place by the area that a collapse would sweep there."""
     border_weight: float = 1.0
     """Factor on that area term."""
-    line_weight: float = 1e-3
+    line_weight: float = 1e-4
     """Factor on the squared distances to the lines along the vertex normals, which even out the
     triangles of flat regions (Liu et al. 2025)."""
     placement_pull: float = 1e-5
@@ -30,6 +30,8 @@ class Rules:
     """Price of turning a triangle over, in units of its area times the edge's squared length."""
     sliver_penalty: float = 0.1
     """Price of a new sliver, in the same unit."""
+    bend_penalty: float = 0.3
+    """Price of turning normals, in units of area times 1 - cos times the edge's squared length."""
     keep_topology: bool = False
     """Collapse only what keeps holes, handles and components; the target may then be missed."""
     lock_borders: bool = False
@@ -44,7 +46,7 @@ class Rules:
             )
         for name in (
             "border_weight", "line_weight", "placement_pull", "placement_reach", "flip_penalty",
-            "sliver_penalty",
+            "sliver_penalty", "bend_penalty",
         ):  # fmt: skip
             value = getattr(self, name)
             if not (value >= 0 and math.isfinite(value)):

@@ -93,9 +93,7 @@ def _volume(a: np.ndarray, b: np.ndarray, c: np.ndarray, d: np.ndarray) -> float
     ux, uy, uz = b[0] - a[0], b[1] - a[1], b[2] - a[2]
     vx, vy, vz = c[0] - a[0], c[1] - a[1], c[2] - a[2]
     wx, wy, wz = d[0] - a[0], d[1] - a[1], d[2] - a[2]
-    return (
-        (uy * vz - uz * vy) * wx + (uz * vx - ux * vz) * wy + (ux * vy - uy * vx) * wz
-    )
+    return (uy * vz - uz * vy) * wx + (uz * vx - ux * vz) * wy + (ux * vy - uy * vx) * wz
 
 
 @kernel
@@ -115,7 +113,5 @@ def triangles_apart(one: np.ndarray, two: np.ndarray) -> float:
         least = min(least, closest_on_triangle(two[0], two[1], two[2], one[k])[0])
         least = min(least, closest_on_triangle(one[0], one[1], one[2], two[k])[0])
         for m in range(3):
-            least = min(
-                least, segments_apart(one[k], one[(k + 1) % 3], two[m], two[(m + 1) % 3])
-            )
+            least = min(least, segments_apart(one[k], one[(k + 1) % 3], two[m], two[(m + 1) % 3]))
     return least

@@ -105,7 +105,10 @@ def _tree(corners: np.ndarray, own: np.ndarray) -> tuple[np.ndarray, np.ndarray,
     while width:
         here = np.arange(width - 1, 2 * width - 1)
         left, right = 2 * here + 1, 2 * here + 2
-        low[here], high[here] = np.minimum(low[left], low[right]), np.maximum(high[left], high[right])
+        low[here], high[here] = (
+            np.minimum(low[left], low[right]),
+            np.maximum(high[left], high[right]),
+        )
         one = (whose[left] == whose[right]) | (whose[right] == -2)
         whose[here] = np.where(one, whose[left], -1)
         width //= 2
