@@ -24,7 +24,9 @@ from .targets import Target, chosen, run_targets
 
 FINER = 1.5
 """Texels of a baked texture per texel of the input's, along one side."""
-FEWEST_ACROSS = 1024
+PLAIN_ACROSS = 1024
+FEWEST_TEXELS = 2.0
+"""A face that shows less of its picture is plain."""
 LARGEST_AUTO_PX = 4096
 """Textures get no larger than this unless asked to, or than the input's largest."""
 SHOWN = ("base_color", "normal", "metallic_roughness", "emissive")
@@ -85,16 +87,20 @@ def make_chain(path: Path, config: Config, ctx: Context) -> Path:
 
 
 def texels_per_m(source: Appearance, diagonal_m: float) -> float:
-    """How densely a new texture must show the surface to look like the input's own: somewhat more
-    densely than those, since it is a copy, and never so that the whole is less than
-    `FEWEST_ACROSS` texels across (plain and palette colors still have edges)."""
+    """How densely a new texture must show the surface to look like the input's own.
+
+    Somewhat more densely than those, since it is a copy. Faces that show next to nothing of a
+    picture (plain and palette colors) still have edges: they count as if `PLAIN_ACROSS` texels
+    covered the diagonal.
+    """
     density = np.zeros(len(source.areas_m2))
     for slot in SHOWN:
         density = np.maximum(density, source.texels_per_m2(slot))
-    textured = density > 0
-    area = float(source.areas_m2[textured].sum())
-    own = float((density * source.areas_m2).sum()) / area if area > 0 else 0.0
-    return max(FINER * math.sqrt(own), FEWEST_ACROSS / max(diagonal_m, 1e-300))
+    plain = density * source.areas_m2 < FEWEST_TEXELS
+    floor = (PLAIN_ACROSS / max(diagonal_m, 1e-300)) ** 2
+    wanted = np.where(plain, np.maximum(density, floor), FINER**2 * density)
+    area = float(source.areas_m2.sum())
+    return math.sqrt(float((wanted * source.areas_m2).sum()) / area)
 
 
 def _largest_side(model: Model) -> int:

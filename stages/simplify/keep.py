@@ -10,8 +10,6 @@ side, which a fresh atlas does not.
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy import sparse
-from scipy.sparse.linalg import splu
 
 from ..formats.model import Model
 from ..geometry.appearance import Appearance, Places
@@ -19,12 +17,10 @@ from ..geometry.components import Surface, components
 from ..geometry.decimation import Decimation, correspond
 from ..geometry.tangents import crease_normals, tangents
 from .clothe import split_normals
-from .vertices import lattice
+from .vertices import fit, lattice
 
 STEPS = 4
 """Points per face: so many squared."""
-RIDGE = 1e-3
-"""Weight of each corner's own guess (the mean of its face), against one point's."""
 
 
 def keep_uvs(source: Appearance, decimation: Decimation, level: int, threads: int) -> Model:
@@ -51,7 +47,9 @@ def keep_uvs(source: Appearance, decimation: Decimation, level: int, threads: in
     corner_of = index.reshape(-1, 3)
     if values:
         data = np.concatenate(values, axis=1).astype(np.float64)
-        fitted = _fit(corner_of[faces[agree]], barycentrics[agree], data[agree], len(first))
+        here = corner_of[faces[agree]]
+        equal = np.ones(len(here))
+        fitted = fit(here, barycentrics[agree], data[agree], equal, len(first))
     else:
         fitted = np.zeros((len(first), 0))
     vertex = surface.faces.reshape(-1)[first]
@@ -96,27 +94,3 @@ def _most_frequent(values: Int[np.ndarray, "row column"]) -> Int[np.ndarray, " r
     ordered = np.sort(values, axis=1)
     runs = (ordered[:, :, None] == ordered[:, None, :]).sum(axis=2)
     return np.take_along_axis(ordered, runs.argmax(axis=1)[:, None], axis=1)[:, 0]
-
-
-def _fit(
-    corners: Int[np.ndarray, "point 3"],
-    barycentrics: Float[np.ndarray, "point 3"],
-    values: Float[np.ndarray, "point channel"],
-    unknowns: int,
-) -> Float[np.ndarray, "unknown channel"]:
-    """Least squares, with a little of each vertex's own mean so that none is undetermined."""
-    rows = np.repeat(np.arange(len(corners)), 3)
-    matrix = sparse.csr_matrix(
-        (barycentrics.reshape(-1), (rows, corners.reshape(-1))), (len(corners), unknowns)
-    )
-    hits = np.bincount(corners.reshape(-1), minlength=unknowns)
-    guess = np.stack(
-        [
-            np.bincount(corners.reshape(-1), np.repeat(values[:, k], 3), unknowns)
-            for k in range(values.shape[1])
-        ],
-        axis=1,
-    ) / np.maximum(hits, 1)[:, None]
-    ridge = sparse.diags(np.full(unknowns, RIDGE))
-    system = (matrix.T @ matrix + ridge).tocsc()
-    return splu(system).solve(matrix.T @ values + RIDGE * guess)

@@ -4,6 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Float, Float32, Int
+from scipy import sparse
+from scipy.sparse.linalg import splu
 
 from ..formats.model import Model
 from ..geometry.appearance import Appearance, Places
@@ -14,7 +16,9 @@ from ..geometry.tangents import crease_normals
 INSET = 1e-3
 """A vertex is looked up so far inside its face, in shares of the way to the middle."""
 LATTICE = 6
-"""Colors are averaged over the points of a triangular lattice with so many steps per side."""
+"""Colors are fitted to the points of a triangular lattice with so many steps per side."""
+RIDGE = 1e-3
+"""Weight of a vertex's own mean in a fit, against that of its points."""
 BONES = 4
 """Joints per vertex that glTF viewers must support."""
 
@@ -22,17 +26,17 @@ BONES = 4
 def vertex_colored(
     source: Appearance, decimation: Decimation, level: int, threads: int
 ) -> Model:
-    """A level with its base color on the vertices, each the mean over the faces around it.
+    """A level with its base color on the vertices.
 
-    Means are weighted by barycentrics and area: the lumped least-squares fit of a piecewise linear
-    color, so that detail finer than the mesh is averaged instead of picked at random.
+    The colors are fitted to points all over the faces, weighted by area, so that detail finer than
+    the mesh is averaged instead of picked at random.
     """
     from .clothe import split_normals
 
     surface = Surface(decimation.levels[level].positions, decimation.levels[level].faces)
-    weights = lattice(LATTICE)
-    faces = np.repeat(np.arange(len(surface.faces)), len(weights))
-    barycentrics = np.tile(weights, (len(surface.faces), 1))
+    points_of_face = lattice(LATTICE)
+    faces = np.repeat(np.arange(len(surface.faces)), len(points_of_face))
+    barycentrics = np.tile(points_of_face, (len(surface.faces), 1))
     corners = surface.positions[surface.faces]
     cross = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     areas = np.linalg.norm(cross, axis=1) / 2
@@ -40,15 +44,11 @@ def vertex_colored(
     found = correspond(decimation, level, faces, points, cross[faces], threads=threads)
     density = LATTICE / np.sqrt(np.maximum(2 * areas, 1e-300))
     color = source.base_color(Places(*found, density[faces]))
-    total = np.zeros((len(surface.positions), 4))
-    share = np.zeros(len(surface.positions))
-    for corner in range(3):
-        vertex = surface.faces[faces, corner]
-        weight = barycentrics[:, corner] * np.maximum(areas[faces], 1e-300)
-        share += np.bincount(vertex, weight, len(share))
-        for channel in range(4):
-            total[:, channel] += np.bincount(vertex, weight * color[:, channel], len(share))
-    colors = (total / np.maximum(share, 1e-300)[:, None]).astype(np.float32)
+    weights = np.maximum(areas / max(float(areas.mean()), 1e-300), 1e-9)[faces]
+    values = color.astype(np.float64)
+    colors = fit(
+        surface.faces[faces], barycentrics, values, weights, len(surface.positions)
+    ).astype(np.float32)
     vertices, split, normals = split_normals(
         surface.faces, crease_normals(surface.positions, surface.faces)
     )
@@ -67,6 +67,28 @@ def vertex_colored(
         normals=normals,
         colors=np.clip(colors[vertices], 0, 1),
     )
+
+
+def fit(
+    corners: Int[np.ndarray, "point 3"],
+    barycentrics: Float[np.ndarray, "point 3"],
+    values: Float[np.ndarray, "point channel"],
+    weights: Float[np.ndarray, " point"],
+    unknowns: int,
+) -> Float[np.ndarray, "unknown channel"]:
+    """The piecewise linear function nearest to values at points, by its values at the vertices.
+
+    Weighted least squares, drawn a little to each vertex's own mean, so that none is undetermined.
+    """
+    rows = np.repeat(np.arange(len(corners)), 3)
+    shape = (len(corners), unknowns)
+    matrix = sparse.csr_matrix((barycentrics.reshape(-1), (rows, corners.reshape(-1))), shape)
+    weighted = sparse.diags(weights) @ matrix
+    sums = weighted.T @ values
+    mass = np.maximum(np.asarray(weighted.sum(axis=0)).reshape(-1), 1e-300)
+    ridge = RIDGE * mass
+    system = (matrix.T @ weighted + sparse.diags(ridge)).tocsc()
+    return splu(system).solve(sums + ridge[:, None] * (sums / mass[:, None]))
 
 
 def rigged(
