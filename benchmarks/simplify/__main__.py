@@ -2,16 +2,19 @@
 
     python benchmarks/simplify/ MESHES --out DIR [--peers-python P] [--blender P] [--gltfpack P]
                                 [--tools a,b] [--meshes a,b] [--ratios 0.5,0.1] [--minutes M]
+    python benchmarks/simplify/ MESHES --out DIR --validate NODE_MODULES
     python benchmarks/simplify/ MESHES --out DIR --report docs/simplify-benchmark.md
 
 MESHES is a directory of GLB files. Every (tool, mesh, ratio) is one JSON file below DIR/rows and
 one mesh below DIR/meshes; what is there is not made again, so that the command can be stopped and
-repeated. `--report` writes the table, the contact sheet beside it, and the goals.
+repeated. `--validate` runs Khronos' validator (npm: gltf-validator) over our meshes and notes its
+findings in the rows. `--report` writes the table, the contact sheet beside it, and the goals.
 """
 
 import argparse
 import json
 import os
+import subprocess
 import sys
 import time
 import traceback
@@ -32,6 +35,9 @@ def main() -> None:
     options = arguments()
     torch.set_num_threads(1)
     peers = Peers(options.peers_python, options.blender, options.gltfpack)
+    if options.validate:
+        validate(options.out, options.validate)
+        return
     if options.report:
         import report
 
@@ -51,7 +57,8 @@ def main() -> None:
     end = time.monotonic() + 60 * options.minutes
     missing = list(todo(files, chosen, ratios, options.out))
     print(f"{len(missing)} to do", flush=True)
-    work(missing, options.out, end)
+    if work(missing, options.out, end):
+        print("done")
 
 
 def arguments() -> argparse.Namespace:
@@ -65,6 +72,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--meshes")
     parser.add_argument("--ratios", default=",".join(map(str, RATIOS)))
     parser.add_argument("--minutes", type=float, default=1e9, help="stop after so long")
+    parser.add_argument("--validate", type=Path, help="node_modules with gltf-validator")
     parser.add_argument("--report", type=Path, help="a Markdown file to write")
     return parser.parse_args()
 
@@ -86,14 +94,15 @@ def todo(files: list[Path], chosen: dict[str, Tool], ratios: list[float], out: P
                     yield path, name, tool, ratio
 
 
-def work(missing: list, out: Path, end: float) -> None:
+def work(missing: list, out: Path, end: float) -> bool:
+    """Make rows until none is missing (then true) or the time is over."""
     from judge.score import Original, score
 
     original = None
     for path, name, tool, ratio in missing:
         if time.monotonic() > end:
             print("out of time; repeat the command to go on")
-            return
+            return False
         if original is None or original.path != path:
             original = Original(path)
         count = len(original.surface.model.faces)
@@ -110,10 +119,39 @@ def work(missing: list, out: Path, end: float) -> None:
                 row["error"] = f"not readable: {traceback.format_exc().strip()[-300:]}"
         place = row_path(out, path.stem, name, ratio)
         place.parent.mkdir(parents=True, exist_ok=True)
-        temporary = place.with_suffix(".part")
-        temporary.write_text(json.dumps(row, indent=1))
-        temporary.rename(place)
+        store(place, row)
         print(line(row), flush=True)
+    return True
+
+
+def store(place: Path, row: dict) -> None:
+    temporary = place.with_suffix(".part")
+    temporary.write_text(json.dumps(row, indent=1))
+    temporary.rename(place)
+
+
+def validate(out: Path, node_modules: Path) -> None:
+    """Errors and warnings of every file of the whole command into its row."""
+    places = {}
+    for place in sorted((out / "rows").glob("*/ours-[0-9]*.json")):
+        row = json.loads(place.read_text())
+        if not row["error"]:
+            places[glb_path(out, row["mesh"], row["tool"], row["ratio"])] = (place, row)
+    script = Path(__file__).parent / "validate.cjs"
+    said = subprocess.run(
+        ["node", str(script), str(node_modules.resolve()), *map(str, places)],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    for file, found in json.loads(said).items():
+        place, row = places[Path(file)]
+        store(place, row | {f"validator_{name}": value for name, value in found.items()})
+        if found["errors"] or found["warnings"]:
+            print(
+                f"{file}: {found['errors']} errors, {found['warnings']} warnings: {found['first']}"
+            )
+    print(f"{len(places)} files validated")
 
 
 def line(row: dict) -> str:

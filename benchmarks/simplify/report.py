@@ -32,7 +32,7 @@ textures trilinear, both sides of faces seen, cut-outs looked through.
   largest, both in % of the original's diagonal.
 - **Bleeding** is the share, in %, of the pixels showing the same spot of the surface (depth within
   1 % of the diagonal) whose color differs by 0.25 or more from every color within 1 % of the
-  diagonal around it in the original's picture. Mixtures that a blur leaves between two colors count.
+  diagonal around it in the original's picture. Mixtures that a blur leaves of two colors count.
 - **Reached** counts the meshes that came within 10 % of the asked faces, **lost** the parts larger
   than 2 % of the area that are gone, **bad** the files with faults (not finite, index out of range,
   degenerate or duplicate faces), **failed** those without a readable file.

@@ -13,13 +13,13 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks" / "simplify"))
 
-import goals  # noqa: E402
-from judge import glb, pictures, score, surfaces, views  # noqa: E402
-from judge.model import Material, Model, bare  # noqa: E402
-from judge.shading import linear, lookup, paint  # noqa: E402
-from splatworks.renderers import meshes  # noqa: E402
-from splatworks.stages.geometry.likeness import around  # noqa: E402
-from tools import Tool, run  # noqa: E402
+import goals
+from judge import glb, pictures, score, surfaces, views
+from judge.model import Material, Model, bare
+from judge.shading import linear, lookup, paint
+from splatworks.renderers import meshes
+from splatworks.stages.geometry.likeness import around
+from tools import Tool, run
 
 RNG = np.random.default_rng(7)
 
