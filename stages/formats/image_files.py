@@ -3,8 +3,9 @@
 A compressed picture may unfold to any size, so its header is checked before anything is decoded.
 """
 
+import contextlib
 import io
-import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -44,17 +45,12 @@ def decode(data: bytes, name: str, budget: Budget) -> UInt8[np.ndarray, "height 
             f"{name}: a picture of {len(data)} bytes; at most {LARGEST_FILE_BYTES} are read."
         )
     try:
-        with warnings.catch_warnings():
-            # Pillow warns of bombs at its own, lower limit; ours is checked right below.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-                _check_size(image.size, name)
-                budget.take(image.width * image.height, name)
-                return _pixels(image)
+        with _own_limit(), Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            _check_size(image.size, name)
+            budget.take(image.width * image.height, name)
+            return _pixels(image)
     except InputError:
         raise
-    except Image.DecompressionBombError:
-        raise InputError(f"{name}: more than {MOST_PIXELS} pixels, the most that are read.") from None
     # Decoders raise many kinds of errors at broken files.
     except (OSError, ValueError, SyntaxError, EOFError, MemoryError, TypeError, KeyError) as error:
         said = str(error).replace("<_io.BytesIO object at", "<data at")
@@ -84,6 +80,17 @@ def read_beside(folder: Path, reference: str, owner: Path) -> bytes:
     if path.stat().st_size > LARGEST_FILE_BYTES:
         raise InputError(f"{path}: larger than {LARGEST_FILE_BYTES} bytes, the most that are read.")
     return path.read_bytes()
+
+
+@contextlib.contextmanager
+def _own_limit() -> Iterator[None]:
+    """Pillow's limit for bombs lies below textures of 16 k; ours is checked before decoding."""
+    before = Image.MAX_IMAGE_PIXELS
+    Image.MAX_IMAGE_PIXELS = None
+    try:
+        yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = before
 
 
 def _check_size(size: tuple[int, int], name: str) -> None:

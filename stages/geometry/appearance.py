@@ -63,6 +63,8 @@ class Appearance:
             values = np.tile(np.float32(material.base_color_factor), (len(at), 1))
             if material.base_color is not None:
                 found = self._textured(material.base_color, here, "base_color", material)
+                if _covers(material):
+                    values[:, 3] = 1.0  # The factor has gone into what is covered.
                 values[:, : found.shape[1]] *= found
             out[at] = values
         if self.model.colors is not None:

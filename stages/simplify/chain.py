@@ -27,7 +27,7 @@ FINER = 1.5
 PLAIN_ACROSS = 1024
 FEWEST_TEXELS = 2.0
 """A face that shows less of its picture is plain."""
-LARGEST_AUTO_PX = 4096
+LARGEST_AUTO_PX = 2048
 """Textures get no larger than this unless asked to, or than the input's largest."""
 SHOWN = ("base_color", "normal", "metallic_roughness", "emissive")
 

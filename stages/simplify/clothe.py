@@ -21,6 +21,7 @@ from ..geometry.decimation import Decimation, correspond
 from ..geometry.frames import to_frames
 from ..geometry.sampling import encode
 from ..geometry.tangents import crease_normals, tangents
+from .front import in_front
 from .vertices import rigged, vertex_colored
 
 CLEAN_MIPS = 4
@@ -42,7 +43,7 @@ class Look:
     """Width and height of its maps; `None` for as few as `texels_per_m` takes."""
     texels_per_m: float = 0.0
     smallest_px: int = 64
-    largest_px: int = 4096
+    largest_px: int = 2048
     gutter_px: int = 4
     normal_map: bool = True
     vertex_colors: bool = False
@@ -127,7 +128,8 @@ def _with_maps(
     asked = _follow(source, decimation, level, surface, atlas, found, threads)
     layers = _layers(source, atlas, surface, found, asked, look)
     pictures = _pictures(found, layers)
-    groups, face_groups = _groups(source.model, found, asked, layers, len(surface.faces))
+    ids = decimation.levels[level].face_ids
+    groups, face_groups = _groups(source.model, found, asked, layers, ids)
     materials = tuple(
         _material(source.model, layers, pictures, mode, double) for mode, double in groups
     )
@@ -197,6 +199,12 @@ def _follow(
     faces, barycentrics = correspond(
         decimation, level, found.faces, points, facing, threads=threads
     )
+    original = decimation.surface
+    mapped = np.einsum("tc,tcx->tx", barycentrics, original.positions[original.faces[faces]])
+    reach = decimation.levels[level].error_m
+    seen, front, weights = in_front(original, surface, points, facing, mapped, reach)
+    faces, barycentrics = faces.copy(), barycentrics.copy()
+    faces[seen], barycentrics[seen] = front[seen], weights[seen]
     density = texels_per_m(surface, atlas)
     return Baked(Places(faces, barycentrics, density[found.faces]), facing)
 
@@ -372,9 +380,11 @@ def _bytes(values: np.ndarray) -> np.ndarray:
 
 
 def _groups(
-    model: Model, found: Texels, asked: Baked, layers: Layers, faces: int
+    model: Model, found: Texels, asked: Baked, layers: Layers, ids: Int[np.ndarray, " face"]
 ) -> tuple[list[tuple[AlphaMode, bool]], Int[np.ndarray, " face"]]:
-    """Which alpha mode and sidedness each face gets: a face that shows any cut-out is one."""
+    """Which alpha mode and sidedness each face gets: a face that shows any cut-out is one. A face
+    too small for any texel has those of the input's face whose number it carries."""
+    faces = len(ids)
     modes = {"OPAQUE": 0, "MASK": 1, "BLEND": 2}
     of_material = np.array([modes[material.alpha_mode] for material in model.materials])
     doubled = np.array([material.double_sided for material in model.materials])
@@ -382,12 +392,13 @@ def _groups(
     mode = of_material[material]
     if layers.base_color is not None:
         mode = np.where(layers.base_color[:, 3] < 1, mode, 0)
-    inside = found.inside
     of_face = np.zeros(faces, np.int64)
-    np.maximum.at(of_face, found.faces[inside], mode[inside])
+    np.maximum.at(of_face, found.faces, mode)
     votes = np.bincount(found.faces, np.where(doubled[material], 1.0, -1.0), faces)
     seen = np.bincount(found.faces, minlength=faces) > 0
-    double = np.where(seen, votes >= 0, doubled.any())
+    own = model.face_materials[ids]
+    of_face = np.where(seen, of_face, of_material[own])
+    double = np.where(seen, votes >= 0, doubled[own])
     key = 2 * of_face + double
     used, index = np.unique(key, return_inverse=True)
     names: list[AlphaMode] = ["OPAQUE", "MASK", "BLEND"]
