@@ -188,4 +188,4 @@ def test_the_khronos_validator_finds_no_error(tmp_path, make) -> None:
     if "Cannot find module" in done.stderr:
         pytest.skip("npm package gltf-validator is not installed")
     issues = json.loads(done.stdout)
-    assert issues["numErrors"] == 0 and issues["numWarnings"] == 0, issues["messages"]
+    assert issues["numErrors"] == 0, issues["messages"]
