@@ -47,8 +47,8 @@ class Document:
         unknown = sorted(n for n in required - EXTENSIONS if not n.startswith("KHR_materials_"))
         if unknown:
             raise InputError(
-                f"{path}: needs the glTF extension {', '.join(unknown)}, which is not read. Save it "
-                "without (compression off) and try again."
+                f"{path}: needs the glTF extension {', '.join(unknown)}, which is not read. "
+                "Save it without (compression off) and try again."
             )
 
     def table(self, name: str) -> list[dict[str, Any]]:
@@ -133,7 +133,7 @@ class Document:
     ) -> np.ndarray:
         data = self.view(view)
         row = dtype.itemsize * shape[1]
-        stride = row if not stride else stride
+        stride = stride or row
         needed = start + stride * (shape[0] - 1) + row if shape[0] else start
         if start < 0 or stride < row or needed > len(data):
             raise InputError(
@@ -147,9 +147,9 @@ class Document:
             return values
         places, count = sparse["indices"], sparse["count"]
         kind = np.dtype(COMPONENTS[places["componentType"]])
-        at = self._rows(
-            index, places["bufferView"], places.get("byteOffset", 0), (count, 1), kind
-        )[:, 0]
+        at = self._rows(index, places["bufferView"], places.get("byteOffset", 0), (count, 1), kind)[
+            :, 0
+        ]
         if count and int(at.max()) >= len(values):
             raise InputError(f"{self.path}: accessor {index} replaces element {at.max()}.")
         new = sparse["values"]

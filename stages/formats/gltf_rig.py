@@ -35,7 +35,9 @@ def world_matrices(document: Document) -> Matrices:
         if index in found or depth > DEEPEST:
             raise ValueError(f"node {index} hangs under two nodes, or under itself")
         found[index] = parent @ _local(node)
-        waiting += [(child, found[index], depth + 1) for child in reversed(node.get("children", []))]
+        waiting += [
+            (child, found[index], depth + 1) for child in reversed(node.get("children", []))
+        ]
     return found
 
 

@@ -114,8 +114,8 @@ def _texture(
     if reference not in pictures:
         data = read_beside(path.parent, reference, path)
         pictures[reference] = decode(data, f"{path}: {reference}", budget)
-    scale = (numbers.get("-s", []) + [1.0, 1.0])[:2]
-    offset = (numbers.get("-o", []) + [0.0, 0.0])[:2]
+    scale = [*numbers.get("-s", []), 1.0, 1.0][:2]
+    offset = [*numbers.get("-o", []), 0.0, 0.0][:2]
     # The options count v upwards: 1 - (s (1 - v) + o) = s v + (1 - s - o).
     rows = ((scale[0], 0.0, offset[0]), (0.0, scale[1], 1 - scale[1] - offset[1]))
     wrap = ("clamp", "clamp") if clamp else ("repeat", "repeat")

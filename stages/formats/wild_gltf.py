@@ -216,9 +216,7 @@ def _joined(
         materials=materials,
         normals=together(parts.normals, [0, 0, 0]),
         tangents=together(parts.tangents, [0, 0, 0, 0]),
-        uvs=tuple(
-            together([uvs.get(k) for uvs in parts.uvs], [0, 0]) for k in range(sets)
-        ),  # type: ignore[arg-type]
+        uvs=tuple(together([uvs.get(k) for uvs in parts.uvs], [0, 0]) for k in range(sets)),  # type: ignore[arg-type]
         colors=together(parts.colors, [1, 1, 1, 1]),
         joints=None if skeleton is None else np.concatenate(parts.joints),  # type: ignore[arg-type]
         weights=None if skeleton is None else np.concatenate(parts.weights),  # type: ignore[arg-type]

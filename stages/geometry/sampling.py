@@ -167,7 +167,9 @@ def _halve(picture, table, weighed, codes, out):
                 if channel == 3:
                     out[row, column, channel] = np.uint8(mean * np.float32(255) + np.float32(0.5))
                 else:
-                    out[row, column, channel] = codes[int(mean * np.float32(4096) + np.float32(0.5))]
+                    out[row, column, channel] = codes[
+                        int(mean * np.float32(4096) + np.float32(0.5))
+                    ]
 
 
 @kernel

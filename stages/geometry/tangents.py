@@ -6,6 +6,8 @@ over the corners that share position, normal and uv and are not mirrored. The bi
 w · (normal x tangent). glTF's v runs down while MikkTSpace's runs up; w follows glTF (3.7.2.1).
 """
 
+import itertools
+
 import numpy as np
 from jaxtyping import Float, Float32, Int
 
@@ -99,7 +101,7 @@ def _pairs_at_vertices(
     A vertex with more faces is the hub of a fan, where pairs would be too many; its runs are cut.
     """
     cut = np.concatenate(
-        [np.arange(a, b, 64) for a, b in zip(starts[:-1], starts[1:], strict=True) if b - a > 64]
+        [np.arange(a, b, 64) for a, b in itertools.pairwise(starts) if b - a > 64]
         or [np.zeros(0, np.int64)]
     )
     edges = np.unique(np.concatenate([starts, cut]))

@@ -25,7 +25,7 @@ from .targets import Target, chosen, run_targets
 FINER = 1.5
 """Texels of a baked texture per texel of the input's, along one side."""
 PLAIN_ACROSS = 1024
-FEWEST_TEXELS = 2.0
+FEWEST_TEXELS = 0.5
 """A face that shows less of its picture is plain."""
 LARGEST_AUTO_PX = 2048
 """Textures get no larger than this unless asked to, or than the input's largest."""
@@ -113,9 +113,7 @@ def _largest_side(model: Model) -> int:
     return max(sides, default=1)
 
 
-def _decimated(
-    surface: Surface, config: Config, ctx: Context
-) -> tuple[Decimation, list[Target]]:
+def _decimated(surface: Surface, config: Config, ctx: Context) -> tuple[Decimation, list[Target]]:
     counts = run_targets(len(surface.faces), config)
     rules = Rules(
         virtual_edges=config.shape.virtual_edges,

@@ -275,7 +275,7 @@ def _kept_coverage(
     values = alpha[cut & inside]
     if not len(values):
         return alpha
-    wanted = int(round(float(values.mean(dtype=np.float64)) * len(values)))
+    wanted = round(float(values.mean(dtype=np.float64)) * len(values))
     if wanted == 0 or wanted == len(values):
         return alpha
     edge = float(np.partition(values, len(values) - wanted)[len(values) - wanted])
@@ -296,9 +296,7 @@ def _normal_layer(
     frames = np.zeros((len(mesh.positions), 4), np.float32)
     frames[mesh.faces] = of_corner
     world = source.normals(asked.places, asked.facing)
-    local = to_frames(
-        world, of_corner, mesh.normals[mesh.faces], found.faces, found.barycentrics
-    )
+    local = to_frames(world, of_corner, mesh.normals[mesh.faces], found.faces, found.barycentrics)
     return local, frames
 
 

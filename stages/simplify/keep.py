@@ -9,7 +9,7 @@ side, which a fresh atlas does not.
 """
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Int
 
 from ..formats.model import Model
 from ..geometry.appearance import Appearance, Places

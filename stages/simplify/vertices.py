@@ -23,9 +23,7 @@ BONES = 4
 """Joints per vertex that glTF viewers must support."""
 
 
-def vertex_colored(
-    source: Appearance, decimation: Decimation, level: int, threads: int
-) -> Model:
+def vertex_colored(source: Appearance, decimation: Decimation, level: int, threads: int) -> Model:
     """A level with its base color on the vertices.
 
     The colors are fitted to points all over the faces, weighted by area, so that detail finer than

@@ -46,7 +46,8 @@ def test_a_chain_of_levels_with_its_index(mesh, tmp_path) -> None:
 
 @pytest.mark.parametrize(
     ("words", "faces"),
-    [(["--ratio", "10%"], 128), (["--ratio", "0.1"], 128), (["--vertex-colors", "--faces", "90"], 90),
+    [(["--ratio", "10%"], 128), (["--ratio", "0.1"], 128),
+     (["--vertex-colors", "--faces", "90"], 90),
      (["--keep-uvs", "--faces", "90"], 90), (["--prune", "1%", "--faces", "90"], 90),
      (["--keep-topology", "--lock-borders", "--faces", "90"], 90),
      (["--virtual-edges", "local", "--faces", "90", "--no-normal-map"], 90)],

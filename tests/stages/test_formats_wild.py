@@ -128,7 +128,11 @@ def test_textures_keep_sampler_set_and_transform(tmp_path) -> None:
     wanted = (0.25 + np.cos(np.pi / 2) * 2 * u + np.sin(np.pi / 2) * 3 * v,
               0.5 - np.sin(np.pi / 2) * 2 * u + np.cos(np.pi / 2) * 3 * v)  # fmt: skip
     np.testing.assert_allclose(np.array(texture.transform) @ [u, v, 1], wanted)
-    assert (material.alpha_mode, material.alpha_cutoff, material.double_sided) == ("MASK", 0.3, True)
+    assert (material.alpha_mode, material.alpha_cutoff, material.double_sided) == (
+        "MASK",
+        0.3,
+        True,
+    )
     assert material.base_color_factor == (0.1, 0.2, 0.3, 0.4) and material.roughness_factor == 0.7
     assert material.emissive_strength == 4 and material.emissive_factor == (1, 0, 0)
     np.testing.assert_allclose(model.uvs[0], QUAD[:, :2])

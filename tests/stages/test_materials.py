@@ -64,7 +64,9 @@ def test_lookups_match_the_definition(u_wrap, v_wrap) -> None:
 def test_numbers_are_not_decoded_and_nearest_is_nearest() -> None:
     pixels = np.uint8([[[0, 128, 255], [255, 0, 0]]])
     plain = asked(pyramid(Texture(pixels), color=False), np.array([[0.25, 0.5], [0.5, 0.5]]))
-    np.testing.assert_allclose(plain, np.array([[0, 128, 255], [127.5, 64, 127.5]]) / 255, atol=1e-6)
+    np.testing.assert_allclose(
+        plain, np.array([[0, 128, 255], [127.5, 64, 127.5]]) / 255, atol=1e-6
+    )
     sharp = asked(pyramid(Texture(pixels, nearest=True), color=False), np.array([[0.49, 0.5]]))
     np.testing.assert_allclose(sharp[0], pixels[0, 0] / 255, atol=1e-6)
 

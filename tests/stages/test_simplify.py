@@ -91,7 +91,9 @@ def test_errors_rise_and_distances_are_those_of_the_surfaces(chain) -> None:
     for entry in found[1:]:
         assert entry["max_distance_m"] < 8 * entry["error_m"]
     big, small = (trimesh.creation.icosphere(4, radius) for radius in (1.0, 0.9))
-    surfaces = [Surface(np.asarray(s.vertices), np.asarray(s.faces, np.int64)) for s in (big, small)]
+    surfaces = [
+        Surface(np.asarray(s.vertices), np.asarray(s.faces, np.int64)) for s in (big, small)
+    ]
     mean, most = Distances(surfaces[0]).to(surfaces[1])
     assert mean == pytest.approx(0.1, abs=0.001) and most == pytest.approx(0.1, abs=0.002)
 
@@ -129,7 +131,7 @@ def test_levels_for_errors_stay_within_them(tmp_path) -> None:
     gltf.save(textured(trimesh.creation.icosphere(4), 128), tmp_path / "fine.glb")
     inputs = simplify.Inputs(TexturedMeshFile(tmp_path / "fine.glb"))
     wanted = (0.0005, 0.002, 0.01)
-    config = simplify.Config(errors=wanted, min_texture_px=64, measure=False)
+    config = simplify.Config(errors=wanted, texture_px=64, min_texture_px=64, measure=False)
     found = levels(simplify.run(inputs, config, context(tmp_path)).lods.path)
     assert len(found) == 3
     for entry, error in zip(found, wanted, strict=True):
@@ -138,7 +140,9 @@ def test_levels_for_errors_stay_within_them(tmp_path) -> None:
     counts = [entry["faces"] for entry in found]
     assert counts == sorted(counts, reverse=True)
     diagonal = np.linalg.norm(np.ptp(gltf.load(tmp_path / "fine.glb").positions, axis=0))
-    metres = simplify.Config(errors=(0.002 * float(diagonal),), error_unit="m", measure=False)
+    metres = simplify.Config(
+        errors=(0.002 * float(diagonal),), error_unit="m", texture_px=64, measure=False
+    )
     (tmp_path / "again").mkdir()
     (single,) = levels(simplify.run(inputs, metres, context(tmp_path / "again")).lods.path)
     # Alone the run stops at the error itself, in a chain at the last kept level before it.

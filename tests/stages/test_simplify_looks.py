@@ -151,7 +151,7 @@ def test_a_part_in_front_is_seen_unless_it_is_there_itself() -> None:
     points = np.array([[0.4, 0.4, 0.02], [0.1, 0.1, 0.02], [0.6, 0.6, 0.02]])
     up = np.tile([0.0, 0, 2.0], (3, 1))
     mapped = points * [1, 1, 0]
-    coarse = Surface(positions + [0, 0, 0.02], faces)
+    coarse = Surface(positions + np.array([0, 0, 0.02]), faces)
     found, ids, weights = in_front(original, coarse, points, up, mapped, 0.03)
     assert found.tolist() == [True, False, True] and (ids[found] >= 8).all()
     where = np.einsum("pc,pcx->px", weights, original.positions[original.faces[ids]])
@@ -161,7 +161,7 @@ def test_a_part_in_front_is_seen_unless_it_is_there_itself() -> None:
     down, _, _ = in_front(original, coarse, points, -up, mapped, 0.03)
     assert not down.any(), "looks the other way"
     own = Surface(
-        np.concatenate([coarse.positions, small + [0, 0, 0.015]]), original.faces
+        np.concatenate([coarse.positions, small + np.array([0, 0, 0.015])]), original.faces
     )
     shown, _, _ = in_front(original, own, points, up, mapped, 0.03)
     assert not shown.any(), "the coarse mesh still has the part"
@@ -270,6 +270,6 @@ def test_meshes_of_the_wild_come_out_sound(tmp_path, ratio) -> None:
         target = max(int(len(source.faces) * ratio), 4)
         level = made(source, target, Look(512), tmp_path)
         assert 0.99 * target - 2 <= len(level.faces) <= target, path.name
-        assert all(np.isfinite(uv).all() and 0 <= uv.min() and uv.max() <= 1 for uv in level.uvs)
+        assert all(np.isfinite(uv).all() and uv.min() >= 0 and uv.max() <= 1 for uv in level.uvs)
         document = (tmp_path / "level.glb").read_bytes()
         assert json.loads(document[20 : 20 + int.from_bytes(document[12:16], "little")])
