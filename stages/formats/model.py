@@ -4,6 +4,7 @@ Conventions are glTF's (`gltf.py`): +Y up, counter-clockwise, uv (0, 0) at the t
 picture. Every reader ends in a `Model`, and the writer `gltf_model.py` starts from one.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -100,3 +101,17 @@ class Model:
     rig: Rig | None = None
     remarks: tuple[str, ...] = field(default=())
     """What the reader could not keep, for the user to know."""
+
+
+def joined(
+    values: Sequence[np.ndarray | None], counts: Sequence[int], missing: Sequence[int]
+) -> Float32[np.ndarray, "vertex channel"] | None:
+    """An attribute of several parts in one array: `missing` where a part of `counts` vertices has
+    none; `None` where no part has any."""
+    if all(value is None for value in values):
+        return None
+    filled = [
+        np.tile(np.float32(missing), (count, 1)) if value is None else value
+        for value, count in zip(values, counts, strict=True)
+    ]
+    return np.concatenate(filled).astype(np.float32)

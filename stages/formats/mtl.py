@@ -19,6 +19,7 @@ import numpy as np
 from ...pipeline.errors import InputError
 from .image_files import Budget, decode, read_beside
 from .model import IDENTITY, Material, Texture
+from .srgb import decode as decode_color
 
 OPTION_WORDS = {
     "-blendu": 1, "-blendv": 1, "-boost": 1, "-bm": 1, "-cc": 1, "-clamp": 1, "-imfchan": 1,
@@ -71,7 +72,8 @@ def _material(
     roughness, _ = texture("map_pr")
     metallic, _ = texture("map_pm")
     opacity = _number(values, "d", 1.0 - _number(values, "tr", 0.0))
-    diffuse = [_linear(value) for value in _color(values, "kd", 1.0 if base else 0.8)]
+    shown = np.array(_color(values, "kd", 1.0 if base else 0.8))
+    diffuse = [float(value) for value in decode_color(np.clip(shown, 0, 1))]
     shine = math.sqrt(2 / (max(_number(values, "ns", 0.0), 0.0) + 2))
     base = base if alpha is None else _with_alpha(base, alpha)
     return Material(
@@ -176,12 +178,6 @@ def _is_number(word: str) -> bool:
         return math.isfinite(float(word))
     except ValueError:
         return False
-
-
-def _linear(value: float) -> float:
-    """sRGB to linear (IEC 61966-2-1)."""
-    value = min(max(value, 0.0), 1.0)
-    return value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4
 
 
 def text_of(data: bytes, path: Path) -> str:

@@ -15,7 +15,7 @@ from ...pipeline.errors import InputError
 from .gltf_document import Document
 from .gltf_materials import Reader
 from .gltf_rig import Skeleton, read_skeleton, world_matrices
-from .model import Material, Model
+from .model import Material, Model, joined
 
 TRIANGLES, STRIP, FAN = 4, 5, 6
 
@@ -200,24 +200,15 @@ def _joined(
     ]
     sets = max((max(uvs, default=-1) for uvs in parts.uvs), default=-1) + 1
 
-    def together(values: list[np.ndarray | None], missing: Any) -> np.ndarray | None:
-        if all(value is None for value in values):
-            return None
-        filled = [
-            np.tile(np.float32(missing), (count, 1)) if value is None else value
-            for value, count in zip(values, counts, strict=True)
-        ]
-        return np.concatenate(filled).astype(np.float32)
-
     return Model(
         positions=np.concatenate(parts.positions),
         faces=np.concatenate([f + s for f, s in zip(parts.faces, starts, strict=True)]),
         face_materials=np.concatenate(of_face),
         materials=materials,
-        normals=together(parts.normals, [0, 0, 0]),
-        tangents=together(parts.tangents, [0, 0, 0, 0]),
-        uvs=tuple(together([uvs.get(k) for uvs in parts.uvs], [0, 0]) for k in range(sets)),  # type: ignore[arg-type]
-        colors=together(parts.colors, [1, 1, 1, 1]),
+        normals=joined(parts.normals, counts, [0, 0, 0]),
+        tangents=joined(parts.tangents, counts, [0, 0, 0, 0]),
+        uvs=tuple(joined([uvs.get(k) for uvs in parts.uvs], counts, [0, 0]) for k in range(sets)),  # type: ignore[arg-type]
+        colors=joined(parts.colors, counts, [1, 1, 1, 1]),
         joints=None if skeleton is None else np.concatenate(parts.joints),  # type: ignore[arg-type]
         weights=None if skeleton is None else np.concatenate(parts.weights),  # type: ignore[arg-type]
         rig=None if skeleton is None else skeleton.rig,

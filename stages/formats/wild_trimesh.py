@@ -15,7 +15,8 @@ import numpy as np
 from ...pipeline.errors import InputError
 from . import mtl
 from .image_files import Budget, decode, read_beside
-from .model import Material, Model, Texture
+from .model import Material, Model, Texture, joined
+from .srgb import decode as decode_color
 
 FACE_LINES = re.compile(rb"^[ \t]*f[ \t]+([^\r\n#]*)", re.MULTILINE)
 FIRST_INDEX = re.compile(rb"(?:^|[ \t])(-?\d+)")
@@ -119,17 +120,7 @@ def _joined(parts: list[Any], named: dict[str, Material]) -> Model:
     uvs = [_uvs(part) for part in parts]
     colors = [_colors(part) for part in parts]
     normals = [_normals(part) for part in parts]
-
-    def together(values: list[np.ndarray | None], missing: list[float]) -> np.ndarray | None:
-        if all(value is None for value in values):
-            return None
-        filled = [
-            np.tile(np.float32(missing), (count, 1)) if value is None else value
-            for value, count in zip(values, counts, strict=True)
-        ]
-        return np.concatenate(filled).astype(np.float32)
-
-    joined = together(uvs, [0, 0])
+    coordinates = joined(uvs, counts, [0, 0])
     return Model(
         positions=np.concatenate([part.vertices for part in parts]).astype(np.float64),
         faces=np.concatenate(
@@ -142,9 +133,9 @@ def _joined(parts: list[Any], named: dict[str, Material]) -> Model:
             ]
         ),
         materials=materials,
-        normals=together(normals, [0, 0, 0]),
-        uvs=() if joined is None else (joined,),
-        colors=together(colors, [1, 1, 1, 1]),
+        normals=joined(normals, counts, [0, 0, 0]),
+        uvs=() if coordinates is None else (coordinates,),
+        colors=joined(colors, counts, [1, 1, 1, 1]),
     )
 
 
@@ -169,8 +160,7 @@ def _colors(part: Any) -> np.ndarray | None:
     if part.visual.kind not in ("vertex", "face"):
         return None
     colors = np.asarray(part.visual.vertex_colors, np.float64) / 255
-    power = ((colors[:, :3] + 0.055) / 1.055) ** 2.4
-    linear = np.where(colors[:, :3] <= 0.04045, colors[:, :3] / 12.92, power)
+    linear = decode_color(colors[:, :3])
     return np.concatenate([linear, colors[:, 3:4]], axis=1).astype(np.float32)
 
 

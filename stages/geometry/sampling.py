@@ -12,6 +12,7 @@ from jaxtyping import Float, Float32, Int, UInt8
 
 from ...renderers.cpu.compiled import kernel
 from ..formats.model import Texture
+from ..formats.srgb import decode, encode
 
 WRAPS = {"repeat": 0, "mirror": 1, "clamp": 2}
 UNSEEN = 1e-3
@@ -19,9 +20,7 @@ UNSEEN = 1e-3
 SHARPEN_LEVELS = 0.5
 """Footprints are taken so much smaller: trilinear reading blurs by about that."""
 
-_SRGB = np.arange(256) / 255
-_LINEAR = np.where(_SRGB <= 0.04045, _SRGB / 12.92, ((_SRGB + 0.055) / 1.055) ** 2.4)
-_LINEAR = _LINEAR.astype(np.float32)
+_LINEAR = decode(np.arange(256) / 255).astype(np.float32)
 _PLAIN = (np.arange(256) / 255).astype(np.float32)
 
 
@@ -109,13 +108,6 @@ def blended(
         np.ascontiguousarray(barycentrics, np.float64), out,
     )  # fmt: skip
     return out
-
-
-def encode(linear: Float[np.ndarray, "*axes"]) -> Float32[np.ndarray, "*axes"]:
-    """Linear to sRGB (IEC 61966-2-1)."""
-    linear = np.clip(linear, 0, 1)
-    power = 1.055 * np.maximum(linear, 0.0031308) ** (1 / 2.4) - 0.055
-    return np.where(linear <= 0.0031308, 12.92 * linear, power).astype(np.float32)
 
 
 def _halved(

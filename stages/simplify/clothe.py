@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float, Float32, Int, UInt8
 from ...pipeline.errors import InputError
 from ..formats import gltf
 from ..formats.model import AlphaMode, Material, Model, Texture
+from ..formats.srgb import encode
 from ..geometry.appearance import Appearance, Places
 from ..geometry.atlas import Atlas, Texels, quick_atlas, texels
 from ..geometry.bake import Maps, fill
@@ -19,7 +20,6 @@ from ..geometry.charts import cut
 from ..geometry.components import Surface, face_areas
 from ..geometry.decimation import Decimation, correspond
 from ..geometry.frames import to_frames
-from ..geometry.sampling import encode
 from ..geometry.tangents import crease_normals, tangents
 from .front import in_front
 from .vertices import rigged, vertex_colored
