@@ -16,8 +16,10 @@ from tools import Tool
 RATIOS = (0.5, 0.1, 0.05, 0.02, 0.01)
 SHOWN = ("dutch_ship", "corset", "kaykit_rogue", "citroen_van")
 SHOWN_TOOLS = ("ours", "blender", "meshlab_textured", "gltfpack", "meshopt_textured")
-SHOWN_RATIO = 0.05
+SHOWN_RATIO = 0.1
 CELL_PX = 224
+NOTES = "## Notes\n"
+"""From here on the page is written by hand and kept."""
 COLORS = 192
 """Of the sheet's palette."""
 
@@ -65,6 +67,7 @@ def write(meshes_in: Path, out: Path, page: Path, tools: dict[str, Tool]) -> Non
         "# Simplifying textured meshes: the benchmark",
         "",
         f"{len(meshes)} meshes ({', '.join(meshes)}), made by `python benchmarks/simplify/`.",
+        "Ours with maps of 1024 x 1024; the others keep the textures that they were given.",
         "",
         DEFINITIONS,
         "## Textured",
@@ -90,7 +93,13 @@ def write(meshes_in: Path, out: Path, page: Path, tools: dict[str, Tool]) -> Non
         "```",
         "",
     ]
-    page.write_text("\n".join(text))
+    page.write_text("\n".join(text) + _kept(page))
+
+
+def _kept(page: Path) -> str:
+    """What people wrote at the end of the page."""
+    old = page.read_text() if page.is_file() else ""
+    return "\n" + old[old.index(NOTES) :] if NOTES in old else ""
 
 
 def table(rows: dict, meshes: Sequence[str], tools: dict[str, Tool]) -> list[str]:

@@ -12,6 +12,8 @@ from pathlib import Path
 
 ADAPTERS = Path(__file__).parent / "adapters"
 LIMIT_S = 600
+TEXTURE_PX = 1024
+"""Of our maps; the others keep the textures they were given."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ def tools(peers: Peers) -> dict[str, Tool]:
 
     here, other = sys.executable, peers.python
     ours = (here, "-m", "splatworks.pipeline.cli", "simplify", "IN", "--faces", "FACES")
-    ours = (*ours, "--out", "OUT", "--threads", "1")
+    ours = (*ours, "--out", "OUT", "--threads", "1", "--texture-size", str(TEXTURE_PX))
     geometry = "geometry_peers"
     rows = {
         "ours": (ours, "ours", True),
