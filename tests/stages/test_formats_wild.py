@@ -369,6 +369,13 @@ def test_material_paths_stay_inside_the_folder(tmp_path) -> None:
     (folder / "a.mtl").write_text(MTL.replace("tex.png", "link.png"))
     with pytest.raises(InputError, match="outside"):
         wild.read(folder / "a.obj")
+    # A path of the author's disk is looked for by its name, which must not lead out either.
+    (folder / "a.mtl").write_text(MTL.replace("tex.png", "C:\\art\\link.png"))
+    with pytest.raises(InputError, match="no such file"):
+        wild.read(folder / "a.obj")
+    (folder / "link.png").unlink()
+    (folder / "link.png").write_bytes((tmp_path / "tex.png").read_bytes())
+    assert wild.read(folder / "a.obj").materials[0].name in ("red", "plain")
 
 
 def test_a_missing_library_is_a_remark_a_missing_picture_is_not(tmp_path) -> None:
