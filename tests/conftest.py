@@ -22,6 +22,9 @@ from jaxtyping import install_import_hook  # noqa: E402
 ROOT = Path(__file__).resolve().parents[1]
 UNCHECKED = {
     "stages.geometry.atlas",  # numba cannot compile functions that a checker has wrapped
+    "stages.geometry.frames",
+    "stages.geometry.packing",
+    "stages.geometry.sampling",
     "stages.texture.blend",
     "stages.distill.judge",  # tests pass small stand-ins for a whole guidance or view
     "stages.distill.views",

@@ -3,7 +3,16 @@
     project.py    Gaussians -> ellipses           bins.py   ellipses -> tile lists in depth order
     blend.py      lists -> pictures, gradients    simd.py   sixteen floats at once
 
-Importing this does not import numba; the first call does, and compiles once per machine.
+Importing this imports neither numba nor torch, so that whoever only compiles kernels
+(`compiled.py`) need not wait for torch. The first call compiles, once per machine.
 """
 
-from .renderer import render as render
+from typing import Any
+
+
+def __getattr__(name: str) -> Any:
+    if name == "render":
+        from .renderer import render
+
+        return render
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,7 +1,8 @@
 """How the kernels are compiled: options, and a cache that survives edits and read-only homes.
 
 numba's own cache forgets that a kernel depends on other files: after an edit in one of them it
-would go on serving the old code. So the cache directory carries a hash over all sources here.
+would go on serving the old code. So the cache directory carries a hash over all sources here, and
+kernels of another package have a directory below it, with a hash over that package's sources.
 """
 
 import functools
@@ -14,6 +15,8 @@ from pathlib import Path
 
 import numba
 
+HERE = Path(__file__).parent
+
 _OPTIONS = {
     "nogil": True,
     "error_model": "numpy",
@@ -23,10 +26,11 @@ _OPTIONS = {
 }
 
 
-def source_hash() -> str:
-    """Changes whenever any file beside this one does."""
+@functools.cache
+def source_hash(folder: Path = HERE) -> str:
+    """Changes whenever any Python file in the folder does (by default, beside this one)."""
     digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
+    for path in sorted(folder.glob("*.py")):
         digest.update(path.name.encode())
         digest.update(path.read_bytes())
     return digest.hexdigest()[:12]
@@ -63,6 +67,13 @@ def cache_directory() -> Path:
     return Path(tempfile.mkdtemp(prefix="splatworks-"))
 
 
+def _directory_for(function: Callable) -> Path:
+    folder = Path(function.__code__.co_filename).parent
+    if folder == HERE:
+        return cache_directory()
+    return cache_directory() / f"{folder.name}-{source_hash(folder)}"
+
+
 def is_cold() -> bool:
     """Whether the renderer has not been compiled into the cache yet."""
     return not any(cache_directory().rglob("blend.blend-*.nbi"))
@@ -72,7 +83,7 @@ def kernel(function: Callable) -> Callable:
     """Compile on first call and keep the machine code on disk. Releases the GIL; one thread."""
     # numba reads the directory while decorating; there is no argument for it.
     before = numba.config.CACHE_DIR
-    numba.config.CACHE_DIR = str(cache_directory())
+    numba.config.CACHE_DIR = str(_directory_for(function))
     try:
         return numba.njit(cache=True, **_OPTIONS)(function)
     finally:

@@ -19,7 +19,7 @@ COMPONENTS = {
     5120: "<i1", 5121: "<u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126: "<f4",
 }  # fmt: skip
 CODES = {np.dtype(name): code for code, name in COMPONENTS.items()}
-WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4}
+WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT4": 16}
 NAMES = {width: name for name, width in WIDTHS.items()}
 
 
@@ -39,7 +39,9 @@ class Chunks:
         self.data += data
         return len(self.views) - 1
 
-    def accessor(self, values: np.ndarray, target: int) -> int:
+    def accessor(
+        self, values: np.ndarray, target: int | None = None, *, normalized: bool = False
+    ) -> int:
         """Append an array, one row per element. Returns the accessor's index."""
         rows = values.reshape(len(values), -1)
         self.accessors.append(
@@ -51,6 +53,7 @@ class Chunks:
                 # Of the stored values, in their own precision: validators compare exactly.
                 "min": rows.min(axis=0).tolist(),
                 "max": rows.max(axis=0).tolist(),
+                **({"normalized": True} if normalized else {}),
             }
         )
         return len(self.accessors) - 1

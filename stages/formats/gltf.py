@@ -134,17 +134,18 @@ def load(path: Path) -> Mesh:
     return mesh
 
 
-def png(pixels: UInt8[np.ndarray, "height width channel"]) -> bytes:
+def png(pixels: UInt8[np.ndarray, "height width channel"], compress_level: int = 6) -> bytes:
     """The bytes of a PNG file."""
     buffer = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, "PNG", compress_level=6)
+    image = Image.fromarray(np.ascontiguousarray(pixels))
+    image.save(buffer, "PNG", compress_level=compress_level)
     return buffer.getvalue()
 
 
 def _attributes(mesh: Mesh, chunks: Chunks) -> dict[str, int]:
     arrays = {
         "POSITION": mesh.positions,
-        "NORMAL": None if mesh.normals is None else _unit(mesh.normals),
+        "NORMAL": None if mesh.normals is None else unit_normals(mesh.normals),
         "TEXCOORD_0": mesh.uvs,
         "COLOR_0": mesh.colors,
     }
@@ -155,7 +156,7 @@ def _attributes(mesh: Mesh, chunks: Chunks) -> dict[str, int]:
     }
 
 
-def _unit(normals: np.ndarray) -> np.ndarray:
+def unit_normals(normals: np.ndarray) -> np.ndarray:
     """Validators want length 1 within 5e-3; a vertex without direction gets +Y."""
     length = np.linalg.norm(normals, axis=1, keepdims=True)
     off = np.abs(length - 1) > 1e-4

@@ -79,11 +79,14 @@ def spread(texels: Texels, maps: Maps, normal_m: float) -> Maps:
     return Maps(values, valid)
 
 
-def fill(maps: Maps, mips: int) -> Float32[np.ndarray, "row column channel"]:
+def fill(
+    maps: Maps, mips: int, *, smooth: bool = True
+) -> Float32[np.ndarray, "row column channel"]:
     """Cover every texel, so that `mips` mip levels stay free of foreign colors.
 
     Within 2^mips texels of a valid one: the nearest valid value (a mip texel of level k averages
-    2^k x 2^k). Farther away: a smooth continuation by pull-push, which compresses well.
+    2^k x 2^k). Farther away: a smooth continuation by pull-push, which compresses well; or the
+    mean of all, which takes no time.
     """
     if not maps.valid.any():
         raise ValueError("nothing to fill from: no texel is valid.")
@@ -94,8 +97,11 @@ def fill(maps: Maps, mips: int) -> Float32[np.ndarray, "row column channel"]:
     values = np.where(near[..., None], maps.values[rows, columns], 0)
     if near.all():
         return values
-    smooth = _pull_push(values, near.astype(np.float32))
-    return np.where(near[..., None], values, smooth).astype(np.float32)
+    if not smooth:
+        values[~near] = maps.values[maps.valid].mean(axis=0)
+        return values
+    whole = _pull_push(values, near.astype(np.float32))
+    return np.where(near[..., None], values, whole).astype(np.float32)
 
 
 def _pull_push(

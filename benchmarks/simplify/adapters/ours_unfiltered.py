@@ -1,0 +1,24 @@
+"""Our whole command with the normal filter of the successive mapping switched off.
+
+No option does that: it only makes results worse. What it buys is measured here.
+"""
+
+from adapter import main
+from splatworks.pipeline.commands.simplify import simplify
+from splatworks.stages.simplify import clothe
+from tools import TEXTURE_PX
+
+filtered = clothe.correspond
+
+
+def unfiltered(decimation, level, faces, points, normals, *, threads):
+    return filtered(decimation, level, faces, points, None, threads=threads)
+
+
+def run(source, target, out, variant, timer):
+    clothe.correspond = unfiltered
+    with timer:
+        simplify(source, out=out, faces=target, threads=1, texture_size=TEXTURE_PX)
+
+
+main(run)

@@ -1,0 +1,449 @@
+"""Edge collapses in order of cost (the paper's Sec. 4; Lindstrom and Turk 1998 for the area term).
+
+    cost(i, j) = min over x of  Q_i(x) + Q_j(x) + S_i(x) + S_j(x) - S_ij(x),
+
+Q the accumulated planes of a vertex, S the area quadrics of the border edges that are at it now,
+S_ij that of the collapsed edge, which is in both sums but vanishes.
+
+An edge is priced again only when it comes to the top of the heap: away from borders its cost can
+only have grown since (quadrics are only ever added), so its old key is a bound from below. Where
+borders move, and where a penalty may have lapsed, prices are brought up to date at once.
+"""
+
+import numpy as np
+
+from ....renderers.cpu.compiled import kernel, part
+from .checks import breaks_topology, turning
+from .heap import pop, set_key
+from .quadrics import add_area, least, sum_borders, value
+from .web import (
+    BORDERS,
+    FACES,
+    FIRST_CORNER,
+    FIRST_HALF,
+    HANGING,
+    HEAP,
+    LAST_CORNER,
+    LAST_STAMP,
+    LOCKED,
+    MARK,
+    NEXT_CORNER,
+    NEXT_HALF,
+    ON_BORDER,
+    PENALIZED,
+    PLANES,
+    POINT,
+    POINTS,
+    REJECTS,
+    STAMP,
+    TOUCHED,
+    Web,
+    far_end,
+    following_corner,
+    following_half,
+    gather_edges,
+    gather_faces,
+    has,
+    is_border,
+    others,
+)
+
+RING = 64
+"""Faces of one record of the history at most."""
+BORDER, PULL, REACH, FLIP, THIN, BEND, TOPOLOGY = range(7)
+"""Places in the array of settings."""
+
+
+@kernel
+def price(
+    reals: np.ndarray, vertices: np.ndarray, edges: np.ndarray, edge: int, settings: np.ndarray,
+    q: np.ndarray,
+) -> tuple[float, float, float, float]:  # fmt: skip
+    """Cost of collapsing an edge and where to. `q` is room for a quadric and keeps it."""
+    i, j = edges[edge, 0], edges[edge, 1]
+    px, py, pz = reals[i, 0], reals[i, 1], reals[i, 2]
+    rx, ry, rz = reals[j, 0], reals[j, 1], reals[j, 2]
+    for k in range(11):
+        q[k] = reals[i, PLANES + k] + reals[j, PLANES + k]
+    if vertices[i, ON_BORDER] or vertices[j, ON_BORDER]:
+        for k in range(11):
+            q[k] += reals[i, BORDERS + k] + reals[j, BORDERS + k]
+        if is_border(edges, edge):
+            add_area(q, px, py, pz, rx, ry, rz, -2 * settings[BORDER])
+    if vertices[i, LOCKED]:
+        return np.inf if vertices[j, LOCKED] else max(value(q, px, py, pz), 0.0), px, py, pz
+    if vertices[j, LOCKED]:
+        return max(value(q, rx, ry, rz), 0.0), rx, ry, rz
+    mx, my, mz = 0.5 * (px + rx), 0.5 * (py + ry), 0.5 * (pz + rz)
+    good, x, y, z = least(q, mx, my, mz, settings[PULL])
+    length = (px - rx) ** 2 + (py - ry) ** 2 + (pz - rz) ** 2
+    if good and (x - mx) ** 2 + (y - my) ** 2 + (z - mz) ** 2 <= settings[REACH] * length:
+        return max(value(q, x, y, z), 0.0), x, y, z
+    best, x, y, z = value(q, mx, my, mz), mx, my, mz
+    at_i, at_j = value(q, px, py, pz), value(q, rx, ry, rz)
+    if at_i < best:
+        best, x, y, z = at_i, px, py, pz
+    if at_j < best:
+        best, x, y, z = at_j, rx, ry, rz
+    return max(best, 0.0), x, y, z
+
+
+@kernel
+def penalty(
+    web: Web, edge: int, x: float, y: float, z: float, settings: np.ndarray
+) -> tuple[float, float]:
+    """What is added to the cost: for faces that turn over or become slivers (inf for never), and
+    for normals that change."""
+    reals, vertices, faces = web.reals, web.vertices, web.faces
+    i, j = web.edges[edge, 0], web.edges[edge, 1]
+    if settings[TOPOLOGY] > 0 and breaks_topology(web, edge):
+        return np.inf, 0.0
+    turned, thin, bent = 0.0, 0.0, 0.0
+    for side in range(2):
+        here = turning(
+            reals, vertices, faces, i if side == 0 else j, j if side == 0 else i, x, y, z
+        )
+        turned += here[0]
+        thin += here[1]
+        bent += here[2]
+    length = (
+        (reals[i, 0] - reals[j, 0]) ** 2
+        + (reals[i, 1] - reals[j, 1]) ** 2
+        + (reals[i, 2] - reals[j, 2]) ** 2
+    )
+    rejected = (settings[FLIP] * turned + settings[THIN] * thin) * length
+    return rejected, settings[BEND] * max(bent, 0.0) * length
+
+
+@kernel
+def first_keys(web: Web, settings: np.ndarray) -> np.ndarray:
+    """Cost of all edges."""
+    q = np.zeros(11)
+    keys = np.zeros(len(web.edges))
+    for edge in range(len(keys)):
+        keys[edge] = price(web.reals, web.vertices, web.edges, edge, settings, q)[0]
+    return keys
+
+
+@kernel
+def run(
+    web: Web, settings: np.ndarray, goal: int, error: float, max_error: float,
+    starts: np.ndarray, ids: np.ndarray, corners: np.ndarray, points: np.ndarray,
+) -> tuple[int, float, int]:  # fmt: skip
+    """Collapse until `goal` faces or fewer are left, `max_error` is met or the room is full.
+
+    The room: `starts` (records + 1), `ids` and `corners` (faces of all records), `points`.
+
+    Returns:
+        Records written, the error reached, and why it stopped: 0 no more room, 1 goal, 2 error,
+        3 nothing left to collapse.
+    """
+    q = np.zeros(11)
+    record = 0
+    while True:
+        if web.counts[FACES] <= goal:
+            return record, error, 1
+        if record == len(points):
+            return record, error, 0
+        edge = next_edge(web, settings, q)
+        if edge < 0:
+            return record, error, 3
+        cost, x, y, z = price(web.reals, web.vertices, web.edges, edge, settings, q)
+        reached = max(error, np.sqrt(cost / q[10])) if q[10] > 0 else error
+        if reached > max_error:
+            return record, error, 2
+        error = reached
+        pop(web)
+        starts[record + 1] = collapse(web, edge, x, y, z, settings, starts[record], ids, corners)
+        points[record, 0], points[record, 1], points[record, 2] = x, y, z
+        record += 1
+
+
+@kernel
+def next_edge(web: Web, settings: np.ndarray, q: np.ndarray) -> int:
+    """The edge to collapse, left at the root of the heap; -1 if there is none."""
+    reals, vertices, edges = web.reals, web.vertices, web.edges
+    while web.counts[HEAP] > 0:
+        edge = web.heap[0]
+        if edges[edge, 0] < 0:
+            pop(web)
+            continue
+        key = web.keys[0]
+        if key == np.inf:
+            return -1
+        total, x, y, z = price(reals, vertices, edges, edge, settings, q)
+        if total <= key:
+            rejected, bent = penalty(web, edge, x, y, z, settings)
+            if rejected > 0:
+                edges[edge, PENALIZED] = 1
+                vertices[edges[edge, 0], REJECTS] = 1
+                vertices[edges[edge, 1], REJECTS] = 1
+            total += rejected + bent
+            if total <= key:
+                if leaves_faces(web, edge):
+                    return edge
+                total = np.inf
+        set_key(web, edge, total)
+    return -1
+
+
+@part
+def leaves_faces(web: Web, edge: int) -> bool:
+    """Whether anything is left after the collapse."""
+    hanging = web.edges[edge, HANGING]
+    return hanging == 0 or web.counts[FACES] > hanging
+
+
+@kernel
+def collapse(
+    web: Web, edge: int, x: float, y: float, z: float, settings: np.ndarray, filled: int,
+    ids: np.ndarray, corners: np.ndarray,
+) -> int:  # fmt: skip
+    """Join the ends of an edge at (x, y, z) and write the record. Returns the room filled."""
+    reals, vertices, faces, scratch = web.reals, web.vertices, web.faces, web.face_scratch
+    i, j = web.edges[edge, 0], web.edges[edge, 1]
+    web.counts[LAST_STAMP] += 1
+    stamp = web.counts[LAST_STAMP]
+    halves = mark_ring(vertices, web.edges, web.edge_scratch, i, j, stamp)
+    middle = gather_faces(vertices, faces, scratch, i, 0)
+    end = gather_faces(vertices, faces, scratch, j, middle)
+    last = write_record(vertices, faces, scratch, i, j, middle, end, filled, ids, corners)
+    reals[i, 0], reals[i, 1], reals[i, 2] = x, y, z
+    for k in range(PLANES, PLANES + 11):
+        reals[i, k] += reals[j, k]
+    vertices[i, POINT] = web.counts[POINTS]
+    web.counts[POINTS] += 1
+    vertices[i, LOCKED] |= vertices[j, LOCKED]
+    vertices[i, REJECTS] |= vertices[j, REJECTS]
+    web.counts[FACES] -= move_faces(web, i, j, middle, end, stamp)
+    for n in range(filled, last):
+        if faces[ids[n], 0] < 0:
+            ids[n] = ~ids[n]
+    end = move_edges(vertices, web.edges, web.edge_scratch, i, j, halves, stamp)
+    end = count_faces(vertices, faces, web.edges, web.edge_scratch, i, end, stamp)
+    refresh(web, i, end, stamp, settings)
+    return last
+
+
+@part
+def mark_ring(
+    vertices: np.ndarray, edges: np.ndarray, scratch: np.ndarray, i: int, j: int, stamp: int
+) -> int:
+    """Stamp the neighbors of i, mark which edge leads there, and where borders were.
+
+    Leaves the halves of i in the scratch, returns where they end.
+    """
+    middle = gather_edges(vertices, edges, scratch, i, 0)
+    end = gather_edges(vertices, edges, scratch, j, middle)
+    for n in range(end):
+        half = scratch[n]
+        k = far_end(edges, half)
+        if n < middle:
+            vertices[k, STAMP] = stamp
+            vertices[k, MARK] = half // 2
+        if is_border(edges, half // 2):
+            vertices[k, TOUCHED] = stamp
+    return middle
+
+
+@part
+def write_record(
+    vertices: np.ndarray, faces: np.ndarray, scratch: np.ndarray, i: int, j: int, middle: int,
+    end: int, filled: int, ids: np.ndarray, corners: np.ndarray,
+) -> int:  # fmt: skip
+    """The faces at both ends: first those that vanish, then the shorter list, then the longer."""
+    full = filled + RING
+    i_first = middle <= end - middle
+    for turn in range(3):
+        of_i = turn == 0 or i_first == (turn == 1)
+        for n in range(0 if of_i else middle, middle if of_i else end):
+            face = scratch[n]
+            shared = has(faces, face, j if of_i else i)
+            if filled < full and shared == (turn == 0):
+                ids[filled] = face
+                for corner in range(3):
+                    corners[filled, corner] = vertices[faces[face, corner], POINT]
+                filled += 1
+    return filled
+
+
+@kernel
+def move_faces(web: Web, i: int, j: int, middle: int, end: int, stamp: int) -> int:
+    """Give j's faces to i; those with both ends, and doubles of i's faces, vanish.
+
+    Returns how many vanished.
+    """
+    vertices, faces, scratch = web.vertices, web.faces, web.face_scratch
+    vanished = 0
+    for n in range(middle, end):
+        face = scratch[n]
+        if has(faces, face, i):
+            faces[face, 0] = -1
+            vanished += 1
+            continue
+        a, b = others(faces, face, j)
+        ringed = vertices[a, STAMP] == stamp and vertices[b, STAMP] == stamp
+        if ringed and is_double(faces, scratch, a, b, middle):
+            loosen(vertices, web.edges, a, b, stamp)
+            faces[face, 0] = -1
+            vanished += 1
+            continue
+        for corner in range(3):
+            if faces[face, corner] == j:
+                faces[face, corner] = i
+    last = vertices[i, LAST_CORNER]
+    if last >= 0:
+        faces[last // 3, NEXT_CORNER + last % 3] = vertices[j, FIRST_CORNER]
+    else:
+        vertices[i, FIRST_CORNER] = vertices[j, FIRST_CORNER]
+    if vertices[j, LAST_CORNER] >= 0:
+        vertices[i, LAST_CORNER] = vertices[j, LAST_CORNER]
+    vertices[j, FIRST_CORNER] = -1
+    return vanished
+
+
+@part
+def is_double(faces: np.ndarray, scratch: np.ndarray, a: int, b: int, middle: int) -> bool:
+    """Whether a living face of i, they are first in the scratch, has the corners a and b too."""
+    for n in range(middle):
+        face = scratch[n]
+        if faces[face, 0] >= 0 and has(faces, face, a) and has(faces, face, b):
+            return True
+    return False
+
+
+@part
+def loosen(vertices: np.ndarray, edges: np.ndarray, a: int, b: int, stamp: int) -> None:
+    """One face fewer at the edge ab."""
+    half = vertices[a, FIRST_HALF]
+    while half >= 0:
+        if edges[half // 2, 0] >= 0 and far_end(edges, half) == b:
+            edges[half // 2, HANGING] -= 1
+            vertices[a, TOUCHED] = stamp
+            vertices[b, TOUCHED] = stamp
+            return
+        half = following_half(edges, half)
+
+
+@part
+def move_edges(
+    vertices: np.ndarray, edges: np.ndarray, scratch: np.ndarray, i: int, j: int, middle: int,
+    stamp: int,
+) -> int:  # fmt: skip
+    """Give j's edges to i, one for each neighbor. Returns the end of i's in the scratch."""
+    kept = 0
+    for n in range(middle):
+        if far_end(edges, scratch[n]) == j:
+            edges[scratch[n] // 2, 0] = -1
+        else:
+            scratch[kept] = scratch[n]
+            kept += 1
+    half = vertices[j, FIRST_HALF]
+    while half >= 0:
+        edge = half // 2
+        if edges[edge, 0] >= 0:
+            k = far_end(edges, half)
+            if vertices[k, STAMP] == stamp:
+                edges[vertices[k, MARK], HANGING] += edges[edge, HANGING]
+                edges[edge, 0] = -1
+            else:
+                edges[edge, half % 2] = i
+                vertices[k, STAMP] = stamp
+                vertices[k, MARK] = edge
+                scratch[kept] = half
+                kept += 1
+        half = following_half(edges, half)
+    vertices[j, FIRST_HALF] = -1
+    vertices[i, FIRST_HALF] = -1
+    for n in range(kept - 1, -1, -1):
+        half = scratch[n]
+        edges[half // 2, NEXT_HALF + half % 2] = vertices[i, FIRST_HALF]
+        vertices[i, FIRST_HALF] = half
+    return kept
+
+
+@part
+def count_faces(
+    vertices: np.ndarray, faces: np.ndarray, edges: np.ndarray, scratch: np.ndarray, i: int,
+    end: int, stamp: int,
+) -> int:  # fmt: skip
+    """Count the faces of i's edges anew; edges that lost theirs all go. Returns the new end."""
+    for n in range(end):
+        edge = scratch[n] // 2
+        # Virtual edges stay 0; -1 stands for edges that had faces.
+        edges[edge, HANGING] = -1 if edges[edge, HANGING] > 0 else 0
+    found = False
+    corner = vertices[i, FIRST_CORNER]
+    while corner >= 0:
+        face = corner // 3
+        corner = following_corner(faces, corner)
+        if faces[face, 0] < 0:
+            continue
+        found = True
+        a, b = others(faces, face, i)
+        for k in (a, b):
+            edge = vertices[k, MARK]
+            edges[edge, HANGING] = max(edges[edge, HANGING], 0) + 1
+    kept = 0
+    for n in range(end):
+        edge = scratch[n] // 2
+        k = far_end(edges, scratch[n])
+        if edges[edge, HANGING] < 0 or not found:
+            edges[edge, 0] = -1
+            drop_if_bare(vertices, faces, edges, k)
+            continue
+        if is_border(edges, edge):
+            vertices[k, TOUCHED] = stamp
+        scratch[kept] = scratch[n]
+        kept += 1
+    return kept
+
+
+@part
+def drop_if_bare(vertices: np.ndarray, faces: np.ndarray, edges: np.ndarray, vertex: int) -> None:
+    """A vertex without faces leaves, with its virtual edges."""
+    corner = vertices[vertex, FIRST_CORNER]
+    while corner >= 0:
+        if faces[corner // 3, 0] >= 0:
+            return
+        corner = following_corner(faces, corner)
+    half = vertices[vertex, FIRST_HALF]
+    while half >= 0:
+        edges[half // 2, 0] = -1
+        half = following_half(edges, half)
+    vertices[vertex, FIRST_HALF] = -1
+
+
+@kernel
+def refresh(web: Web, i: int, end: int, stamp: int, settings: np.ndarray) -> None:
+    """Bring border sums and prices up to date around i, whose halves are first in the scratch."""
+    vertices, edges, scratch = web.vertices, web.edges, web.edge_scratch
+    q = np.zeros(11)
+    borders = settings[BORDER] > 0
+    if borders:
+        sum_borders(web, i, settings[BORDER], end)
+        for n in range(end):
+            k = far_end(edges, scratch[n])
+            if vertices[k, TOUCHED] == stamp:
+                sum_borders(web, k, settings[BORDER], end)
+    for n in range(end):
+        k = far_end(edges, scratch[n])
+        changed = borders and vertices[k, TOUCHED] == stamp
+        edge = scratch[n] // 2
+        if changed or edges[edge, PENALIZED] or vertices[i, ON_BORDER]:
+            reprice(web, edge, settings, q)
+        if not (changed or vertices[k, REJECTS]):
+            continue
+        for m in range(end, gather_edges(vertices, edges, scratch, k, end)):
+            edge = scratch[m] // 2
+            if changed or edges[edge, PENALIZED]:
+                reprice(web, edge, settings, q)
+        vertices[k, REJECTS] = 0
+    vertices[i, REJECTS] = 0
+
+
+@part
+def reprice(web: Web, edge: int, settings: np.ndarray, q: np.ndarray) -> None:
+    """Give an edge the key it deserves now, without penalty."""
+    web.edges[edge, PENALIZED] = 0
+    set_key(web, edge, price(web.reals, web.vertices, web.edges, edge, settings, q)[0])

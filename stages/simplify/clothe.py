@@ -1,0 +1,433 @@
+"""A simplified surface gets its looks back: normals, charts, maps, colors, weights.
+
+Every texel is followed back to the full mesh (successive mapping), which is asked what it looks
+like there. Maps that would be the same everywhere become factors.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Float32, Int, UInt8
+
+from ...pipeline.errors import InputError
+from ..formats import gltf
+from ..formats.model import AlphaMode, Material, Model, Texture
+from ..formats.srgb import encode
+from ..geometry.appearance import Appearance, Places
+from ..geometry.atlas import Atlas, Texels, quick_atlas, texels
+from ..geometry.bake import Maps, fill
+from ..geometry.charts import cut
+from ..geometry.components import Surface, face_areas
+from ..geometry.decimation import Decimation, correspond
+from ..geometry.frames import to_frames
+from ..geometry.tangents import crease_normals, tangents
+from .front import in_front
+from .vertices import rigged, vertex_colored
+
+CLEAN_MIPS = 4
+"""Mip levels without colors from outside the charts."""
+UNSEEN = 4 / 255
+"""Alpha up to which a texel's color does not count."""
+CUTOFF = 0.5
+"""Of cut-outs in the new material, whose alpha is the covered share."""
+LARGEST_PX = 16_384
+ENOUGH = 0.8
+"""Share of the density asked for that does not justify a texture of twice the size."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How a level is dressed."""
+
+    texture_px: int | None
+    """Width and height of its maps; `None` for as few as `texels_per_m` takes."""
+    texels_per_m: float = 0.0
+    smallest_px: int = 64
+    largest_px: int = 2048
+    gutter_px: int = 4
+    normal_map: bool = True
+    vertex_colors: bool = False
+    """Colors on the vertices instead of pictures."""
+
+
+@dataclass(frozen=True, slots=True)
+class Baked:
+    """What the full mesh answered for every texel."""
+
+    places: Places
+    facing: Float[np.ndarray, "texel 3"]
+    """Normals of the level's faces."""
+
+
+def clothe(
+    source: Appearance, decimation: Decimation, level: int, look: Look, threads: int
+) -> Model:
+    """One level as a model of its own."""
+    surface = Surface(decimation.levels[level].positions, decimation.levels[level].faces)
+    if look.vertex_colors or _only_vertex_colors(source.model, look):
+        made = vertex_colored(source, decimation, level, threads)
+    elif _needs_maps(source.model, look):
+        made = _with_maps(source, decimation, level, surface, look, threads)
+    else:
+        made = _bare(surface, source.model.materials)
+    if source.model.rig is None:
+        return made
+    return rigged(made, source, decimation, level, threads)
+
+
+def split_normals(
+    faces: Int[np.ndarray, "face 3"], normals: Float32[np.ndarray, "face 3 3"]
+) -> tuple[Int[np.ndarray, " new"], Int[np.ndarray, "face 3"], Float32[np.ndarray, "new 3"]]:
+    """Split vertices where their corners' normals differ: old index, faces, normal of each."""
+    rounded = np.rint(normals.reshape(-1, 3) * 1e4).astype(np.int64)
+    keys = np.concatenate([faces.reshape(-1, 1), rounded], axis=1)
+    # One number per key: rows of four integers are slow to sort.
+    code = ((keys[:, 0] * 20_011 + keys[:, 1]) * 20_011 + keys[:, 2]) * 20_011 + keys[:, 3]
+    _, first, index = np.unique(code, return_index=True, return_inverse=True)
+    return keys[first, 0], index.reshape(-1, 3), normals.reshape(-1, 3)[first]
+
+
+def _only_vertex_colors(model: Model, look: Look) -> bool:
+    """They stay on the vertices unless there are maps anyway."""
+    return model.colors is not None and not look.normal_map and not _textured(model)
+
+
+def _textured(model: Model) -> bool:
+    slots = ("base_color", "metallic_roughness", "normal", "occlusion", "emissive")
+    return any(getattr(material, slot) for material in model.materials for slot in slots)
+
+
+def _needs_maps(model: Model, look: Look) -> bool:
+    several = model.colors is not None or len(model.materials) > 1
+    return look.normal_map or several or _textured(model)
+
+
+def _bare(surface: Surface, materials: tuple[Material, ...]) -> Model:
+    vertices, faces, normals = split_normals(
+        surface.faces, crease_normals(surface.positions, surface.faces)
+    )
+    return Model(
+        positions=surface.positions[vertices],
+        faces=faces,
+        face_materials=np.zeros(len(faces), np.int64),
+        materials=materials[:1],
+        normals=normals,
+    )
+
+
+def _with_maps(
+    source: Appearance,
+    decimation: Decimation,
+    level: int,
+    surface: Surface,
+    look: Look,
+    threads: int,
+) -> Model:
+    atlas = _creased(_unwrapped(surface, look), surface)
+    found = texels(atlas)
+    asked = _follow(source, decimation, level, surface, atlas, found, threads)
+    layers = _layers(source, atlas, surface, found, asked, look)
+    pictures = _pictures(found, layers)
+    ids = decimation.levels[level].face_ids
+    groups, face_groups = _groups(source.model, found, asked, layers, ids)
+    materials = tuple(
+        _material(source.model, layers, pictures, mode, double) for mode, double in groups
+    )
+    mesh = atlas.mesh
+    assert mesh.normals is not None and mesh.uvs is not None
+    return Model(
+        positions=surface.positions[atlas.vertices],
+        faces=mesh.faces,
+        face_materials=face_groups,
+        materials=materials,
+        normals=mesh.normals,
+        tangents=layers.tangents,
+        uvs=(mesh.uvs,),
+    )
+
+
+def _unwrapped(surface: Surface, look: Look) -> Atlas:
+    """In the size asked for, or the next larger one that holds all charts; else as dense as asked,
+    within limits."""
+    mesh = gltf.Mesh(surface.positions.astype(np.float32), surface.faces)
+    charts = cut(Surface(mesh.positions, mesh.faces))
+    area = float(face_areas(surface).sum())
+    size_px = look.texture_px or look.smallest_px
+    while look.texture_px is None and size_px < look.largest_px:
+        if size_px**2 >= look.texels_per_m**2 * area:
+            break
+        size_px *= 2
+    while True:
+        try:
+            made = quick_atlas(mesh, size_px, min(look.gutter_px, size_px // 16), charts=charts)
+        except InputError:
+            if size_px >= LARGEST_PX:
+                raise
+        else:
+            if look.texture_px is not None or size_px >= look.largest_px:
+                return made
+            covered = float((texels_per_m(surface, made) ** 2 * face_areas(surface)).sum())
+            if covered >= (ENOUGH * look.texels_per_m) ** 2 * area:
+                return made
+        size_px *= 2
+
+
+def _creased(atlas: Atlas, surface: Surface) -> Atlas:
+    """Vertices split along creases too, so that each has its normal."""
+    corner_normals = crease_normals(surface.positions, surface.faces)
+    vertices, faces, normals = split_normals(atlas.mesh.faces, corner_normals)
+    old = atlas.mesh
+    assert old.uvs is not None
+    mesh = gltf.Mesh(old.positions[vertices], faces, normals=normals, uvs=old.uvs[vertices])
+    return Atlas(mesh, atlas.vertices[vertices], atlas.size_px, atlas.gutter_px, atlas.charts)
+
+
+def _follow(
+    source: Appearance,
+    decimation: Decimation,
+    level: int,
+    surface: Surface,
+    atlas: Atlas,
+    found: Texels,
+    threads: int,
+) -> Baked:
+    """The place on the full mesh for every texel."""
+    corners = surface.positions[surface.faces]
+    cross = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    points = np.einsum("tc,tcx->tx", found.barycentrics, corners[found.faces])
+    facing = cross[found.faces]
+    faces, barycentrics = correspond(
+        decimation, level, found.faces, points, facing, threads=threads
+    )
+    original = decimation.surface
+    mapped = np.einsum("tc,tcx->tx", barycentrics, original.positions[original.faces[faces]])
+    reach = decimation.levels[level].error_m
+    seen, front, weights = in_front(original, surface, points, facing, mapped, reach)
+    faces, barycentrics = faces.copy(), barycentrics.copy()
+    faces[seen], barycentrics[seen] = front[seen], weights[seen]
+    density = texels_per_m(surface, atlas)
+    return Baked(Places(faces, barycentrics, density[found.faces]), facing)
+
+
+def texels_per_m(surface: Surface, atlas: Atlas) -> Float[np.ndarray, " face"]:
+    """How densely the atlas shows each face."""
+    corners = surface.positions[surface.faces]
+    cross = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    assert atlas.mesh.uvs is not None
+    uvs = atlas.mesh.uvs[atlas.mesh.faces].astype(np.float64) * atlas.size_px
+    first, second = uvs[:, 1] - uvs[:, 0], uvs[:, 2] - uvs[:, 0]
+    drawn = np.abs(first[:, 0] * second[:, 1] - first[:, 1] * second[:, 0])
+    real = np.linalg.norm(cross, axis=1)
+    return np.sqrt(np.where(real > 0, drawn / np.where(real > 0, real, 1), 0))
+
+
+@dataclass(frozen=True, slots=True)
+class Layers:
+    """Values per texel, `None` where a factor says it all."""
+
+    base_color: Float32[np.ndarray, "texel 4"] | None
+    metallic_roughness: Float32[np.ndarray, "texel 2"] | None
+    occlusion: Float32[np.ndarray, "texel 1"] | None
+    emissive: Float32[np.ndarray, "texel 3"] | None
+    emissive_strength: float
+    normal: Float32[np.ndarray, "texel 3"] | None
+    """In the level's tangent frames."""
+    tangents: Float32[np.ndarray, "vertex 4"] | None
+
+
+def _layers(
+    source: Appearance, atlas: Atlas, surface: Surface, found: Texels, asked: Baked, look: Look
+) -> Layers:
+    materials, places = source.model.materials, asked.places
+
+    def differs(*names: str) -> bool:
+        return len({tuple(getattr(m, n) for n in names) for m in materials}) > 1
+
+    def drawn(slot: str) -> bool:
+        return any(getattr(material, slot) is not None for material in materials)
+
+    base = emissive = None
+    if drawn("base_color") or differs("base_color_factor") or source.model.colors is not None:
+        base = source.base_color(places)
+        base[:, 3] = _kept_coverage(source.model, base[:, 3], asked, found.inside)
+    surface_values = None
+    if drawn("metallic_roughness") or differs("metallic_factor", "roughness_factor"):
+        surface_values = source.metallic_roughness(places)
+    occlusion = source.occlusion(places) if drawn("occlusion") else None
+    strength = 1.0
+    if drawn("emissive") or differs("emissive_factor", "emissive_strength"):
+        emissive = source.emissive(places)
+        strength = max(float(emissive.max(initial=0)), 1.0)
+        emissive = emissive / np.float32(strength)
+    normal = frames = None
+    if look.normal_map or drawn("normal"):
+        normal, frames = _normal_layer(source, atlas, found, asked)
+    return Layers(base, surface_values, occlusion, emissive, strength, normal, frames)
+
+
+def _kept_coverage(
+    model: Model, alpha: Float32[np.ndarray, " texel"], asked: Baked, inside: Bool[np.ndarray, " t"]
+) -> Float32[np.ndarray, " texel"]:
+    """Scale the alpha of cut-outs until as many texels pass the cutoff as were covered
+    (Castaño, "Computing Alpha Mipmaps", 2010)."""
+    modes = np.array([material.alpha_mode == "MASK" for material in model.materials])
+    cut = modes[model.face_materials[asked.places.faces]]
+    values = alpha[cut & inside]
+    if not len(values):
+        return alpha
+    wanted = round(float(values.mean(dtype=np.float64)) * len(values))
+    if wanted == 0 or wanted == len(values):
+        return alpha
+    edge = float(np.partition(values, len(values) - wanted)[len(values) - wanted])
+    if edge <= 0:
+        return alpha
+    out = alpha.copy()
+    out[cut] = np.minimum(alpha[cut] * np.float32(CUTOFF / edge), 1)
+    return out
+
+
+def _normal_layer(
+    source: Appearance, atlas: Atlas, found: Texels, asked: Baked
+) -> tuple[Float32[np.ndarray, "texel 3"], Float32[np.ndarray, "vertex 4"]]:
+    """World normals of the full mesh in the frames that a viewer will interpolate."""
+    mesh = atlas.mesh
+    assert mesh.normals is not None and mesh.uvs is not None
+    of_corner = tangents(mesh.positions, mesh.normals, mesh.uvs, mesh.faces)
+    frames = np.zeros((len(mesh.positions), 4), np.float32)
+    frames[mesh.faces] = of_corner
+    world = source.normals(asked.places, asked.facing)
+    local = to_frames(world, of_corner, mesh.normals[mesh.faces], found.faces, found.barycentrics)
+    return local, frames
+
+
+@dataclass(frozen=True, slots=True)
+class Pictures:
+    """The finished maps."""
+
+    base_color: UInt8[np.ndarray, "h w c"] | None
+    surface: UInt8[np.ndarray, "h w 3"] | None
+    """Occlusion, roughness, metallic."""
+    emissive: UInt8[np.ndarray, "h w 3"] | None
+    normal: UInt8[np.ndarray, "h w 3"] | None
+
+
+def _pictures(found: Texels, layers: Layers) -> Pictures:
+    """All layers laid out and filled, those of one kind in one go."""
+    base, alpha = layers.base_color, None
+    seen = np.ones(len(found.rows), bool)
+    if base is not None and (base[:, 3] < 1).any():
+        # The color of what cannot be seen comes from what can, or it would stain its rim.
+        alpha, seen = base[:, 3:], base[:, 3] > UNSEEN
+    plain = [layers.metallic_roughness, layers.occlusion, layers.emissive, layers.normal, alpha]
+    colors = None if base is None else base[:, :3]
+    if alpha is None:
+        (color, *rest) = _filled(found, [colors, *plain], seen)
+    else:
+        (color,) = _filled(found, [colors], seen if seen.any() else ~seen)
+        rest = _filled(found, plain, np.ones(len(seen), bool))
+    rough, open_, glow, bent, clear = rest
+    surface = None
+    if rough is not None or open_ is not None:
+        size = found.size_px
+        first = np.full((size, size, 1), 255, np.uint8) if open_ is None else _bytes(open_)
+        others = np.full((size, size, 2), 255, np.uint8) if rough is None else _bytes(rough)
+        surface = np.concatenate([first, others], axis=2)
+    pixels = None if color is None else _color_bytes(color)
+    if pixels is not None and clear is not None:
+        pixels = np.concatenate([pixels, _bytes(clear)], axis=2)
+    return Pictures(
+        base_color=pixels,
+        surface=surface,
+        emissive=None if glow is None else _color_bytes(glow),
+        normal=None if bent is None else _bytes(bent * np.float32(0.5) + np.float32(0.5)),
+    )
+
+
+def _filled(
+    found: Texels, parts: list[np.ndarray | None], valid: Bool[np.ndarray, " texel"]
+) -> list[np.ndarray | None]:
+    """Each part as a picture, completed from the texels that are valid."""
+    widths = [0 if part is None else part.shape[1] for part in parts]
+    if not any(widths):
+        return [None] * len(parts)
+    size = found.size_px
+    values = np.zeros((size, size, sum(widths)), np.float32)
+    mask = np.zeros((size, size), bool)
+    rows, columns = found.rows[valid], found.columns[valid]
+    mask[rows, columns] = True
+    stacked = [part[valid] for part in parts if part is not None]
+    values[rows, columns] = np.concatenate(stacked, axis=1)
+    whole = fill(Maps(values, mask), CLEAN_MIPS, smooth=False)
+    ends = np.cumsum(widths)
+    return [
+        whole[..., end - width : end] if width else None
+        for width, end in zip(widths, ends, strict=True)
+    ]
+
+
+_CODES = np.rint(encode(np.arange(65_536) / 65_535) * 255).astype(np.uint8)
+
+
+def _color_bytes(linear: np.ndarray) -> np.ndarray:
+    """Linear to 8-bit sRGB, through a table."""
+    return _CODES[np.rint(np.clip(linear, 0, 1) * np.float32(65_535)).astype(np.uint16)]
+
+
+def _bytes(values: np.ndarray) -> np.ndarray:
+    return np.rint(np.clip(values, 0, 1) * np.float32(255)).astype(np.uint8)
+
+
+def _groups(
+    model: Model, found: Texels, asked: Baked, layers: Layers, ids: Int[np.ndarray, " face"]
+) -> tuple[list[tuple[AlphaMode, bool]], Int[np.ndarray, " face"]]:
+    """Which alpha mode and sidedness each face gets: a face that shows any cut-out is one. A face
+    too small for any texel has those of the input's face whose number it carries."""
+    faces = len(ids)
+    modes = {"OPAQUE": 0, "MASK": 1, "BLEND": 2}
+    of_material = np.array([modes[material.alpha_mode] for material in model.materials])
+    doubled = np.array([material.double_sided for material in model.materials])
+    material = model.face_materials[asked.places.faces]
+    mode = of_material[material]
+    if layers.base_color is not None:
+        mode = np.where(layers.base_color[:, 3] < 1, mode, 0)
+    of_face = np.zeros(faces, np.int64)
+    np.maximum.at(of_face, found.faces, mode)
+    votes = np.bincount(found.faces, np.where(doubled[material], 1.0, -1.0), faces)
+    seen = np.bincount(found.faces, minlength=faces) > 0
+    own = model.face_materials[ids]
+    of_face = np.where(seen, of_face, of_material[own])
+    double = np.where(seen, votes >= 0, doubled[own])
+    key = 2 * of_face + double
+    used, index = np.unique(key, return_inverse=True)
+    names: list[AlphaMode] = ["OPAQUE", "MASK", "BLEND"]
+    return [(names[k // 2], bool(k % 2)) for k in used], index.reshape(-1)
+
+
+def _material(
+    model: Model, layers: Layers, pictures: Pictures, mode: AlphaMode, double_sided: bool
+) -> Material:
+    first = model.materials[0]
+
+    def texture(pixels: np.ndarray | None) -> Texture | None:
+        return None if pixels is None else Texture(pixels, ("clamp", "clamp"))
+
+    surface = texture(pictures.surface)
+    rough = None if layers.metallic_roughness is None else surface
+    glows = layers.emissive is not None
+    return Material(
+        name=f"simplified {mode.lower()}" if mode != "OPAQUE" else "simplified",
+        base_color=texture(pictures.base_color),
+        base_color_factor=first.base_color_factor if layers.base_color is None else (1.0,) * 4,  # type: ignore[arg-type]
+        metallic_roughness=rough,
+        metallic_factor=first.metallic_factor if rough is None else 1.0,
+        roughness_factor=first.roughness_factor if rough is None else 1.0,
+        normal=texture(pictures.normal),
+        occlusion=None if layers.occlusion is None else surface,
+        emissive=texture(pictures.emissive),
+        emissive_factor=(1.0, 1.0, 1.0) if glows else first.emissive_factor,
+        emissive_strength=layers.emissive_strength if glows else first.emissive_strength,
+        alpha_mode=mode,
+        alpha_cutoff=CUTOFF,
+        double_sided=double_sided,
+        unlit=all(material.unlit for material in model.materials),
+    )
