@@ -2,26 +2,30 @@
 
 Notation, one pixel:  alpha_i = min(0.999, opacity_i exp(-sigma_i)), skipped below 1/255;
     T_i = Π_{j<i} (1 - alpha_j);  blending ends before the Gaussian that would bring T to 1e-4;
-    C = Σ T_i alpha_i c_i (three values);  A = 1 - T_end.
-With cotangents v of C and v_A of A, and S_i = Σ_{j>i} T_j alpha_j (c_j·v) - T_end v_A:
-    dL/dalpha_i = T_i (c_i·v) - S_i / (1 - alpha_i)
+    w_i = T_i alpha_i;  C = Σ w_i c_i (three values);  A = 1 - T_end.
+With cotangents v of C and v_A of A, and S_i = Σ_{j>i} w_j (c_j·v) - T_end v_A:
+    alpha_i dL/dalpha_i = w_i (c_i·v) - S_i alpha_i / (1 - alpha_i)
 so one scalar per pixel carried front to back is enough: S starts as C·v - (1 - A) v_A.
 
-A tile is 16 blocks of 4x4 pixels, a block is one vector. The state of a tile lives in `state`
-(flat, 16 floats per block and quantity) and `active` (mask of unfinished pixels per block).
+The state of a tile is PLANES times 256 floats, block after block. A finished pixel has T = 0, so
+that nothing is added to it without any test; what its T was stands in another plane. Likewise
+S = 0 ends its gradient. `live` holds one bit per unfinished block and tile.
+
+Forward runs over the blocks of a tile, for each over the 64 next splats that reach it: the state
+stays in registers. Backward runs over the splats, for each over its blocks: the gradients do.
 """
 
 import numpy as np
 
 from .bins import (
-    BLOCK_X,
-    BLOCK_Y,
+    BLOCKS,
+    BOX,
+    CONIC,
     DEPTH,
     FIELDS,
-    LANE_X,
-    LANE_Y,
     LOG2_CUT,
     LOG2_OPACITY,
+    OPACITY,
     PIXEL_X,
     PIXEL_Y,
     TABLE,
@@ -33,19 +37,25 @@ from .bins import (
     R,
     X,
     Y,
+    tile_range,
 )
 from .compiled import kernel, part
 from .simd import (
+    LANES,
     add_sums9,
     at_least,
     at_most,
     below,
+    bits,
     broadcast,
     exp2,
     load,
     load_lanes,
     lowest_bit,
+    mask_of,
+    members,
     multiply_add,
+    prefetch,
     smaller,
     store,
     store_lanes,
@@ -55,315 +65,356 @@ from .simd import (
 
 ALPHA_MAX, T_MIN = F(0.999), F(1e-4)
 ONE, HALF, ZERO = F(1.0), F(0.5), F(0.0)
+ALL_LANES, ALL_BLOCKS = (1 << LANES) - 1, (1 << BLOCKS) - 1
+AT_ONCE = 64
 
-# Offsets into `state`; the first five hold 16 vectors each, the last three one each.
-TRANSMITTANCE, RED, GREEN, BLUE, SUFFIX, BASE, SLOPE_X, SLOPE_Y, STATE_SIZE = (
-    0, 256, 512, 768, 1024, 1280, 1296, 1312, 1328,
-)  # fmt: skip
-MEDIAN = RED
+# Offsets of the planes of a tile's state.
+T, T_END, RED, GREEN, BLUE, STATE = 0, 256, 512, 768, 1024, 1280
+SUFFIX = T_END
+SUMS = 12
+"""Floats per splat and stripe in backward's sums; nine are used."""
 
 
 @kernel
-def set_values(splats, ids, n, values, first):
-    """Put columns first..first+2 of `values` into the splat records."""
-    for k in range(n):
+def set_values(splats, ids, first, last, values, column):
+    """Put columns column..column+2 of `values` into splats first..last-1."""
+    for k in range(first, last):
         for j in range(3):
-            store(splats, k * FIELDS + VALUES + j, values[ids[k], first + j])
+            store(splats, k * FIELDS + VALUES + j, values[ids[k], column + j])
 
 
-@part
-def open_tile(state, active, left, top, width, height):
-    """T = 1, sums = 0, pixels outside of the picture inactive; returns the mask of live blocks."""
-    live = 0
-    for block in range(16):
-        at = block * 16
-        store_lanes(state, TRANSMITTANCE + at, broadcast(ONE))
-        for plane in (RED, GREEN, BLUE):
-            store_lanes(state, plane + at, broadcast(ZERO))
-        inside = below(load_lanes(TABLE, PIXEL_X + at), F(width - left)) & below(
-            load_lanes(TABLE, PIXEL_Y + at), F(height - top)
-        )
-        store(active, block, inside)
-        if inside != 0:
-            live |= 1 << block
-    return live
-
-
-@part
-def open_splat(state, splats, g, left, top):
-    """Tabulate the exponent for all 16 blocks: BASE + SLOPE_X lx + SLOPE_Y ly + what is returned.
-
-    (lx, ly) is the pixel within its block; the returned vector is the quadratic part in it.
-    """
-    p, q, r = load(splats, g + P), load(splats, g + Q), load(splats, g + R)
-    dx = load_lanes(TABLE, BLOCK_X) + (F(left) - load(splats, g + X))
-    dy = load_lanes(TABLE, BLOCK_Y) + (F(top) - load(splats, g + Y))
-    px, ry = dx * p, dy * r
-    base = multiply_add(dx, multiply_add(q, dy, px), load(splats, g + LOG2_OPACITY))
-    store_lanes(state, BASE, multiply_add(ry, dy, base))
-    store_lanes(state, SLOPE_X, multiply_add(q, dy, px + px))
-    store_lanes(state, SLOPE_Y, multiply_add(q, dx, ry + ry))
-    lx, ly = load_lanes(TABLE, LANE_X), load_lanes(TABLE, LANE_Y)
-    return multiply_add(lx * lx, p, multiply_add(lx * ly, q, ly * ly * r))
-
-
-@part
-def exponent(state, block, quadratic):
-    """log2 alpha before the clamp, for the 16 pixels of a block."""
-    lx, ly = load_lanes(TABLE, LANE_X), load_lanes(TABLE, LANE_Y)
-    constant = quadratic + load(state, BASE + block)
-    linear = multiply_add(ly, load(state, SLOPE_Y + block), constant)
-    return multiply_add(lx, load(state, SLOPE_X + block), linear)
-
-
-@part
-def blend_tile(left, top, width, height, first, last, splats, entries, masks, state, active):
-    """Blend one tile's list into `state`; returns one past the last entry that was looked at.
-
-    Masks are narrowed to the blocks where a pixel was blended or finished: later passes over the
-    same list (more values, gradients) then do the same arithmetic on fewer blocks.
-    """
-    live = open_tile(state, active, left, top, width, height)
-    for e in range(first, last):
-        bits = np.int64(load(masks, e)) & live
-        if bits == 0:
-            store(masks, e, 0)
-            continue
-        g = np.int64(load(entries, e)) * FIELDS
-        quadratic = open_splat(state, splats, g, left, top)
-        red = broadcast(load(splats, g + VALUES))
-        green = broadcast(load(splats, g + VALUES + 1))
-        blue = broadcast(load(splats, g + VALUES + 2))
-        used = 0
-        while bits != 0:
-            block = lowest_bit(bits)
-            bits &= bits - 1
-            at = block * 16
-            power = exponent(state, block, quadratic)
-            hit = at_least(power, LOG2_CUT) & np.int64(load(active, block))
-            alpha = smaller(exp2(power), ALPHA_MAX)
-            t = load_lanes(state, TRANSMITTANCE + at)
-            weight = where(hit, alpha * t, ZERO)
-            after = t - weight
-            if hit != 0:
-                used |= 1 << block
-            done = at_most(after, T_MIN) & hit
-            if done != 0:
-                still = np.int64(load(active, block)) & ~done
-                store(active, block, still)
-                if still == 0:
-                    live &= ~(1 << block)
-                weight = where(hit & ~done, weight, ZERO)
-                after = t - weight
-            store_lanes(state, TRANSMITTANCE + at, after)
-            store_lanes(state, RED + at, multiply_add(weight, red, load_lanes(state, RED + at)))
-            store_lanes(
-                state, GREEN + at, multiply_add(weight, green, load_lanes(state, GREEN + at))
+@kernel
+def open_tiles(first, last, columns, width, height, state, live):
+    """T = 1 and sums 0; pixels outside of the picture are finished with T_end = 1."""
+    for tile in range(first, last):
+        left, top = tile % columns * TILE_PX, tile // columns * TILE_PX
+        blocks = 0
+        for block in range(BLOCKS):
+            lane, at = block * LANES, tile * STATE + block * LANES
+            inside = below(load_lanes(TABLE, PIXEL_X + lane), F(width - left)) & below(
+                load_lanes(TABLE, PIXEL_Y + lane), F(height - top)
             )
-            store_lanes(state, BLUE + at, multiply_add(weight, blue, load_lanes(state, BLUE + at)))
-        store(masks, e, used)
-        if live == 0:
-            return e + 1
-    return last
+            store_lanes(state, at + T, where(inside, ONE, ZERO))
+            store_lanes(state, at + T_END, where(inside, ZERO, ONE))
+            for plane in (RED, GREEN, BLUE):
+                store_lanes(state, at + plane, broadcast(ZERO))
+            blocks |= int(bits(inside) != 0) << block
+        store(live, tile, blocks)
+
+
+@part
+def exponent(splats, g, px, py):
+    """log2 alpha before the clamp, and the way from the splat's centre to the pixels."""
+    dx, dy = px - load(splats, g + X), py - load(splats, g + Y)
+    across = multiply_add(dx, load(splats, g + P), dy * load(splats, g + Q))
+    constant = multiply_add(dy * load(splats, g + R), dy, load(splats, g + LOG2_OPACITY))
+    return multiply_add(dx, across, constant), dx, dy
+
+
+@part
+def blend_block(splats, word, px, py, state, at):
+    """Blend the splats whose bits are set in `word` into one block; whether it is finished now."""
+    t = load_lanes(state, at + T)
+    red, green = load_lanes(state, at + RED), load_lanes(state, at + GREEN)
+    blue = load_lanes(state, at + BLUE)
+    known = bits(at_most(t, T_MIN))
+    while word != 0:
+        g = lowest_bit(word) * FIELDS
+        word &= word - 1
+        power, _, _ = exponent(splats, g, px, py)
+        alpha = where(at_least(power, LOG2_CUT), smaller(exp2(power), ALPHA_MAX), ZERO)
+        weight = alpha * t
+        after = t - weight
+        finished = bits(at_most(after, T_MIN))
+        if finished != known:
+            now = mask_of(finished & ~known)
+            store_lanes(state, at + T_END, where(now, t, load_lanes(state, at + T_END)))
+            weight, after = where(now, ZERO, weight), where(now, ZERO, after)
+            known = finished
+            word = word if known != ALL_LANES else 0
+        t = after
+        red = multiply_add(weight, load(splats, g + VALUES), red)
+        green = multiply_add(weight, load(splats, g + VALUES + 1), green)
+        blue = multiply_add(weight, load(splats, g + VALUES + 2), blue)
+    store_lanes(state, at + T, t)
+    store_lanes(state, at + RED, red)
+    store_lanes(state, at + GREEN, green)
+    store_lanes(state, at + BLUE, blue)
+    return known == ALL_LANES
+
+
+@part
+def gather(splats, entries, first, count, near):
+    """Copy the splats of `count` entries side by side."""
+    for k in range(count):
+        prefetch(splats, np.int64(load(entries, first + k)) * FIELDS)
+    for k in range(count):
+        g = np.int64(load(entries, first + k)) * FIELDS
+        for j in range(0, FIELDS, LANES):
+            store_lanes(near, k * FIELDS + j, load_lanes(splats, g + j))
 
 
 @kernel
-def blend(splats, entries, masks, starts, ends, values, first, alpha):
-    """Blend all tiles into columns first..first+2 of `values`, and `alpha`; may shorten `ends`."""
-    height, width = alpha.shape
-    columns = (width + TILE_PX - 1) // TILE_PX
-    state, active = np.empty(STATE_SIZE, F), np.empty(16, np.uint16)
-    for tile in range(starts.shape[0] - 1):
-        left, top = tile % columns * TILE_PX, tile // columns * TILE_PX
-        ends[tile] = blend_tile(
-            left,
-            top,
-            width,
-            height,
-            starts[tile],
-            ends[tile],
-            splats,
-            entries,
-            masks,
-            state,
-            active,
-        )
-        for y in range(top, min(top + TILE_PX, height)):
-            for x in range(left, min(left + TILE_PX, width)):
-                j, i = y - top, x - left
-                at = (j // 4 * 4 + i // 4) * 16 + j % 4 * 4 + i % 4
-                alpha[y, x] = ONE - load(state, TRANSMITTANCE + at)
-                values[y, x, first] = load(state, RED + at)
-                values[y, x, first + 1] = load(state, GREEN + at)
-                values[y, x, first + 2] = load(state, BLUE + at)
+def blend(first, last, columns, splats, entries, masks, starts, state, live):
+    """Blend the lists of tiles first..last-1 into `state`, and clear finished blocks' bits."""
+    near = np.empty(AT_ONCE * FIELDS, F)
+    for tile in range(first, last):
+        left, top = F(tile % columns * TILE_PX), F(tile // columns * TILE_PX)
+        blocks = np.int64(load(live, tile))
+        for e in range(starts[tile], starts[tile + 1], AT_ONCE):
+            if blocks == 0:
+                break
+            count = min(AT_ONCE, starts[tile + 1] - e)
+            gather(splats, entries, e, count, near)
+            present = -1 if count == AT_ONCE else (1 << count) - 1
+            waiting = blocks
+            while waiting != 0:
+                block = lowest_bit(waiting)
+                waiting &= waiting - 1
+                word = members(masks, e, block) & present
+                if word != 0:
+                    lane = block * LANES
+                    px = load_lanes(TABLE, PIXEL_X + lane) + left
+                    py = load_lanes(TABLE, PIXEL_Y + lane) + top
+                    if blend_block(near, word, px, py, state, tile * STATE + lane):
+                        blocks &= ~(1 << block)
+        store(live, tile, blocks)
 
 
 @part
-def median_tile(left, top, width, height, first, last, splats, entries, masks, state, active):
-    """Depth of the splat that brings T to one half or below; 0 where none does."""
-    live = open_tile(state, active, left, top, width, height)
-    for e in range(first, last):
-        bits = np.int64(load(masks, e)) & live
-        if bits == 0:
-            continue
-        g = np.int64(load(entries, e)) * FIELDS
-        quadratic = open_splat(state, splats, g, left, top)
-        while bits != 0:
-            block = lowest_bit(bits)
-            bits &= bits - 1
-            at = block * 16
-            power = exponent(state, block, quadratic)
-            hit = at_least(power, LOG2_CUT) & np.int64(load(active, block))
-            t = load_lanes(state, TRANSMITTANCE + at)
-            after = t - where(hit, smaller(exp2(power), ALPHA_MAX) * t, ZERO)
-            store_lanes(state, TRANSMITTANCE + at, after)
-            crossed = at_most(after, HALF) & hit
-            if crossed != 0:
-                still = np.int64(load(active, block)) & ~crossed
-                store(active, block, still)
-                if still == 0:
-                    live &= ~(1 << block)
-                found = where(crossed, load(splats, g + DEPTH), load_lanes(state, MEDIAN + at))
-                store_lanes(state, MEDIAN + at, found)
-        if live == 0:
-            return
+def places(tile, columns, width, height):
+    """Left, top, right and bottom pixel of a tile within the picture."""
+    left, top = tile % columns * TILE_PX, tile // columns * TILE_PX
+    return left, top, min(left + TILE_PX, width), min(top + TILE_PX, height)
+
+
+@part
+def place_in_state(x, y):
+    """Where pixel (x, y) of a tile stands in a plane."""
+    bands = BLOCKS // 4
+    return (x // 4 * bands + y // (LANES // 4)) * LANES + y % (LANES // 4) * 4 + x % 4
 
 
 @kernel
-def median(splats, entries, masks, starts, ends, depth):
-    """Median depth of all tiles."""
-    height, width = depth.shape
-    columns = (width + TILE_PX - 1) // TILE_PX
-    state, active = np.empty(STATE_SIZE, F), np.empty(16, np.uint16)
-    for tile in range(starts.shape[0] - 1):
-        left, top = tile % columns * TILE_PX, tile // columns * TILE_PX
-        median_tile(
-            left,
-            top,
-            width,
-            height,
-            starts[tile],
-            ends[tile],
-            splats,
-            entries,
-            masks,
-            state,
-            active,
-        )
-        for y in range(top, min(top + TILE_PX, height)):
-            for x in range(left, min(left + TILE_PX, width)):
-                j, i = y - top, x - left
-                at = (j // 4 * 4 + i // 4) * 16 + j % 4 * 4 + i % 4
-                depth[y, x] = load(state, MEDIAN + at)
-
-
-@part
-def load_cotangents(state, left, top, values, alpha, g_values, g_alpha, first):
-    """v into RED, GREEN, BLUE and the first S into SUFFIX, zero outside of the picture."""
+def picture(first, last, columns, state, values, column, alpha):
+    """From the state of tiles first..last-1 to columns column..column+2 of `values`, and alpha."""
     height, width = alpha.shape
-    for plane in (RED, GREEN, BLUE, SUFFIX):
-        for block in range(16):
-            store_lanes(state, plane + block * 16, broadcast(ZERO))
-    for y in range(top, min(top + TILE_PX, height)):
-        for x in range(left, min(left + TILE_PX, width)):
-            j, i = y - top, x - left
-            at = (j // 4 * 4 + i // 4) * 16 + j % 4 * 4 + i % 4
-            suffix = (alpha[y, x] - ONE) * g_alpha[y, x]
-            for k in range(3):
-                v = g_values[y, x, first + k]
-                store(state, RED + 256 * k + at, v)
-                suffix += v * values[y, x, first + k]
-            store(state, SUFFIX + at, suffix)
+    for tile in range(first, last):
+        left, top, right, bottom = places(tile, columns, width, height)
+        for y in range(top, bottom):
+            for x in range(left, right):
+                at = tile * STATE + place_in_state(x - left, y - top)
+                alpha[y, x] = ONE - (load(state, at + T) + load(state, at + T_END))
+                values[y, x, column] = load(state, at + RED)
+                values[y, x, column + 1] = load(state, at + GREEN)
+                values[y, x, column + 2] = load(state, at + BLUE)
 
 
 @part
-def blend_tile_backward(left, top, first, last, splats, entries, masks, state, active, sums):
+def median_block(splats, word, px, py, state, at):
+    """Depth of the splat that brings T to one half or below; such pixels are finished."""
+    t, found = load_lanes(state, at + T), load_lanes(state, at + RED)
+    known = bits(at_most(t, HALF))
+    while word != 0:
+        g = lowest_bit(word) * FIELDS
+        word &= word - 1
+        power, _, _ = exponent(splats, g, px, py)
+        alpha = where(at_least(power, LOG2_CUT), smaller(exp2(power), ALPHA_MAX), ZERO)
+        t = t - alpha * t
+        finished = bits(at_most(t, HALF))
+        if finished != known:
+            now = mask_of(finished & ~known)
+            found = where(now, load(splats, g + DEPTH), found)
+            known = finished
+            word = word if known != ALL_LANES else 0
+    store_lanes(state, at + T, t)
+    store_lanes(state, at + RED, found)
+    return known == ALL_LANES
+
+
+@kernel
+def median(first, last, columns, splats, entries, masks, starts, state, live):
+    """Median depth of tiles first..last-1 into the RED plane of `state`."""
+    near = np.empty(AT_ONCE * FIELDS, F)
+    for tile in range(first, last):
+        left, top = F(tile % columns * TILE_PX), F(tile // columns * TILE_PX)
+        blocks = np.int64(load(live, tile))
+        for e in range(starts[tile], starts[tile + 1], AT_ONCE):
+            count = min(AT_ONCE, starts[tile + 1] - e)
+            gather(splats, entries, e, count, near)
+            present = -1 if count == AT_ONCE else (1 << count) - 1
+            waiting = blocks
+            while waiting != 0:
+                block = lowest_bit(waiting)
+                waiting &= waiting - 1
+                word = members(masks, e, block) & present
+                lane = block * LANES
+                px = load_lanes(TABLE, PIXEL_X + lane) + left
+                py = load_lanes(TABLE, PIXEL_Y + lane) + top
+                if median_block(near, word, px, py, state, tile * STATE + lane):
+                    blocks &= ~(1 << block)
+        store(live, tile, blocks)
+
+
+@kernel
+def open_tiles_backward(
+    first, last, columns, values, alpha, g_values, g_alpha, column, state, live
+):
+    """T = 1, v into RED, GREEN, BLUE and the first S; all 0 outside of the picture."""
+    height, width = alpha.shape
+    for tile in range(first, last):
+        left, top, right, bottom = places(tile, columns, width, height)
+        for j in range(0, STATE, LANES):
+            store_lanes(state, tile * STATE + j, broadcast(ZERO))
+        for y in range(top, bottom):
+            for x in range(left, right):
+                at = tile * STATE + place_in_state(x - left, y - top)
+                suffix = (alpha[y, x] - ONE) * g_alpha[y, x]
+                for k in range(3):
+                    v = g_values[y, x, column + k]
+                    store(state, at + RED + 256 * k, v)
+                    suffix += v * values[y, x, column + k]
+                store(state, at + SUFFIX, suffix)
+                store(state, at + T, ONE)
+        store(live, tile, ALL_BLOCKS)
+
+
+@part
+def blend_tile_backward(
+    first, last, left, top, splats, entries, masks, state, tile, blocks, stripe, slots, sums
+):
     """Add, per splat, the gradient by its three values and six moments of s = alpha dL/dalpha:
 
-    Σs, Σs dx, Σs dy, Σs dx², Σs dx dy, Σs dy², with (dx, dy) from the centre to the pixel.
+    Σs, Σs dx, Σs dy, Σs dx², Σs dx dy, Σs dy². Returns the unfinished blocks.
     """
     for e in range(first, last):
-        bits = np.int64(load(masks, e))
-        if bits == 0:
+        bits_left = np.int64(load(masks, e)) & blocks
+        if bits_left == 0:
             continue
-        g = np.int64(load(entries, e)) * FIELDS
-        quadratic = open_splat(state, splats, g, left, top)
-        ox, oy = F(left) - load(splats, g + X), F(top) - load(splats, g + Y)
-        red = broadcast(load(splats, g + VALUES))
-        green = broadcast(load(splats, g + VALUES + 1))
-        blue = broadcast(load(splats, g + VALUES + 2))
+        k = np.int64(load(entries, e))
+        g = k * FIELDS
         zero = broadcast(ZERO)
         g_red = g_green = g_blue = s00 = s10 = s01 = s20 = s11 = s02 = zero
-        while bits != 0:
-            block = lowest_bit(bits)
-            bits &= bits - 1
-            at = block * 16
-            power = exponent(state, block, quadratic)
-            hit = at_least(power, LOG2_CUT) & np.int64(load(active, block))
+        while bits_left != 0:
+            block = lowest_bit(bits_left)
+            bits_left &= bits_left - 1
+            lane, at = block * LANES, tile * STATE + block * LANES
+            px = load_lanes(TABLE, PIXEL_X + lane) + left
+            py = load_lanes(TABLE, PIXEL_Y + lane) + top
+            power, dx, dy = exponent(splats, g, px, py)
             unclamped = exp2(power)
-            alpha = smaller(unclamped, ALPHA_MAX)
-            t = load_lanes(state, TRANSMITTANCE + at)
-            weight = where(hit, alpha * t, ZERO)
+            alpha = where(at_least(power, LOG2_CUT), smaller(unclamped, ALPHA_MAX), ZERO)
+            t, suffix = load_lanes(state, at + T), load_lanes(state, at + SUFFIX)
+            weight = alpha * t
             after = t - weight
-            done = at_most(after, T_MIN) & hit
-            if done != 0:
-                store(active, block, np.int64(load(active, block)) & ~done)
-                hit &= ~done
-                weight = where(hit, weight, ZERO)
-                after = t - weight
-            store_lanes(state, TRANSMITTANCE + at, after)
-            v_red = load_lanes(state, RED + at)
-            v_green = load_lanes(state, GREEN + at)
-            v_blue = load_lanes(state, BLUE + at)
-            cv = multiply_add(red, v_red, multiply_add(green, v_green, blue * v_blue))
-            suffix = subtract_product(load_lanes(state, SUFFIX + at), weight, cv)
-            store_lanes(state, SUFFIX + at, suffix)
-            g_alpha = subtract_product(t * cv, suffix, ONE / (ONE - alpha))
+            finished = bits(at_most(after, T_MIN))
+            if finished != bits(at_most(t, T_MIN)):
+                done = mask_of(finished)
+                weight, after = where(done, ZERO, weight), where(done, ZERO, after)
+                suffix = where(done, ZERO, suffix)
+                if finished == ALL_LANES:
+                    blocks &= ~(1 << block)
+            store_lanes(state, at + T, after)
+            v_red, v_green = load_lanes(state, at + RED), load_lanes(state, at + GREEN)
+            v_blue = load_lanes(state, at + BLUE)
+            red, green = load(splats, g + VALUES), load(splats, g + VALUES + 1)
+            blue = load(splats, g + VALUES + 2)
+            cv = multiply_add(v_red, red, multiply_add(v_green, green, v_blue * blue))
+            gain = weight * cv
+            suffix = suffix - gain
+            store_lanes(state, at + SUFFIX, suffix)
             g_red = multiply_add(weight, v_red, g_red)
             g_green = multiply_add(weight, v_green, g_green)
             g_blue = multiply_add(weight, v_blue, g_blue)
-            s = where(hit & at_most(unclamped, ALPHA_MAX), g_alpha * unclamped, ZERO)
-            dx = load_lanes(TABLE, PIXEL_X + at) + ox
-            dy = load_lanes(TABLE, PIXEL_Y + at) + oy
+            s = subtract_product(gain, suffix, alpha / (ONE - alpha))
+            s = where(at_most(unclamped, ALPHA_MAX), s, ZERO)
             sx, sy = s * dx, s * dy
             s00, s10, s01 = s00 + s, s10 + sx, s01 + sy
             s20 = multiply_add(sx, dx, s20)
             s11 = multiply_add(sx, dy, s11)
             s02 = multiply_add(sy, dy, s02)
-        add_sums9(sums, g, g_red, g_green, g_blue, s00, s10, s01, s20, s11, s02)
+        slot = (np.int64(load(slots, k)) + stripe) * SUMS
+        add_sums9(sums, slot, g_red, g_green, g_blue, s00, s10, s01, s20, s11, s02)
+        if blocks == 0:
+            break
+    return blocks
 
 
 @kernel
 def blend_backward(
-    splats, entries, masks, starts, ends, values, alpha, g_values, g_alpha, first, sums
-):
-    """Gradient of all tiles into `sums`, 16 floats per splat (nine used)."""
-    height, width = alpha.shape
-    columns = (width + TILE_PX - 1) // TILE_PX
-    state, active = np.empty(STATE_SIZE, F), np.empty(16, np.uint16)
-    for tile in range(starts.shape[0] - 1):
-        if starts[tile] == ends[tile]:
-            continue
-        left, top = tile % columns * TILE_PX, tile // columns * TILE_PX
-        open_tile(state, active, left, top, width, height)
-        load_cotangents(state, left, top, values, alpha, g_values, g_alpha, first)
-        blend_tile_backward(
-            left, top, starts[tile], ends[tile], splats, entries, masks, state, active, sums
-        )
+    first, last, step, tiles, columns, splats, entries, masks, starts, slots, sums, state, live
+):  # fmt: skip
+    """Gradient of the lists of stripes first..last-1, each `step` tiles, into `sums`."""
+    for stripe in range(first, last):
+        for tile in range(stripe * step, min((stripe + 1) * step, tiles)):
+            blocks = np.int64(load(live, tile))
+            if blocks == 0 or starts[tile] == starts[tile + 1]:
+                continue
+            left, top = F(tile % columns * TILE_PX), F(tile // columns * TILE_PX)
+            blocks = blend_tile_backward(
+                starts[tile], starts[tile + 1], left, top, splats, entries, masks, state, tile,
+                blocks, stripe, slots, sums,
+            )  # fmt: skip
+            store(live, tile, blocks)
 
 
 @kernel
-def unpack(splats, ids, n, sums, first, g_xy, g_conics, g_opacities, g_values):
-    """Gradients by the ellipses from the sums; opacities and geometry are added to, values set."""
-    for k in range(n):
+def assign_slots(splats, rows, rows_per_stripe, ranges, slots):
+    """Rows of sums for the stripes each splat's box touches: ranges[k] to ranges[k + 1].
+
+    The row for stripe s is slots[k] + s.
+    """
+    at = 0
+    for k in range(slots.shape[0]):
+        y, half = load(splats, k * FIELDS + Y), load(splats, k * FIELDS + BOX + 1)
+        first, last = tile_range(y, half, rows)
+        first, last = first // rows_per_stripe, last // rows_per_stripe
+        ranges[k] = at
+        slots[k] = at - first
+        at += max(0, last - first + 1)
+    ranges[slots.shape[0]] = at
+
+
+@kernel
+def unpack(
+    first, last, splats, ids, sums, ranges, column, g_xy, g_conics, g_opacities, g_values
+):  # fmt: skip
+    """Gradients by the ellipses from the sums of splats first..last-1.
+
+    Those by opacities and geometry are added to, those by values set.
+    """
+    for k in range(first, last):
         i, g = ids[k], k * FIELDS
-        a, b, c = load(splats, g + 10), load(splats, g + 11), load(splats, g + 12)
-        for j in range(3):
-            g_values[i, first + j] = load(sums, g + j)
-        sx, sy = load(sums, g + 4), load(sums, g + 5)
-        g_opacities[i] += load(sums, g + 3) / load(splats, g + 9)
+        red = green = blue = s = sx = sy = sxx = sxy = syy = 0.0
+        for row in range(ranges[k], ranges[k + 1]):
+            at = row * SUMS
+            red += load(sums, at)
+            green += load(sums, at + 1)
+            blue += load(sums, at + 2)
+            s += load(sums, at + 3)
+            sx += load(sums, at + 4)
+            sy += load(sums, at + 5)
+            sxx += load(sums, at + 6)
+            sxy += load(sums, at + 7)
+            syy += load(sums, at + 8)
+        a, b, c = load(splats, g + CONIC), load(splats, g + CONIC + 1), load(splats, g + CONIC + 2)
+        g_values[i, column] = red
+        g_values[i, column + 1] = green
+        g_values[i, column + 2] = blue
+        # dx runs from the centre to the pixel, and alpha falls with it.
+        g_opacities[i] += s / load(splats, g + OPACITY)
         g_xy[i, 0] += a * sx + b * sy
         g_xy[i, 1] += b * sx + c * sy
-        g_conics[i, 0] -= HALF * load(sums, g + 6)
-        g_conics[i, 1] -= load(sums, g + 7)
-        g_conics[i, 2] -= HALF * load(sums, g + 8)
+        g_conics[i, 0] -= HALF * sxx
+        g_conics[i, 1] -= sxy
+        g_conics[i, 2] -= HALF * syy
+
+
+@kernel
+def unpack_weights(ids, sums, ranges, out):
+    """The first of the sums of every splat."""
+    for k in range(ids.shape[0]):
+        total = 0.0
+        for row in range(ranges[k], ranges[k + 1]):
+            total += load(sums, row * SUMS)
+        out[ids[k]] = total

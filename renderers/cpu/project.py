@@ -20,6 +20,8 @@ from .harmonics import basis, direction_gradient
 LOG_CUT = math.log(1.0 / 255.0)
 NEAR_M = 0.01
 DILATION_PX2 = 0.3
+SLACK = 1e-4
+"""In the exponent: boxes are that much too large, for what float32 makes of them."""
 SPREAD_MAX_PX2 = 1e30
 """Beyond, the inverse would leave float32's range."""
 
@@ -168,7 +170,8 @@ def project(
         )
         colors[i, 0], colors[i, 1], colors[i, 2] = max(red, 0.0), max(green, 0.0), max(blue, 0.0)
         depths[i] = z
-        boxes[i, 0], boxes[i, 1] = bx, by
+        reach += 2.0 * SLACK
+        boxes[i, 0], boxes[i, 1] = math.sqrt(reach * sxx), math.sqrt(reach * syy)
 
 
 @part

@@ -85,7 +85,13 @@ def _as_float32(scene: Gaussians) -> Gaussians:
     return Gaussians(means, quaternions, scales, opacities, sh, channels, scene.color_space)
 
 
-def render(scene: Gaussians, cameras: Cameras, outputs: frozenset[Output] = _DEFAULT) -> Frames:
+def render(
+    scene: Gaussians,
+    cameras: Cameras,
+    outputs: frozenset[Output] = _DEFAULT,
+    *,
+    threads: int = 1,
+) -> Frames:
     """Render on the CPU in float32, on the calling thread, without holding the GIL.
 
     Differentiable by everything in `scene`; not by the cameras. `median_depth` and `weights` carry
@@ -110,7 +116,7 @@ def render(scene: Gaussians, cameras: Cameras, outputs: frozenset[Output] = _DEF
     )
     values, places = _columns(scene, cameras, colors, outputs)
     images, alphas, medians, weights = kernels.Rasterize.apply(
-        xy, conics, scene.opacities, values, depths, boxes, radii, size, outputs
+        xy, conics, scene.opacities, values, depths, boxes, radii, size, outputs, threads
     )
     return _frames(images, alphas, medians, weights, places, outputs, xy, radii, scene)
 
