@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from . import blend, lists, project
+from . import bins, blend, lists, project
 from .lists import Grid, Lists
 from .threads import Team, team
 
@@ -21,15 +21,16 @@ class Project(torch.autograd.Function):
     def forward(ctx, means, quaternions, scales, opacities, sh, cameras, size):
         c, n = len(cameras), len(means)
         xy, conics, colors = (means.new_zeros(c, n, k) for k in (2, 3, 3))
-        depths, radii, boxes = (means.new_zeros(c, n, *k) for k in ((), (), (2,)))
+        depths, radii = means.new_zeros(c, n), means.new_zeros(c, n)
+        records = means.new_empty(c, n * bins.FIELDS)
         scene = tuple(_array(t) for t in (means, quaternions, scales, opacities, sh))
         for k, camera in enumerate(cameras):
-            outputs = (xy, conics, colors, depths, boxes, radii)
+            outputs = (xy, conics, colors, depths, radii, records)
             project.project(*scene, camera, size, *(t[k].numpy() for t in outputs))
         ctx.save_for_backward(means, quaternions, scales, sh, conics, colors, radii)
         ctx.cameras = cameras
-        ctx.mark_non_differentiable(depths, boxes, radii)
-        return xy, conics, colors, depths, boxes, radii
+        ctx.mark_non_differentiable(depths, radii, records)
+        return xy, conics, colors, depths, radii, records
 
     @staticmethod
     @once_differentiable
@@ -65,21 +66,22 @@ class Rasterize(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, xy, conics, opacities, values, depths, boxes, radii, size, want, threads):
+    def forward(ctx, xy, conics, opacities, values, depths, radii, records, size, want, threads):
         (width, height), c, n = size, len(xy), len(opacities)
         images = values.new_empty(c, height, width, values.shape[-1])
         alphas = values.new_empty(c, height, width)
         medians = values.new_empty(c, height, width) if "median_depth" in want else None
         weights = values.new_empty(c, n) if "weights" in want else None
-        alive, features = _array(opacities), _array(values)
+        features = _array(values)
         grid = Grid(height, width)
         ctx.lists = []
         state, live = grid.state()
         with team(threads) as workers:
             for k in range(c):
-                ellipses = (_array(xy[k]), _array(conics[k]), alive)
-                boxed = (_array(t[k]) for t in (depths, boxes, radii))
-                listed, bounds = lists.pack(workers, (*ellipses, *boxed), grid)
+                given = (_array(t[k]) for t in (records, depths, radii))
+                listed, bounds = lists.pack(workers, *given, grid)
+                # Projection has put the colors there; other values come first without them.
+                listed.column = 0 if "rgb" in want else None
                 image, alpha = images[k].numpy(), alphas[k].numpy()
                 for first in range(0, values.shape[-1], 3):
                     listed.set_values(workers, features[k], first)
@@ -92,11 +94,7 @@ class Rasterize(torch.autograd.Function):
                 if medians is not None:
                     listed.over_tiles(workers, blend.open_tiles, width, height, state, live)
                     listed.over_chunks(workers, blend.median, state, live)
-                    unused = np.empty((height, width, 3), np.float32)
-                    listed.over_tiles(
-                        workers, blend.picture, state, unused, 0, np.empty_like(alpha)
-                    )
-                    medians[k] = torch.from_numpy(unused[..., 0])
+                    listed.over_tiles(workers, blend.median_picture, state, medians[k].numpy())
                 if weights is not None:
                     weights[k] = torch.from_numpy(_weights(workers, listed, alpha, n))
                 ctx.lists.append(listed)

@@ -20,7 +20,6 @@ from .simd import (
     at_least,
     at_most,
     bits,
-    broadcast,
     float_bits,
     larger,
     load,
@@ -30,6 +29,7 @@ from .simd import (
     smaller,
     square_root,
     store,
+    store_lanes,
     subtract_product,
     where,
 )
@@ -111,61 +111,67 @@ def tile_range(center, half, tiles):
 
 
 @kernel
-def pack(ids, xy, conics, opacities, depths, boxes, columns, rows, first, last, splats, bounds):
-    """Write splats first..last-1, and into bounds[k + 1] how many tiles the box of k touches."""
+def pack(records, ids, columns, rows, first, last, splats, bounds):
+    """Copy records in depth order to splats first..last-1.
+
+    bounds[k + 1] becomes how many tiles the box of splat k touches.
+    """
     for k in range(first, last):
-        soon = np.int64(ids[min(k + AHEAD, last - 1)])
-        prefetch(xy, 2 * soon)
-        prefetch(conics, 3 * soon)
-        prefetch(boxes, 2 * soon)
-        i, g = np.int64(ids[k]), k * FIELDS
-        x, y = xy[i, 0], xy[i, 1]
-        store(splats, g + X, x)
-        store(splats, g + Y, y)
-        store(splats, g + P, -HALF * LOG2_E * conics[i, 0])
-        store(splats, g + Q, -LOG2_E * conics[i, 1])
-        store(splats, g + R, -HALF * LOG2_E * conics[i, 2])
-        # Held below what exp2 can do; alpha is at its largest long before.
-        store(splats, g + LOG2_OPACITY, min(126.0, math.log2(float(opacities[i]))))
-        store(splats, g + OPACITY, opacities[i])
-        for j in range(3):
-            store(splats, g + CONIC + j, conics[i, j])
-        store(splats, g + BOX, boxes[i, 0])
-        store(splats, g + BOX + 1, boxes[i, 1])
-        store(splats, g + DEPTH, depths[i])
-        x0, x1 = tile_range(x, boxes[i, 0], columns)
-        y0, y1 = tile_range(y, boxes[i, 1], rows)
-        bounds[k + 1] = max(0, x1 - x0 + 1) * max(0, y1 - y0 + 1)
+        prefetch(records, np.int64(ids[min(k + AHEAD, last - 1)]) * FIELDS)
+        i, g = np.int64(load(ids, k)) * FIELDS, k * FIELDS
+        for j in range(0, FIELDS, LANES):
+            store_lanes(splats, g + j, load_lanes(records, i + j))
+        x0, x1 = tile_range(load(splats, g + X), load(splats, g + BOX), columns)
+        y0, y1 = tile_range(load(splats, g + Y), load(splats, g + BOX + 1), rows)
+        store(bounds, k + 1, max(0, x1 - x0 + 1) * max(0, y1 - y0 + 1))
 
 
 @part
-def row_spans(splats, g, top):
-    """Where bands of pixels cross the ellipse: left and right ends, from its centre.
+def outline(splats, g):
+    """What `spans` needs of one splat: lean, dy at the right end, half width at dy = 0, 1/height.
 
-    `top` is the first pixel row of LANES bands below each other. For given dy the ellipse reaches
-        dx = -Q/2P dy ± w sqrt(1 - dy²/h²)
-    with h half its height and w half its width at dy = 0. Over a band the right end is farthest
-    at the dy nearest to that of the ellipse's rightmost point, and the left end likewise.
+    Then the width and height of its box, halved.
     """
     p, q, r = load(splats, g + P), load(splats, g + Q), load(splats, g + R)
     width, height = load(splats, g + BOX), load(splats, g + BOX + 1)
-    lean = broadcast(-HALF * q / p)
-    at_right = broadcast(-HALF * q / r * width)
     reach = load(splats, g + LOG2_OPACITY) - LOG2_CUT + SLACK
-    half = broadcast(F(math.sqrt(reach / -p)))
-    over_height = broadcast(ONE / height)
-    high = load_lanes(TABLE, BAND_Y) + (top - load(splats, g + Y))
+    return (
+        -HALF * q / p,
+        -HALF * q / r * width,
+        F(math.sqrt(reach / -p)),
+        ONE / height,
+        width,
+        height,
+    )
+
+
+@part
+def spans(shape, high):
+    """Left and right ends of an ellipse over LANES bands of pixels, from its centre.
+
+    `high` is dy at the first row of each band. At dy the ellipse reaches
+        dx = lean dy ± w sqrt(1 - dy²/h²),   lean = -Q/2P
+    with h half its height and w half its width at dy = 0. Over a band the right end is farthest
+    at the dy nearest to that of the ellipse's rightmost point, and the left end likewise.
+    """
+    lean, at_right, half, over_height, width, height = shape
     low = high + F(BAND_PX - 1)
     right_y = smaller(larger(at_right, high), low)
-    left_y = smaller(larger(ZERO - at_right, high), low)
+    left_y = smaller(larger(-at_right, high), low)
     right_u, left_u = right_y * over_height, left_y * over_height
     right_w = square_root(larger(subtract_product(ONE, right_u, right_u), ZERO))
     left_w = square_root(larger(subtract_product(ONE, left_u, left_u), ZERO))
     rounding = F(1e-4) + F(2e-6) * width
-    right = multiply_add(right_y, lean, multiply_add(half, right_w, rounding))
-    left = multiply_add(left_y, lean, subtract_product(ZERO - rounding, half, left_w))
-    crossed = at_least(low, ZERO - height) & at_most(high, height)
+    right = multiply_add(right_y, lean, multiply_add(right_w, half, rounding))
+    left = multiply_add(left_y, lean, subtract_product(-rounding, left_w, half))
+    crossed = at_least(low, -height) & at_most(high, height)
     return where(crossed, left, FAR), where(crossed, right, -FAR)
+
+
+@part
+def reached(left, right, start):
+    """Bits of the bands whose span meets the four pixel centres from `start` on."""
+    return bits(at_least(right, start) & at_most(left, start + F(3.0)))
 
 
 @kernel
@@ -180,30 +186,33 @@ def fill_entries(splats, first, last, columns, rows, live, splat, mask, tile, co
         x, y = load(splats, g + X), load(splats, g + Y)
         x0, x1 = tile_range(x, load(splats, g + BOX), columns)
         y0, y1 = tile_range(y, load(splats, g + BOX + 1), rows)
-        if x1 < x0:
-            continue
+        shape = outline(splats, g)
+        bands = load_lanes(TABLE, BAND_Y) - y
         for row in range(y0, y1 + 1, ROWS_AT_ONCE):
-            left, right = row_spans(splats, g, F(row * TILE_PX))
-            rows_here = min(ROWS_AT_ONCE, y1 + 1 - row)
+            left, right = spans(shape, bands + F(row * TILE_PX))
+            end = min(row + ROWS_AT_ONCE, y1 + 1)
             for column in range(x0, x1 + 1):
+                t, unfinished = row * columns + column, 0
+                for j in range(end - row):
+                    unfinished |= np.int64(load(live, t + j * columns))
+                if unfinished == 0:
+                    continue
                 start = F(column * TILE_PX) + HALF - x
-                a = bits(at_least(right, start) & at_most(left, start + F(3.0)))
-                b = bits(at_least(right, start + F(4.0)) & at_most(left, start + F(7.0)))
-                c = bits(at_least(right, start + F(8.0)) & at_most(left, start + F(11.0)))
-                d = bits(at_least(right, start + F(12.0)) & at_most(left, start + F(15.0)))
-                for j in range(rows_here):
-                    shift, t = j * BANDS, (row + j) * columns + column
+                a, b = reached(left, right, start), reached(left, right, start + F(4.0))
+                c, d = reached(left, right, start + F(8.0)), reached(left, right, start + F(12.0))
+                for j in range(end - row):
+                    shift, here = j * BANDS, t + j * columns
                     found = (a >> shift) & BAND_BITS
                     found |= ((b >> shift) & BAND_BITS) << BANDS
                     found |= ((c >> shift) & BAND_BITS) << (2 * BANDS)
                     found |= ((d >> shift) & BAND_BITS) << (3 * BANDS)
-                    found &= np.int64(load(live, t))
+                    found &= np.int64(load(live, here))
                     store(splat, n, k)
                     store(mask, n, found)
-                    store(tile, n, t)
-                    reached = int(found != 0)
-                    store(counts, t, load(counts, t) + reached)
-                    n += reached
+                    store(tile, n, here)
+                    listed = int(found != 0)
+                    store(counts, here, load(counts, here) + listed)
+                    n += listed
     return n
 
 

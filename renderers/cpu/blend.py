@@ -18,6 +18,8 @@ stays in registers. Backward runs over the splats, for each over its blocks: the
 import numpy as np
 
 from .bins import (
+    AHEAD,
+    BAND_PX,
     BLOCKS,
     BOX,
     CONIC,
@@ -78,9 +80,12 @@ SUMS = 12
 @kernel
 def set_values(splats, ids, first, last, values, column):
     """Put columns column..column+2 of `values` into splats first..last-1."""
+    width = values.shape[1]
     for k in range(first, last):
+        prefetch(values, np.int64(ids[min(k + AHEAD, last - 1)]) * width + column)
+        i = np.int64(load(ids, k)) * width + column
         for j in range(3):
-            store(splats, k * FIELDS + VALUES + j, values[ids[k], column + j])
+            store(splats, k * FIELDS + VALUES + j, load(values, i + j))
 
 
 @kernel
@@ -182,32 +187,42 @@ def blend(first, last, columns, splats, entries, masks, starts, state, live):
 
 
 @part
-def places(tile, columns, width, height):
-    """Left, top, right and bottom pixel of a tile within the picture."""
-    left, top = tile % columns * TILE_PX, tile // columns * TILE_PX
-    return left, top, min(left + TILE_PX, width), min(top + TILE_PX, height)
-
-
-@part
-def place_in_state(x, y):
-    """Where pixel (x, y) of a tile stands in a plane."""
+def corner(tile, block, columns):
+    """First pixel of a block in the picture."""
     bands = BLOCKS // 4
-    return (x // 4 * bands + y // (LANES // 4)) * LANES + y % (LANES // 4) * 4 + x % 4
+    x = tile % columns * TILE_PX + block // bands * 4
+    return x, tile // columns * TILE_PX + block % bands * BAND_PX
 
 
 @kernel
 def picture(first, last, columns, state, values, column, alpha):
     """From the state of tiles first..last-1 to columns column..column+2 of `values`, and alpha."""
-    height, width = alpha.shape
+    height, width, stride = values.shape
     for tile in range(first, last):
-        left, top, right, bottom = places(tile, columns, width, height)
-        for y in range(top, bottom):
-            for x in range(left, right):
-                at = tile * STATE + place_in_state(x - left, y - top)
-                alpha[y, x] = ONE - (load(state, at + T) + load(state, at + T_END))
-                values[y, x, column] = load(state, at + RED)
-                values[y, x, column + 1] = load(state, at + GREEN)
-                values[y, x, column + 2] = load(state, at + BLUE)
+        for block in range(BLOCKS):
+            left, top = corner(tile, block, columns)
+            at = tile * STATE + block * LANES
+            for j in range(min(BAND_PX, height - top)):
+                for i in range(min(4, width - left)):
+                    lane, pixel = at + j * 4 + i, (top + j) * width + left + i
+                    store(alpha, pixel, ONE - (load(state, lane + T) + load(state, lane + T_END)))
+                    for k in range(3):
+                        value = load(state, lane + RED + 256 * k)
+                        store(values, pixel * stride + column + k, value)
+
+
+@kernel
+def median_picture(first, last, columns, state, depth):
+    """From the RED plane of tiles first..last-1 to a picture of one value."""
+    height, width = depth.shape
+    for tile in range(first, last):
+        for block in range(BLOCKS):
+            left, top = corner(tile, block, columns)
+            at = tile * STATE + block * LANES
+            for j in range(min(BAND_PX, height - top)):
+                for i in range(min(4, width - left)):
+                    found = load(state, at + j * 4 + i + RED)
+                    store(depth, (top + j) * width + left + i, found)
 
 
 @part
@@ -259,24 +274,26 @@ def median(first, last, columns, splats, entries, masks, starts, state, live):
 @kernel
 def open_tiles_backward(
     first, last, columns, values, alpha, g_values, g_alpha, column, state, live
-):
+):  # fmt: skip
     """T = 1, v into RED, GREEN, BLUE and the first S; all 0 outside of the picture."""
-    height, width = alpha.shape
+    height, width, stride = values.shape
     for tile in range(first, last):
-        left, top, right, bottom = places(tile, columns, width, height)
-        for j in range(0, STATE, LANES):
-            store_lanes(state, tile * STATE + j, broadcast(ZERO))
-        for y in range(top, bottom):
-            for x in range(left, right):
-                at = tile * STATE + place_in_state(x - left, y - top)
-                suffix = (alpha[y, x] - ONE) * g_alpha[y, x]
-                for k in range(3):
-                    v = g_values[y, x, column + k]
-                    store(state, at + RED + 256 * k, v)
-                    suffix += v * values[y, x, column + k]
-                store(state, at + SUFFIX, suffix)
-                store(state, at + T, ONE)
         store(live, tile, ALL_BLOCKS)
+        for block in range(BLOCKS):
+            left, top = corner(tile, block, columns)
+            at = tile * STATE + block * LANES
+            for plane in (T, SUFFIX, RED, GREEN, BLUE):
+                store_lanes(state, at + plane, broadcast(ZERO))
+            for j in range(min(BAND_PX, height - top)):
+                for i in range(min(4, width - left)):
+                    lane, pixel = at + j * 4 + i, (top + j) * width + left + i
+                    suffix = (load(alpha, pixel) - ONE) * load(g_alpha, pixel)
+                    for k in range(3):
+                        v = load(g_values, pixel * stride + column + k)
+                        store(state, lane + RED + 256 * k, v)
+                        suffix += v * load(values, pixel * stride + column + k)
+                    store(state, lane + SUFFIX, suffix)
+                    store(state, lane + T, ONE)
 
 
 @part
@@ -375,6 +392,11 @@ def assign_slots(splats, rows, rows_per_stripe, ranges, slots):
     ranges[slots.shape[0]] = at
 
 
+@part
+def add(array, index, value):
+    store(array, index, load(array, index) + value)
+
+
 @kernel
 def unpack(
     first, last, splats, ids, sums, ranges, column, g_xy, g_conics, g_opacities, g_values
@@ -383,10 +405,16 @@ def unpack(
 
     Those by opacities and geometry are added to, those by values set.
     """
+    width = g_values.shape[1]
     for k in range(first, last):
-        i, g = ids[k], k * FIELDS
-        red = green = blue = s = sx = sy = sxx = sxy = syy = 0.0
-        for row in range(ranges[k], ranges[k + 1]):
+        soon = np.int64(ids[min(k + AHEAD, last - 1)])
+        prefetch(g_xy, 2 * soon)
+        prefetch(g_conics, 3 * soon)
+        prefetch(g_opacities, soon)
+        prefetch(g_values, width * soon + column)
+        i, g = np.int64(load(ids, k)), k * FIELDS
+        red = green = blue = s = sx = sy = sxx = sxy = syy = ZERO
+        for row in range(load(ranges, k), load(ranges, k + 1)):
             at = row * SUMS
             red += load(sums, at)
             green += load(sums, at + 1)
@@ -397,17 +425,17 @@ def unpack(
             sxx += load(sums, at + 6)
             sxy += load(sums, at + 7)
             syy += load(sums, at + 8)
+        store(g_values, width * i + column, red)
+        store(g_values, width * i + column + 1, green)
+        store(g_values, width * i + column + 2, blue)
         a, b, c = load(splats, g + CONIC), load(splats, g + CONIC + 1), load(splats, g + CONIC + 2)
-        g_values[i, column] = red
-        g_values[i, column + 1] = green
-        g_values[i, column + 2] = blue
-        # dx runs from the centre to the pixel, and alpha falls with it.
-        g_opacities[i] += s / load(splats, g + OPACITY)
-        g_xy[i, 0] += a * sx + b * sy
-        g_xy[i, 1] += b * sx + c * sy
-        g_conics[i, 0] -= HALF * sxx
-        g_conics[i, 1] -= sxy
-        g_conics[i, 2] -= HALF * syy
+        # (dx, dy) runs from the centre to the pixel, and alpha falls with it.
+        add(g_opacities, i, s / load(splats, g + OPACITY))
+        add(g_xy, 2 * i, a * sx + b * sy)
+        add(g_xy, 2 * i + 1, b * sx + c * sy)
+        add(g_conics, 3 * i, -HALF * sxx)
+        add(g_conics, 3 * i + 1, -sxy)
+        add(g_conics, 3 * i + 2, -HALF * syy)
 
 
 @kernel

@@ -76,6 +76,8 @@ class Lists:
     ids: np.ndarray
     grid: Grid
     chunks: list[Chunk] = field(default_factory=list)
+    column: int | None = 0
+    """First column of the values that the splats hold now; None for none of them."""
 
     def over_chunks(self, team: Team, kernel: Callable, state, live) -> None:
         """Run a kernel on every tile's whole list."""
@@ -87,19 +89,21 @@ class Lists:
         team.run(kernel, [(a, b, *common) for a, b in self.grid.tiles_of(team)])
 
     def set_values(self, team: Team, values: np.ndarray, column: int) -> None:
-        jobs = [
-            (self.splats, self.ids, a, b, values, column) for a, b in team.shares(len(self.ids))
-        ]
+        """Let the splats hold columns column..column+2 of `values`."""
+        if self.column == column:
+            return
+        common = (self.splats, self.ids)
+        jobs = [(*common, a, b, values, column) for a, b in team.shares(len(self.ids))]
         team.run(blend.set_values, jobs)
+        self.column = column
 
 
-def pack(team: Team, ellipses, grid: Grid) -> tuple[Lists, np.ndarray]:
+def pack(team: Team, records, depths, radii, grid: Grid) -> tuple[Lists, np.ndarray]:
     """Splats in depth order without lists, and before each how many tiles the boxes touch."""
-    xy, conics, opacities, depths, boxes, radii = ellipses
     ids = bins.draw_order(depths, radii)
     splats = np.empty(len(ids) * bins.FIELDS, np.float32)
     bounds = np.zeros(len(ids) + 1, np.int64)
-    common = (ids, xy, conics, opacities, depths, boxes, grid.columns, grid.rows)
+    common = (records, ids, grid.columns, grid.rows)
     team.run(bins.pack, [(*common, a, b, splats, bounds) for a, b in team.shares(len(ids))])
     return Lists(splats, ids, grid), np.cumsum(bounds)
 

@@ -16,8 +16,10 @@ import math
 
 from .compiled import kernel, part
 from .harmonics import basis, direction_gradient
+from .simd import store
 
 LOG_CUT = math.log(1.0 / 255.0)
+LOG2_E = math.log2(math.e)
 NEAR_M = 0.01
 DILATION_PX2 = 0.3
 SLACK = 1e-4
@@ -122,17 +124,17 @@ def project(
     conics,
     colors,
     depths,
-    boxes,
     radii,
+    records,
 ):
     """Fill the last six arrays for the Gaussians that are drawn; others keep radius 0.
 
     Not drawn: not finite, zero quaternion, behind the near plane, fainter than 1/255, or with no
-    point of the picture where alpha reaches 1/255. `boxes` holds the half sizes of that region.
+    point of the picture where alpha reaches 1/255. `records` are the splats of bins.py.
     """
     width, height = float(size[0]), float(size[1])
     for i in range(means.shape[0]):
-        opacity = float(opacities[i])
+        opacity = 1.0 * opacities[i]
         px, py, pz = float(means[i, 0]), float(means[i, 1]), float(means[i, 2])
         x, y, z = view(camera, px, py, pz)
         if not (z > NEAR_M and z < math.inf and opacity >= 1.0 / 255.0 and opacity < math.inf):
@@ -162,16 +164,21 @@ def project(
             continue
         middle, half = 0.5 * (sxx + syy), 0.5 * (sxx - syy)
         radii[i] = 3.0 * math.sqrt(middle + math.sqrt(half * half + sxy * sxy))
-        xy[i, 0], xy[i, 1] = mx, my
-        conics[i, 0], conics[i, 1], conics[i, 2] = (
-            syy / determinant,
-            -sxy / determinant,
-            sxx / determinant,
-        )
-        colors[i, 0], colors[i, 1], colors[i, 2] = max(red, 0.0), max(green, 0.0), max(blue, 0.0)
-        depths[i] = z
+        xy[i, 0], xy[i, 1], depths[i] = mx, my, z
+        a, b, c = syy / determinant, -sxy / determinant, sxx / determinant
+        conics[i, 0], conics[i, 1], conics[i, 2] = a, b, c
+        red, green, blue = max(red, 0.0), max(green, 0.0), max(blue, 0.0)
+        colors[i, 0], colors[i, 1], colors[i, 2] = red, green, blue
         reach += 2.0 * SLACK
-        boxes[i, 0], boxes[i, 1] = math.sqrt(reach * sxx), math.sqrt(reach * syy)
+        bx, by = math.sqrt(reach * sxx), math.sqrt(reach * syy)
+        # Held below what exp2 can do; alpha is at its largest long before.
+        log2_opacity = min(126.0, math.log2(opacity))
+        record = (
+            mx, my, -0.5 * LOG2_E * a, -LOG2_E * b, -0.5 * LOG2_E * c, log2_opacity,
+            red, green, blue, opacity, a, b, c, bx, by, z,
+        )  # fmt: skip
+        for k in range(16):
+            store(records, i * 16 + k, record[k])
 
 
 @part

@@ -105,7 +105,7 @@ def render(
     kernels = _kernels()
     scene = _as_float32(scene)
     size = (cameras.width_px, cameras.height_px)
-    xy, conics, colors, depths, boxes, radii = kernels.Project.apply(
+    xy, conics, colors, depths, radii, records = kernels.Project.apply(
         scene.means,
         scene.quaternions,
         scene.scales,
@@ -116,7 +116,7 @@ def render(
     )
     values, places = _columns(scene, cameras, colors, outputs)
     images, alphas, medians, weights = kernels.Rasterize.apply(
-        xy, conics, scene.opacities, values, depths, boxes, radii, size, outputs, threads
+        xy, conics, scene.opacities, values, depths, radii, records, size, outputs, threads
     )
     return _frames(images, alphas, medians, weights, places, outputs, xy, radii, scene)
 
