@@ -18,17 +18,19 @@ class Project(torch.autograd.Function):
     """Ellipses of all Gaussians for all cameras; what is not drawn has radius 0 and zeros."""
 
     @staticmethod
-    def forward(ctx, means, quaternions, scales, opacities, sh, cameras, size):
+    def forward(ctx, means, quaternions, scales, opacities, sh, cameras, size, threads):
         c, n = len(cameras), len(means)
         xy, conics, colors = (means.new_zeros(c, n, k) for k in (2, 3, 3))
         depths, radii = means.new_zeros(c, n), means.new_zeros(c, n)
         records = means.new_empty(c, n * bins.FIELDS)
         scene = tuple(_array(t) for t in (means, quaternions, scales, opacities, sh))
-        for k, camera in enumerate(cameras):
-            outputs = (xy, conics, colors, depths, radii, records)
-            project.project(*scene, camera, size, *(t[k].numpy() for t in outputs))
+        with team(threads) as workers:
+            for k, camera in enumerate(cameras):
+                outputs = (t[k].numpy() for t in (xy, conics, colors, depths, radii, records))
+                common = (*scene, camera, size, *outputs)
+                workers.run(project.project, [(a, b, *common) for a, b in workers.shares(n)])
         ctx.save_for_backward(means, quaternions, scales, sh, conics, colors, radii)
-        ctx.cameras = cameras
+        ctx.cameras, ctx.threads = cameras, threads
         ctx.mark_non_differentiable(depths, radii, records)
         return xy, conics, colors, depths, radii, records
 
@@ -39,14 +41,13 @@ class Project(torch.autograd.Function):
         inputs = tuple(_array(t) for t in (means, quaternions, scales, sh))
         gradients = [torch.zeros_like(t) for t in (means, quaternions, scales, sh)]
         gradients = [g.contiguous() for g in gradients]
-        for k, camera in enumerate(ctx.cameras):
-            project.project_backward(
-                *inputs,
-                camera,
-                *(_array(t[k]) for t in (radii, conics, colors, g_xy, g_conics, g_colors)),
-                *(g.numpy() for g in gradients),
-            )
-        return (*gradients[:3], None, gradients[3], None, None)
+        with team(ctx.threads) as workers:
+            for k, camera in enumerate(ctx.cameras):
+                given = (_array(t[k]) for t in (radii, conics, colors, g_xy, g_conics, g_colors))
+                common = (*inputs, camera, *given, *(g.numpy() for g in gradients))
+                jobs = [(a, b, *common) for a, b in workers.shares(len(means))]
+                workers.run(project.project_backward, jobs)
+        return (*gradients[:3], None, gradients[3], None, None, None)
 
 
 def _weights(team: Team, listed: Lists, alpha: np.ndarray, n: int) -> np.ndarray:

@@ -1,8 +1,9 @@
 """Which Gaussians touch which tile, in depth order.
 
-A splat is 16 float32: centre (2), exponent coefficients (3), log2 opacity, three values to blend,
+A splat is 16 float32: centre (2), exponent coefficients (3), TOP, three values to blend,
 opacity, conic (3), half sizes of its box (2), depth. With (dx, dy) from the centre to a pixel,
-    log2 alpha = P dx² + Q dx dy + R dy² + log2 opacity,   (P, Q, R) = -log2(e) (A/2, B, C/2).
+    log2 (255 alpha) = P dx² + Q dx dy + R dy² + TOP,
+    (P, Q, R) = -log2(e) (A/2, B, C/2),   TOP = log2 (255 opacity).
 Splats lie in memory in depth order, so that everything after the sort reads them in a row.
 
 A tile is 16x16 pixels, in blocks of one vector: 4 wide, and 4 high (16 lanes) or 2 high (8 lanes).
@@ -37,11 +38,9 @@ from .simd import (
 F = np.float32
 TILE_PX = 16
 FIELDS = 16
-X, Y, P, Q, R, LOG2_OPACITY, VALUES, OPACITY, CONIC, BOX, DEPTH = 0, 1, 2, 3, 4, 5, 6, 9, 10, 13, 15
-LOG2_E = F(math.log2(math.e))
-LOG2_CUT = F(math.log2(1.0 / 255.0))
-SLACK = F(1e-4)
-"""In log2 alpha: what rounding may do to an ellipse; the pixels are tested again anyway."""
+X, Y, P, Q, R, TOP, VALUES, OPACITY, CONIC, BOX, DEPTH = 0, 1, 2, 3, 4, 5, 6, 9, 10, 13, 15
+SLACK, SLACK_PX = F(2e-6), F(1e-4)
+"""How much too wide ellipses are taken, against rounding; every pixel is tested again anyway."""
 HALF, ONE, ZERO, SIXTEENTH = F(0.5), F(1.0), F(0.0), F(0.0625)
 FAR = F(1e30)
 
@@ -134,7 +133,7 @@ def outline(splats, g):
     """
     p, q, r = load(splats, g + P), load(splats, g + Q), load(splats, g + R)
     width, height = load(splats, g + BOX), load(splats, g + BOX + 1)
-    reach = load(splats, g + LOG2_OPACITY) - LOG2_CUT + SLACK
+    reach = load(splats, g + TOP) + SLACK
     return (
         -HALF * q / p,
         -HALF * q / r * width,
@@ -161,7 +160,7 @@ def spans(shape, high):
     right_u, left_u = right_y * over_height, left_y * over_height
     right_w = square_root(larger(subtract_product(ONE, right_u, right_u), ZERO))
     left_w = square_root(larger(subtract_product(ONE, left_u, left_u), ZERO))
-    rounding = F(1e-4) + F(2e-6) * width
+    rounding = SLACK_PX + SLACK * width
     right = multiply_add(right_y, lean, multiply_add(right_w, half, rounding))
     left = multiply_add(left_y, lean, subtract_product(-rounding, left_w, half))
     crossed = at_least(low, -height) & at_most(high, height)

@@ -25,13 +25,12 @@ from .bins import (
     CONIC,
     DEPTH,
     FIELDS,
-    LOG2_CUT,
-    LOG2_OPACITY,
     OPACITY,
     PIXEL_X,
     PIXEL_Y,
     TABLE,
     TILE_PX,
+    TOP,
     VALUES,
     F,
     P,
@@ -50,7 +49,7 @@ from .simd import (
     below,
     bits,
     broadcast,
-    exp2,
+    exp2_over_255,
     load,
     load_lanes,
     lowest_bit,
@@ -108,12 +107,11 @@ def open_tiles(first, last, columns, width, height, state, live):
 
 
 @part
-def exponent(splats, g, px, py):
-    """log2 alpha before the clamp, and the way from the splat's centre to the pixels."""
-    dx, dy = px - load(splats, g + X), py - load(splats, g + Y)
+def exponent(splats, g, dx, dy):
+    """log2 (255 alpha) before the clamp, at (dx, dy) from the splat's centre."""
     across = multiply_add(dx, load(splats, g + P), dy * load(splats, g + Q))
-    constant = multiply_add(dy * load(splats, g + R), dy, load(splats, g + LOG2_OPACITY))
-    return multiply_add(dx, across, constant), dx, dy
+    constant = multiply_add(dy * load(splats, g + R), dy, load(splats, g + TOP))
+    return multiply_add(dx, across, constant)
 
 
 @part
@@ -126,8 +124,8 @@ def blend_block(splats, word, px, py, state, at):
     while word != 0:
         g = lowest_bit(word) * FIELDS
         word &= word - 1
-        power, _, _ = exponent(splats, g, px, py)
-        alpha = where(at_least(power, LOG2_CUT), smaller(exp2(power), ALPHA_MAX), ZERO)
+        power = exponent(splats, g, px - load(splats, g + X), py - load(splats, g + Y))
+        alpha = where(at_least(power, ZERO), smaller(exp2_over_255(power), ALPHA_MAX), ZERO)
         weight = alpha * t
         after = t - weight
         finished = bits(at_most(after, T_MIN))
@@ -233,8 +231,8 @@ def median_block(splats, word, px, py, state, at):
     while word != 0:
         g = lowest_bit(word) * FIELDS
         word &= word - 1
-        power, _, _ = exponent(splats, g, px, py)
-        alpha = where(at_least(power, LOG2_CUT), smaller(exp2(power), ALPHA_MAX), ZERO)
+        power = exponent(splats, g, px - load(splats, g + X), py - load(splats, g + Y))
+        alpha = where(at_least(power, ZERO), smaller(exp2_over_255(power), ALPHA_MAX), ZERO)
         t = t - alpha * t
         finished = bits(at_most(t, HALF))
         if finished != known:
@@ -310,17 +308,18 @@ def blend_tile_backward(
             continue
         k = np.int64(load(entries, e))
         g = k * FIELDS
+        x, y = load(splats, g + X) - left, load(splats, g + Y) - top
         zero = broadcast(ZERO)
         g_red = g_green = g_blue = s00 = s10 = s01 = s20 = s11 = s02 = zero
         while bits_left != 0:
             block = lowest_bit(bits_left)
             bits_left &= bits_left - 1
             lane, at = block * LANES, tile * STATE + block * LANES
-            px = load_lanes(TABLE, PIXEL_X + lane) + left
-            py = load_lanes(TABLE, PIXEL_Y + lane) + top
-            power, dx, dy = exponent(splats, g, px, py)
-            unclamped = exp2(power)
-            alpha = where(at_least(power, LOG2_CUT), smaller(unclamped, ALPHA_MAX), ZERO)
+            dx = load_lanes(TABLE, PIXEL_X + lane) - x
+            dy = load_lanes(TABLE, PIXEL_Y + lane) - y
+            power = exponent(splats, g, dx, dy)
+            unclamped = exp2_over_255(power)
+            alpha = where(at_least(power, ZERO), smaller(unclamped, ALPHA_MAX), ZERO)
             t, suffix = load_lanes(state, at + T), load_lanes(state, at + SUFFIX)
             weight = alpha * t
             after = t - weight

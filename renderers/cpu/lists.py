@@ -14,8 +14,8 @@ import numpy as np
 from . import bins, blend
 from .threads import Team
 
-CHUNK_PER_TILE = 128
-"""Tile entries made at a time, for each tile, before blending decides what is still open."""
+CHUNK_PER_TILE, CHUNK_LEAST = 128, 1 << 15
+"""Tile entries made at a time, before blending decides what is still open."""
 STRIPES = 16
 
 
@@ -113,7 +113,7 @@ def blend_all(team: Team, lists: Lists, bounds: np.ndarray, state, live) -> None
     grid = lists.grid
     first, n = 0, len(lists.ids)
     while first < n and live.any():
-        room = bounds[first] + CHUNK_PER_TILE * grid.tiles
+        room = bounds[first] + max(CHUNK_LEAST, CHUNK_PER_TILE * grid.tiles)
         last = max(first + 1, int(np.searchsorted(bounds, room, "right")) - 1)
         chunk = _chunk(team, lists, bounds, first, last, live)
         lists.chunks.append(chunk)

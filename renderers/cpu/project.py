@@ -18,12 +18,11 @@ from .compiled import kernel, part
 from .harmonics import basis, direction_gradient
 from .simd import store
 
-LOG_CUT = math.log(1.0 / 255.0)
 LOG2_E = math.log2(math.e)
 NEAR_M = 0.01
 DILATION_PX2 = 0.3
-SLACK = 1e-4
-"""In the exponent: boxes are that much too large, for what float32 makes of them."""
+SLACK, SLACK_PX = 2e-6, 1e-4
+"""How much too large boxes are, for what float32 makes of them."""
 SPREAD_MAX_PX2 = 1e30
 """Beyond, the inverse would leave float32's range."""
 
@@ -113,6 +112,8 @@ def radiance(sh, i, dx, dy, dz):
 
 @kernel
 def project(
+    first,
+    last,
     means,
     quaternions,
     scales,
@@ -127,13 +128,15 @@ def project(
     radii,
     records,
 ):
-    """Fill the last six arrays for the Gaussians that are drawn; others keep radius 0.
+    """Fill the last six arrays for those of Gaussians first..last-1 that are drawn.
+
+    The others keep radius 0.
 
     Not drawn: not finite, zero quaternion, behind the near plane, fainter than 1/255, or with no
     point of the picture where alpha reaches 1/255. `records` are the splats of bins.py.
     """
     width, height = float(size[0]), float(size[1])
-    for i in range(means.shape[0]):
+    for i in range(first, last):
         opacity = 1.0 * opacities[i]
         px, py, pz = float(means[i, 0]), float(means[i, 1]), float(means[i, 2])
         x, y, z = view(camera, px, py, pz)
@@ -153,7 +156,8 @@ def project(
         determinant = sxx * syy - sxy * sxy
         if not (sxx < SPREAD_MAX_PX2 and syy < SPREAD_MAX_PX2 and determinant > 0.0):
             continue
-        reach = 2.0 * (math.log(opacity) - LOG_CUT)
+        top = math.log2(255.0 * opacity)
+        reach = 2.0 * top / LOG2_E
         bx, by = math.sqrt(reach * sxx), math.sqrt(reach * syy)
         mx, my = camera[12] * x / z + camera[14], camera[13] * y / z + camera[15]
         if not (mx + bx > 0.0 and mx - bx < width and my + by > 0.0 and my - by < height):
@@ -169,12 +173,11 @@ def project(
         conics[i, 0], conics[i, 1], conics[i, 2] = a, b, c
         red, green, blue = max(red, 0.0), max(green, 0.0), max(blue, 0.0)
         colors[i, 0], colors[i, 1], colors[i, 2] = red, green, blue
-        reach += 2.0 * SLACK
-        bx, by = math.sqrt(reach * sxx), math.sqrt(reach * syy)
+        bx, by = bx * (1.0 + SLACK) + SLACK_PX, by * (1.0 + SLACK) + SLACK_PX
         # Held below what exp2 can do; alpha is at its largest long before.
-        log2_opacity = min(126.0, math.log2(opacity))
+        top = min(126.0, top)
         record = (
-            mx, my, -0.5 * LOG2_E * a, -LOG2_E * b, -0.5 * LOG2_E * c, log2_opacity,
+            mx, my, -0.5 * LOG2_E * a, -LOG2_E * b, -0.5 * LOG2_E * c, top,
             red, green, blue, opacity, a, b, c, bx, by, z,
         )  # fmt: skip
         for k in range(16):
@@ -246,11 +249,11 @@ def add_color_gradient(sh, i, camera, px, py, pz, red, green, blue, out):
 
 @kernel
 def project_backward(
-    means, quaternions, scales, sh, camera, radii, conics, colors, g_xy, g_conics, g_colors,
+    first, last, means, quaternions, scales, sh, camera, radii, conics, colors, g_xy, g_conics, g_colors,
     g_means, g_quaternions, g_scales, g_sh,
 ):  # fmt: skip
-    """Add to the last four arrays what this camera contributes."""
-    for i in range(means.shape[0]):
+    """Add to the last four arrays what this camera contributes to Gaussians first..last-1."""
+    for i in range(first, last):
         if radii[i] == 0.0:
             continue
         gx, gy = float(g_xy[i, 0]), float(g_xy[i, 1])

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..checks import check
-from ..projection import camera_centers, facing_normals, view_depths
+from ..projection import facing_normals, view_depths
 from ..scene import Cameras, Frames, Gaussians, Output
 
 _log = logging.getLogger(__name__)
@@ -32,21 +32,16 @@ def _kernels():
 
 def _records(cameras: Cameras) -> list[np.ndarray]:
     """Per camera: R, t, fx, fy, cx, cy, limits of x/z (+, -) and y/z (+, -), centre."""
-    matrices = cameras.world_to_camera.detach().double()
-    focal = cameras.focal_px.detach().double()
-    center = cameras.center_px.detach().double()
-    size = torch.tensor([cameras.width_px, cameras.height_px], dtype=torch.float64)
-    margin = 0.15 * size / focal
-    limits = torch.stack([(size - center) / focal + margin, center / focal + margin], dim=-1)
-    parts = [
-        matrices[:, :3, :3].reshape(-1, 9),
-        matrices[:, :3, 3],
-        focal,
-        center,
-        limits.reshape(-1, 4),
-        camera_centers(matrices),
-    ]
-    return list(torch.cat(parts, dim=-1).contiguous().numpy())
+    poses = cameras.world_to_camera.detach().double().numpy()
+    focal = cameras.focal_px.detach().double().numpy()
+    center = cameras.center_px.detach().double().numpy()
+    size = np.array([cameras.width_px, cameras.height_px])
+    right, left = (size - center + 0.15 * size) / focal, (center + 0.15 * size) / focal
+    limits = np.stack([right, left], axis=-1).reshape(-1, 4)
+    turns, shifts = poses[:, :3, :3], poses[:, :3, 3]
+    eyes = -(shifts[:, None] @ turns)[:, 0]
+    rows = [turns.reshape(-1, 9), shifts, focal, center, limits, eyes]
+    return list(np.concatenate(rows, axis=-1))
 
 
 def _columns(scene: Gaussians, cameras: Cameras, colors: Tensor, outputs: frozenset[Output]):
@@ -113,6 +108,7 @@ def render(
         scene.sh,
         _records(cameras),
         size,
+        threads,
     )
     values, places = _columns(scene, cameras, colors, outputs)
     images, alphas, medians, weights = kernels.Rasterize.apply(

@@ -253,15 +253,18 @@ _EXP2 = (0.001327647187, 0.009675541333, 0.05550713274, 0.2402211972, 0.69314696
 
 
 @intrinsic
-def exp2(typing_context, x):
-    """2^x for -126 < x < 128, relative error below 2e-7; rubbish elsewhere, to be masked."""
+def exp2_over_255(typing_context, x):
+    """2^x / 255 for -118 < x < 128, relative error below 3e-7; rubbish elsewhere, to be masked.
+
+    Alpha counts from its cut-off at 1/255: there x is near 0, where float32 is finest.
+    """
 
     def emit(context, builder, signature, values):
         whole = _call(builder, f"llvm.rint.v{LANES}f32", values[0])
         rest = builder.fsub(values[0], whole)
-        power = _constant(_EXP2[0])
+        power = _constant(_EXP2[0] / 255)
         for coefficient in _EXP2[1:]:
-            power = _multiply_add(builder, power, rest, _constant(coefficient))
+            power = _multiply_add(builder, power, rest, _constant(coefficient / 255))
         shift = ir.Constant(_INTEGERS, [23] * LANES)
         exponent = builder.shl(builder.fptosi(whole, _INTEGERS), shift)
         return builder.bitcast(builder.add(builder.bitcast(power, _INTEGERS), exponent), _VECTOR)
