@@ -1,7 +1,13 @@
 """Tiled differentiable splat rasterizer, compiled with numba.
 
-    project.py    Gaussians -> ellipses           bins.py   ellipses -> tile lists in depth order
-    blend.py      lists -> pictures, gradients    simd.py   sixteen floats at once
+    renderer.py      scene and cameras in, pictures out      autograd.py   the same to torch
+    project.py       Gaussians -> splats, ellipses           harmonics.py  colors
+    lists.py         splats -> tile lists, chunk by chunk    threads.py    who works on what
+    bins.py          kernels that make the lists             simd.py       a vector of floats
+    blend.py         lists -> pictures, gradients            compiled.py   how it is compiled
+    contributors.py  lists -> whom a pixel shows
+
+How it works and how fast it is: `docs/rasterizer.md`.
 
 Importing this does not import numba; the first call does, and compiles once per machine.
 """

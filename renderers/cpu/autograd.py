@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from . import bins, blend, lists, project
+from . import bins, blend, contributors, lists, project
 from .lists import Grid, Lists
 from .threads import Team, team
 
@@ -62,13 +62,19 @@ def _weights(team: Team, listed: Lists, alpha: np.ndarray, n: int) -> np.ndarray
 class Rasterize(torch.autograd.Function):
     """Blend `values` (a multiple of three columns) over the pictures.
 
-    Returns blended values, alpha, and, where asked for, median depth and weights (else empty).
+    Returns blended values, alpha, and, where asked for (else None), median depth, weights, and the
+    `top` largest contributors' indices and weights.
     More than three values are blended in groups of three, each a further pass over the lists.
     """
 
     @staticmethod
-    def forward(ctx, xy, conics, opacities, values, depths, radii, records, size, want, threads):
+    def forward(
+        ctx, xy, conics, opacities, values, depths, radii, records, size, want, threads, top
+    ):
         (width, height), c, n = size, len(xy), len(opacities)
+        shape = (c, height, width, top)
+        top_ids = torch.full(shape, -1, dtype=torch.int32) if top else None
+        top_weights = values.new_zeros(shape) if top else None
         images = values.new_empty(c, height, width, values.shape[-1])
         alphas = values.new_empty(c, height, width)
         medians = values.new_empty(c, height, width) if "median_depth" in want else None
@@ -96,13 +102,18 @@ class Rasterize(torch.autograd.Function):
                     listed.over_tiles(workers, blend.open_tiles, width, height, state, live)
                     listed.over_chunks(workers, blend.median, state, live)
                     listed.over_tiles(workers, blend.median_picture, state, medians[k].numpy())
+                if top:
+                    listed.over_tiles(workers, blend.open_tiles, width, height, state, live)
+                    best = (listed.ids, top_ids[k].numpy(), top_weights[k].numpy())
+                    listed.over_chunks(workers, contributors.contributors, *best, state, live)
                 if weights is not None:
                     weights[k] = torch.from_numpy(_weights(workers, listed, alpha, n))
                 ctx.lists.append(listed)
         ctx.threads = threads
         ctx.save_for_backward(opacities, values, images, alphas)
-        ctx.mark_non_differentiable(*(t for t in (medians, weights) if t is not None))
-        return images, alphas, medians, weights
+        plain = (medians, weights, top_ids, top_weights)
+        ctx.mark_non_differentiable(*(t for t in plain if t is not None))
+        return images, alphas, *plain
 
     @staticmethod
     @once_differentiable
@@ -127,4 +138,4 @@ class Rasterize(torch.autograd.Function):
                     ]  # fmt: skip
                     workers.run(blend.unpack, jobs)
                     g_alpha = np.zeros_like(g_alpha)  # counted once, with the first group
-        return g_xy, g_conics, g_opacities, g_values, None, None, None, None, None, None
+        return g_xy, g_conics, g_opacities, g_values, *[None] * 7

@@ -79,10 +79,10 @@ class Lists:
     column: int | None = 0
     """First column of the values that the splats hold now; None for none of them."""
 
-    def over_chunks(self, team: Team, kernel: Callable, state, live) -> None:
+    def over_chunks(self, team: Team, kernel: Callable, *arguments) -> None:
         """Run a kernel on every tile's whole list."""
         for chunk in self.chunks:
-            self.over_tiles(team, kernel, self.splats, *chunk.arrays, state, live)
+            self.over_tiles(team, kernel, self.splats, *chunk.arrays, *arguments)
 
     def over_tiles(self, team: Team, kernel: Callable, *arguments) -> None:
         common = (self.grid.columns, *arguments)

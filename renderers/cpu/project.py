@@ -249,8 +249,8 @@ def add_color_gradient(sh, i, camera, px, py, pz, red, green, blue, out):
 
 @kernel
 def project_backward(
-    first, last, means, quaternions, scales, sh, camera, radii, conics, colors, g_xy, g_conics, g_colors,
-    g_means, g_quaternions, g_scales, g_sh,
+    first, last, means, quaternions, scales, sh, camera, radii, conics, colors,
+    g_xy, g_conics, g_colors, g_means, g_quaternions, g_scales, g_sh,
 ):  # fmt: skip
     """Add to the last four arrays what this camera contributes to Gaussians first..last-1."""
     for i in range(first, last):

@@ -2,6 +2,7 @@
 
 import functools
 import logging
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from ..checks import check
 from ..projection import facing_normals, view_depths
-from ..scene import Cameras, Frames, Gaussians, Output
+from ..scene import Cameras, Contributors, Frames, Gaussians, Output
 
 _log = logging.getLogger(__name__)
 _DEFAULT: frozenset[Output] = frozenset({"rgb", "alpha"})
@@ -86,14 +87,27 @@ def render(
     outputs: frozenset[Output] = _DEFAULT,
     *,
     threads: int = 1,
+    contributors: int = 0,
 ) -> Frames:
-    """Render on the CPU in float32, on the calling thread, without holding the GIL.
+    """Render on the CPU in float32, without holding the GIL.
 
-    Differentiable by everything in `scene`; not by the cameras. `median_depth` and `weights` carry
-    no gradient. The result does not depend on the number of threads, since a call uses one: to
-    use more cores, call from several Python threads with different cameras. Gaussians with a value
-    that is not finite, or with a zero quaternion, are not drawn.
+    Differentiable by everything in `scene`; not by the cameras. `median_depth`, `weights` and
+    `contributors` carry no gradient. Gaussians with a value that is not finite, or with a zero
+    quaternion, are not drawn.
+
+    Args:
+        scene: float32, or converted to it.
+        cameras: One picture each.
+        outputs: What to make.
+        threads: How many work on one call, here and in its backward pass. Pictures and gradients
+            are the same bits whatever the number.
+        contributors: How many of each pixel's Gaussians to name, those with the largest weights.
     """
+    if threads < 1 or contributors < 0:
+        raise ValueError(
+            f"renderers.cpu: threads is {threads} and contributors {contributors}; expected at"
+            " least 1 and 0."
+        )
     check("renderers.cpu", scene, cameras, outputs)
     if scene.means.device.type != "cpu":
         raise ValueError(f"renderers.cpu: the scene is on {scene.means.device}, expected the CPU.")
@@ -111,10 +125,21 @@ def render(
         threads,
     )
     values, places = _columns(scene, cameras, colors, outputs)
-    images, alphas, medians, weights = kernels.Rasterize.apply(
-        xy, conics, scene.opacities, values, depths, radii, records, size, outputs, threads
+    images, alphas, medians, weights, *best = kernels.Rasterize.apply(
+        xy,
+        conics,
+        scene.opacities,
+        values,
+        depths,
+        radii,
+        records,
+        size,
+        outputs,
+        threads,
+        contributors,
     )
-    return _frames(images, alphas, medians, weights, places, outputs, xy, radii, scene)
+    frames = _frames(images, alphas, medians, weights, places, outputs, xy, radii, scene)
+    return replace(frames, contributors=Contributors(*best)) if contributors else frames
 
 
 def _frames(images, alphas, medians, weights, places, outputs, xy, radii, scene) -> Frames:
