@@ -29,7 +29,7 @@ import rasterize_roofline  # noqa: E402
 import rasterize_scenes  # noqa: E402
 import torch  # noqa: E402
 from splatworks.renderers import cpu  # noqa: E402
-from splatworks.renderers.cpu.simd import LANES  # noqa: E402
+from splatworks.renderers.cpu.compiled import LANES  # noqa: E402
 from splatworks.renderers.scene import Cameras, Gaussians  # noqa: E402
 
 OURS = "splatworks"
@@ -96,7 +96,7 @@ def against_ideal(row: dict, blends: int, rates: tuple[float, float]) -> dict:
 
 def machine(threads: int, rates: tuple[float, float]) -> dict:
     return {
-        "processor": numba.core.codegen.get_host_cpu_features and platform.processor(),
+        "machine": platform.machine(),
         "target": numba.core.registry.cpu_target.target_context.codegen().magic_tuple()[1],
         "lanes": LANES,
         "threads": threads,

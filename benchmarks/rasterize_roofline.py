@@ -8,15 +8,28 @@ import time
 
 import numpy as np
 import torch
-from splatworks.renderers import cpu
-from splatworks.renderers.cpu.compiled import kernel
+from splatworks.renderers.cpu.autograd import Project
+from splatworks.renderers.cpu.bins import FIELDS, PIXEL_X, PIXEL_Y, TABLE, TILE_PX, F, X, Y
+from splatworks.renderers.cpu.blend import ALPHA_MAX, STATE, T_MIN, ZERO, T, exponent, open_tiles
+from splatworks.renderers.cpu.compiled import LANES, kernel
+from splatworks.renderers.cpu.lists import Grid, blend_all, pack
+from splatworks.renderers.cpu.renderer import _records
 from splatworks.renderers.cpu.simd import (
-    LANES,
+    at_least,
+    at_most,
+    below,
+    bits,
+    broadcast,
     exp2_over_255,
+    load,
     load_lanes,
+    lowest_bit,
     multiply_add,
+    smaller,
     store_lanes,
+    where,
 )
+from splatworks.renderers.cpu.threads import Team
 from splatworks.renderers.scene import Cameras, Gaussians
 
 FORWARD_FLOPS, BACKWARD_FLOPS = 16, 46
@@ -71,10 +84,44 @@ def ideal_ms(blends: int, rate: tuple[float, float], *, backward: bool) -> float
     return blends * (flops / rate[0] + count / rate[1]) / 1e6
 
 
-def blends(scene: Gaussians, cameras: Cameras) -> int:
-    """How many times a Gaussian is blended into a pixel: the pixels it shows in, summed.
+@kernel
+def _count(first, last, columns, splats, entries, masks, starts, counts, state):
+    """Pixels in which each entry of tiles first..last-1 is blended, summed per tile."""
+    for tile in range(first, last):
+        left, top = F(tile % columns * TILE_PX), F(tile // columns * TILE_PX)
+        for e in range(starts[tile], starts[tile + 1]):
+            g, blocks = np.int64(entries[e]) * FIELDS, np.int64(masks[e])
+            while blocks != 0:
+                block = lowest_bit(blocks)
+                blocks &= blocks - 1
+                lane, at = block * LANES, tile * STATE + block * LANES
+                dx = load_lanes(TABLE, PIXEL_X + lane) + left - load(splats, g + X)
+                dy = load_lanes(TABLE, PIXEL_Y + lane) + top - load(splats, g + Y)
+                power, t = exponent(splats, g, dx, dy), load_lanes(state, at + T)
+                weight = smaller(exp2_over_255(power), ALPHA_MAX) * t
+                weight = where(at_least(power, ZERO), weight, ZERO)
+                finished = at_most(t - weight, T_MIN)
+                weight = where(finished, ZERO, weight)
+                store_lanes(state, at + T, where(finished, ZERO, t - weight))
+                shown = bits(below(broadcast(ZERO), weight))
+                while shown != 0:
+                    shown &= shown - 1
+                    counts[tile] += 1
 
-    A Gaussian shows in a pixel where its weight is positive; counted by `cpu.blends`.
-    """
+
+def blends(scene: Gaussians, cameras: Cameras) -> int:
+    """How many times a Gaussian is blended into a pixel of the first camera's picture."""
+    team, grid = Team(1, None), Grid(cameras.height_px, cameras.width_px)
+    size = (cameras.width_px, cameras.height_px)
+    parts = (scene.means, scene.quaternions, scene.scales, scene.opacities, scene.sh)
     with torch.no_grad():
-        return cpu.count_blends(scene, cameras)
+        projected = Project.apply(*(p.detach() for p in parts), _records(cameras), size, 1)
+    depths, radii, records = (t[0].numpy() for t in projected[3:])
+    listed, bounds = pack(team, records, depths, radii, grid)
+    state, live = grid.state()
+    listed.over_tiles(team, open_tiles, *size, state, live)
+    blend_all(team, listed, bounds, state, live)
+    listed.over_tiles(team, open_tiles, *size, state, live)
+    counts = np.zeros(grid.tiles, np.int64)
+    listed.over_chunks(team, _count, counts, state)
+    return int(counts.sum())

@@ -15,17 +15,9 @@ import operator
 
 from llvmlite import ir
 from numba.core import cgutils, types
-from numba.core.registry import cpu_target
 from numba.extending import intrinsic, models, overload, register_model
 
-
-def _lanes_of_this_machine() -> int:
-    """From what numba compiles for, which `NUMBA_CPU_FEATURES` can change."""
-    target = cpu_target.target_context.codegen()
-    return 16 if "+avx512f" in target.magic_tuple()[-1].split(",") else 8
-
-
-LANES = _lanes_of_this_machine()
+from .compiled import LANES
 
 _F32, _I1, _I32, _I64 = ir.FloatType(), ir.IntType(1), ir.IntType(32), ir.IntType(64)
 _VECTOR = ir.VectorType(_F32, LANES)
