@@ -18,6 +18,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from tests.renderers.scenes import CASES
 
 ROW_PX, LABEL_PX, GAP_PX = 96, 14, 6
+LABEL_LEAST_PX = 400
+"""Room for the words above a row."""
 
 
 def scaled(values: torch.Tensor) -> Image.Image:
@@ -38,12 +40,13 @@ def main() -> None:
         text = f"{name}: largest {error.max().item():.1e}, beyond 1e-4: {100 * beyond:.2f} %"
         print(text)
         rows.append((text, [scaled(v) for v in (found, wanted, 1000 * error)]))
-    half = -(-len(rows) // 2)
-    width = max(sum(i.width + GAP_PX for i in images) for _, images in rows) + 20
-    sheet = Image.new("RGB", (2 * width, half * (ROW_PX + LABEL_PX + GAP_PX)), "white")
+    ends = [sum(i.width + GAP_PX for i in images) for _, images in rows]
+    columns = [ends[:4], ends[4:8], ends[8:]]
+    lefts = [sum(max(*c, LABEL_LEAST_PX) + GAP_PX for c in columns[:k]) for k in range(4)]
+    sheet = Image.new("RGB", (lefts[3], 4 * (ROW_PX + LABEL_PX + GAP_PX)), "white")
     draw = ImageDraw.Draw(sheet)
     for k, (text, images) in enumerate(rows):
-        x, y = k // half * width, k % half * (ROW_PX + LABEL_PX + GAP_PX)
+        x, y = lefts[k // 4], k % 4 * (ROW_PX + LABEL_PX + GAP_PX)
         draw.text((x, y), text, fill="black")
         for image in images:
             sheet.paste(image, (x, y + LABEL_PX))

@@ -303,6 +303,9 @@ def blend_tile_backward(
     Σs, Σs dx, Σs dy, Σs dx², Σs dx dy, Σs dy². Returns the unfinished blocks.
     """
     for e in range(first, last):
+        soon = np.int64(load(entries, min(e + AHEAD, last - 1)))
+        prefetch(splats, soon * FIELDS)
+        prefetch(sums, (load(slots, soon) + stripe) * SUMS)
         bits_left = np.int64(load(masks, e)) & blocks
         if bits_left == 0:
             continue
