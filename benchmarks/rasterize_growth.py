@@ -2,9 +2,9 @@
 
     python benchmarks/rasterize_growth.py [--write growth.json] [--picture growth.png]
 
-Every point is a process of its own: forward and backward once to warm up, then the largest
-resident memory of one further step above what the process held before it (inputs, libraries,
-machine code), and the median CPU time of five. Linux only, for the memory.
+Every point is a process of its own: a few splats to load everything, then the largest resident
+memory of the first forward and backward above what the process held before it (inputs, libraries,
+machine code), and the median CPU time of five more. Linux only, for the memory.
 """
 
 import argparse
@@ -44,7 +44,9 @@ def point(along: str, n: int, size_px: int) -> dict:
     cloud = CLOUDS[along](n, size_px)
     scene = rasterize_scenes.splats(cloud, "trained", 0)
     draw = rasterize.ours(1)
-    rasterize.step(draw, scene, cloud.cameras, time.thread_time)
+    few = CLOUDS[along](10, 16)
+    tiny = rasterize_scenes.splats(few, "trained", 0)
+    rasterize.step(draw, tiny, few.cameras, time.thread_time)
     before = resident_mb("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")
     rasterize.step(draw, scene, cloud.cameras, time.thread_time)

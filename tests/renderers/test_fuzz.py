@@ -5,9 +5,10 @@ from dataclasses import replace
 import pytest
 import torch
 from splatworks.renderers import cpu, reference
+from splatworks.renderers.cpu import lists
 from splatworks.renderers.scene import Cameras, Gaussians
 
-from .scenes import ALL, PARAMETERS, cameras, gaussians, opened, uniform
+from .scenes import ALL, PARAMETERS, cameras, gaussians, opened, overlapping, uniform
 
 ODD = (float("nan"), float("inf"), -float("inf"), 0.0, -1.0, 1e-30, 1e30, -1e30, 3e38)
 PICTURES = ("rgb", "alpha", "depth", "median_depth", "normal", "channels")
@@ -86,6 +87,23 @@ def test_pictures_of_odd_sizes(size: tuple[int, int]) -> None:
     found, wanted = cpu.render(scene, view), reference.render(scene, view)
     assert found.rgb.shape == wanted.rgb.shape
     assert (found.rgb.double() - wanted.rgb).abs().max() < 1 / 255
+
+
+def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lists made all at once, or a handful of splats at a time, behind finished blocks or not."""
+
+    def job() -> list[torch.Tensor]:
+        scene = opened(replace(overlapping(), channels=None))
+        frames = cpu.render(scene, cameras(70, 40), ALL - {"channels"}, contributors=3)
+        (frames.rgb.square().sum() + frames.alpha.sum()).backward()
+        pictures = [frames.rgb, frames.depth, frames.median_depth, frames.contributors.ids]
+        return [*pictures, *(getattr(scene, name).grad for name in PARAMETERS[:5])]
+
+    together = job()
+    monkeypatch.setattr(lists, "CHUNK_LEAST", 1)
+    monkeypatch.setattr(lists, "CHUNK_PER_TILE", 2)
+    for whole, chunked in zip(together, job(), strict=True):
+        assert torch.equal(whole, chunked)
 
 
 @pytest.mark.parametrize("threads", [2, 3, 5])
