@@ -4,7 +4,8 @@
     project.py       Gaussians -> splats, ellipses           harmonics.py  colors
     lists.py         splats -> tile lists, chunk by chunk    threads.py    who works on what
     bins.py          kernels that make the lists             simd.py       a vector of floats
-    blend.py         lists -> pictures, gradients            compiled.py   how it is compiled
+    blend.py         lists -> pictures                       compiled.py   how it is compiled
+    gradient.py      and back
     contributors.py  lists -> whom a pixel shows
 
 How it works and how fast it is: `docs/rasterizer.md`.

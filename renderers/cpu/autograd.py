@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from . import bins, blend, contributors, lists, project
+from . import bins, blend, contributors, gradient, lists, project
 from .lists import Grid, Lists
 from .threads import Team, team
 
@@ -55,7 +55,7 @@ def _weights(team: Team, listed: Lists, alpha: np.ndarray, n: int) -> np.ndarray
     ones, zeros = np.ones((*alpha.shape, 3), np.float32), np.zeros_like(alpha)
     sums, ranges = lists.sums(team, listed, (ones, alpha), (ones, zeros), 0)
     out = np.zeros(n, np.float32)
-    blend.unpack_weights(listed.ids, sums, ranges, out)
+    gradient.unpack_weights(listed.ids, sums, ranges, out)
     return out
 
 
@@ -136,6 +136,6 @@ class Rasterize(torch.autograd.Function):
                          g_values[k].numpy())
                         for a, b in workers.shares(len(listed.ids))
                     ]  # fmt: skip
-                    workers.run(blend.unpack, jobs)
+                    workers.run(gradient.unpack, jobs)
                     g_alpha = np.zeros_like(g_alpha)  # counted once, with the first group
         return g_xy, g_conics, g_opacities, g_values, *[None] * 7

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from . import bins, blend
+from . import bins, blend, gradient
 from .threads import Team
 
 CHUNK_PER_TILE, CHUNK_LEAST = 128, 1 << 15
@@ -161,13 +161,13 @@ def sums(team: Team, lists: Lists, images, cotangents, column: int):
     grid = lists.grid
     ranges = np.empty(len(lists.ids) + 1, np.int64)
     slots = np.empty(len(lists.ids), np.int64)
-    blend.assign_slots(lists.splats, grid.rows, grid.rows_per_stripe, ranges, slots)
-    out = np.zeros(int(ranges[-1]) * blend.SUMS, np.float32)
+    gradient.assign_slots(lists.splats, grid.rows, grid.rows_per_stripe, ranges, slots)
+    out = np.zeros(int(ranges[-1]) * gradient.SUMS, np.float32)
     state, live = grid.state()
-    lists.over_tiles(team, blend.open_tiles_backward, *images, *cotangents, column, state, live)
+    lists.over_tiles(team, gradient.open_tiles_backward, *images, *cotangents, column, state, live)
     step = grid.rows_per_stripe * grid.columns
     for chunk in lists.chunks:
         common = (step, grid.tiles, grid.columns, lists.splats, *chunk.arrays, slots, out)
         jobs = [(a, b, *common, state, live) for a, b in team.pieces(grid.stripes)]
-        team.run(blend.blend_backward, jobs)
+        team.run(gradient.blend_backward, jobs)
     return out, ranges
