@@ -1,119 +1,158 @@
-"""How fast the compiled splat renderer is, on one thread.
+"""How fast the compiled splat renderer is, next to others, and how near to what the machine can.
 
-    python benchmarks/rasterize.py [--rounds 11] [--threads 1]
+    python benchmarks/rasterize.py [--scenes a256i b512t] [--rounds 11] [--threads 1]
+        [--garden test_garden.npz] [--opensplat opensplat_cpu.so] [--write results.json]
 
-Random splats in a ball, 0.5 m about the origin: `even` (round, opacity 0.1: long lists, nothing
-saturates) and `trained` (thin, mostly opaque). Milliseconds are medians of the process's CPU time
-(of wall time with more threads, each rendering its own camera). Where the dense `reference` can
-hold the scene, both are timed in turns in the same run and the ratio given; no other CPU renderer
-of splats that pip can install runs without CUDA. Prints one JSON object.
+Scenes are in rasterize_scenes.py, other renderers in rasterize_peers.py. All take turns in one run
+on one pinned core (with more threads: on as many), and a ratio is the median of those of single
+rounds, so that a busy machine slows all alike. Milliseconds are medians of the thread's CPU time
+(wall time with more threads) with quartiles. Prints one JSON object.
 """
 
 import argparse
 import json
-import math
 import os
+import platform
 import statistics
+import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
+from pathlib import Path
 
 # Before numpy and torch are imported.
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(name, "1")
 
 import numba  # noqa: E402
+import rasterize_peers  # noqa: E402
+import rasterize_roofline  # noqa: E402
+import rasterize_scenes  # noqa: E402
 import torch  # noqa: E402
-from splatworks.renderers import cpu, reference  # noqa: E402
+from splatworks.renderers import cpu  # noqa: E402
+from splatworks.renderers.cpu.compiled import LANES  # noqa: E402
 from splatworks.renderers.scene import Cameras, Gaussians  # noqa: E402
 
-SCENES = (
-    # name, Gaussians, pixels a side, kind, SH degree, timed against the reference
-    ("1k at 64, trained", 1_000, 64, "trained", 0, True),
-    ("10k at 128, even", 10_000, 128, "even", 0, False),
-    ("10k at 128, trained", 10_000, 128, "trained", 0, False),
-    ("10k at 256, even", 10_000, 256, "even", 0, False),
-    ("10k at 256, trained", 10_000, 256, "trained", 0, False),
-    ("50k at 256, even", 50_000, 256, "even", 0, False),
-    ("50k at 256, trained", 50_000, 256, "trained", 0, False),
-    ("50k at 256, trained, SH 3", 50_000, 256, "trained", 3, False),
-)
+OURS = "splatworks"
+LEAVES = ("means", "quaternions", "scales", "opacities", "sh")
 
 
-def scene(n: int, kind: str, degree: int) -> Gaussians:
-    rng = torch.Generator().manual_seed(0)
-    directions = torch.nn.functional.normalize(torch.randn(n, 3, generator=rng), dim=-1)
-    size = 0.31 * (4 / 3 * math.pi / n) ** (1 / 3)
-    scales, opacities = torch.full((n, 3), size), torch.full((n,), 0.1)
-    if kind == "trained":
-        scales = size * torch.exp(0.6 * torch.randn(n, 3, generator=rng))
-        scales[:, 0] *= 0.25
-        opacities = torch.sigmoid(0.5 + 2 * torch.randn(n, generator=rng))
-    values = (
-        0.5 * directions * torch.rand(n, 1, generator=rng) ** (1 / 3),
-        torch.randn(n, 4, generator=rng),
-        scales,
-        opacities,
-        0.3 * torch.randn(n, (degree + 1) ** 2, 3, generator=rng),
-    )
-    return Gaussians(*(value.requires_grad_() for value in values))
+def ours(threads: int) -> rasterize_peers.Draw:
+    def draw(scene: Gaussians, cameras: Cameras):
+        frames = cpu.render(scene, cameras, threads=threads)
+        return frames.rgb[0], frames.alpha[0, ..., 0]
+
+    return draw
 
 
-def camera(size_px: int) -> Cameras:
-    """On +Z at 1.3 m, the ball filling most of the picture."""
-    pose = torch.diag(torch.tensor([1.0, -1.0, -1.0, 1.0]))
-    pose[2, 3] = 1.3
-    middle = torch.full((1, 2), size_px / 2)
-    return Cameras(pose[None], torch.full((1, 2), 1.1 * size_px), middle, size_px, size_px)
-
-
-def step(render, splats: Gaussians, view: Cameras, clock) -> tuple[float, float]:
+def step(draw: rasterize_peers.Draw, scene: Gaussians, cameras: Cameras, clock: Callable) -> tuple:
     """Seconds for forward, and for forward and backward."""
     start = clock()
-    frames = render(splats, view)
+    pictures = draw(scene, cameras)
     middle = clock()
-    outputs = [frames.rgb, frames.alpha]
-    leaves = (splats.means, splats.quaternions, splats.scales, splats.opacities, splats.sh)
-    torch.autograd.grad(outputs, leaves, [torch.ones_like(t) for t in outputs])
+    leaves = [getattr(scene, name) for name in LEAVES]
+    torch.autograd.grad(pictures, leaves, [torch.ones_like(p) for p in pictures])
     return middle - start, clock() - start
 
 
-def measure(spec: tuple, rounds: int, threads: int) -> dict:
-    name, n, size_px, kind, degree, against = spec
-    splats, view = scene(n, kind, degree), camera(size_px)
-    clock = time.thread_time if threads == 1 else time.perf_counter
-    renderers = {"cpu": cpu.render} | ({"reference": reference.render} if against else {})
-    took = {key: [] for key in renderers}
-    with ThreadPoolExecutor(threads) as pool:
-        for turn in range(rounds + 1):
-            for key, render in renderers.items():
-                jobs = [pool.submit(step, render, splats, view, clock) for _ in range(threads)]
-                times = [max(t) / threads for t in zip(*(j.result() for j in jobs), strict=True)]
-                if turn:  # the first warms up
-                    took[key].append(times)
-    row = {"scene": name}
-    for key, times in took.items():
-        forward, both = (statistics.median(t) for t in zip(*times, strict=True))
-        row |= {f"{key}_forward_ms": forward * 1e3, f"{key}_forward_backward_ms": both * 1e3}
-    if against:
-        pairs = list(zip(took["reference"], took["cpu"], strict=True))
-        for k, part in enumerate(("forward", "forward_backward")):
-            row[f"reference_over_cpu_{part}"] = statistics.median(r[k] / c[k] for r, c in pairs)
-    return {key: round(v, 2) if isinstance(v, float) else v for key, v in row.items()}
+def measure(draws: dict[str, rasterize_peers.Draw], scene, cameras, rounds: int, clock) -> dict:
+    """Times of all renderers, in turns; the first turn warms up."""
+    took = {name: [] for name in draws}
+    for turn in range(rounds + 1):
+        for name, draw in draws.items():
+            times = step(draw, scene, cameras, clock)
+            if turn:
+                took[name].append(times)
+    return {name: list(zip(*times, strict=True)) for name, times in took.items()}
+
+
+def summary(took: dict) -> dict:
+    """Medians and quartiles in milliseconds, and how many times as long the others take."""
+    row = {}
+    for name, both in took.items():
+        for part, times in zip(("forward", "both"), both, strict=True):
+            low, middle, high = statistics.quantiles([1e3 * t for t in times], n=4)
+            row[f"{name} {part} ms"] = [round(v, 2) for v in (middle, low, high)]
+            if name != OURS:
+                own = took[OURS][part == "both"]
+                ratios = [a / b for a, b in zip(times, own, strict=True)]
+                row[f"{name} over {OURS}, {part}"] = round(statistics.median(ratios), 2)
+    return row
+
+
+def against_ideal(row: dict, blends: int, rates: tuple[float, float]) -> dict:
+    """Blends per second, and time over that of their arithmetic alone."""
+    forward, both = row[f"{OURS} forward ms"][0], row[f"{OURS} both ms"][0]
+    return {
+        "million blends": round(blends / 1e6, 2),
+        "thousand million blends per s, forward": round(blends / forward / 1e6, 3),
+        "time over roofline, forward": round(
+            forward / rasterize_roofline.ideal_ms(blends, rates, backward=False), 1
+        ),
+        "time over roofline, both": round(
+            both / rasterize_roofline.ideal_ms(blends, rates, backward=True), 1
+        ),
+    }
+
+
+def machine(threads: int, rates: tuple[float, float]) -> dict:
+    return {
+        "machine": platform.machine(),
+        "target": numba.core.registry.cpu_target.target_context.codegen().magic_tuple()[1],
+        "lanes": LANES,
+        "threads": threads,
+        "GFLOP/s": round(rates[0], 1),
+        "thousand million powers per s": round(rates[1], 2),
+        "python": sys.version.split()[0],
+        "torch": torch.__version__,
+        "numba": numba.__version__,
+    }
+
+
+def geometric_means(rows: dict[str, dict]) -> dict:
+    """Of the ratios to other renderers, over the scenes that were timed with them."""
+    names = {key for row in rows.values() for key in row if f" over {OURS}" in key}
+    found = {}
+    for name in sorted(names):
+        ratios = [row[name] for row in rows.values() if name in row]
+        found[name] = {"mean": round(statistics.geometric_mean(ratios), 2), "scenes": len(ratios)}
+    return found
+
+
+def options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--scenes", nargs="*", default=[])
+    parser.add_argument("--rounds", type=int, default=11)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--garden", type=Path)
+    parser.add_argument("--opensplat", type=Path)
+    parser.add_argument("--write", type=Path)
+    return parser.parse_args()
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--rounds", type=int, default=11)
-    parser.add_argument("--threads", type=int, default=1)
-    options = parser.parse_args()
+    given = options()
     torch.set_num_threads(1)
-    start = time.perf_counter()
-    cpu.render(scene(10, "even", 0), camera(16))
-    first_s = round(time.perf_counter() - start, 2)
-    rows = [measure(spec, options.rounds, options.threads) for spec in SCENES]
-    versions = {"torch": torch.__version__, "numba": numba.__version__}
-    report = {"threads": options.threads, "first_call_s": first_s, "versions": versions}
-    print(json.dumps(report | {"scenes": rows}, indent=2))
+    if hasattr(os, "sched_setaffinity"):
+        cores = sorted(os.sched_getaffinity(0))[-given.threads :]
+        os.sched_setaffinity(0, cores)
+    draws = {OURS: ours(given.threads)}
+    if given.opensplat:
+        draws["OpenSplat"] = rasterize_peers.opensplat(given.opensplat)
+    clock = time.thread_time if given.threads == 1 else time.perf_counter
+    rates = rasterize_roofline.rates()
+    rows = {}
+    for name, spec in rasterize_scenes.chosen(given.scenes, given.garden).items():
+        cloud = spec.cloud()
+        scene = rasterize_scenes.splats(cloud, spec.kind, spec.degree)
+        row = summary(measure(draws, scene, cloud.cameras, given.rounds, clock))
+        blends = rasterize_roofline.blends(scene, cloud.cameras)
+        rows[name] = row | against_ideal(row, blends, rates)
+        print(name, json.dumps(rows[name]), file=sys.stderr, flush=True)
+    report = {"machine": machine(given.threads, rates), "means": geometric_means(rows)}
+    text = json.dumps(report | {"scenes": rows}, indent=1)
+    print(text)
+    if given.write:
+        given.write.write_text(text + "\n", "utf-8")
 
 
 if __name__ == "__main__":

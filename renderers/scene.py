@@ -8,7 +8,7 @@ Pixel (column i, row j) covers [i, i+1) x [j, j+1); its centre is (i + 0.5, j + 
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 ColorSpace = Literal["srgb", "linear"]
@@ -51,6 +51,16 @@ class Cameras:
 
 
 @dataclass(frozen=True, slots=True)
+class Contributors:
+    """Per pixel the Gaussians with the largest blending weights, largest first."""
+
+    ids: Int[Tensor, "camera height width count"]
+    """Indices into the scene; -1 where fewer are seen."""
+    weights: Float[Tensor, "camera height width count"]
+    """T · alpha; 0 where the index is -1."""
+
+
+@dataclass(frozen=True, slots=True)
 class Frames:
     """Rendered images. `None` marks what was not asked for."""
 
@@ -73,6 +83,8 @@ class Frames:
     radii_px: Float[Tensor, "camera n"] | None = None
     """Three standard deviations along the longer axis; 0 for Gaussians that are not drawn."""
     color_space: ColorSpace = "srgb"
+    contributors: Contributors | None = None
+    """From renderers that can be asked for them (`cpu`); not differentiable."""
 
 
 @runtime_checkable

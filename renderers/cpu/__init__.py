@@ -1,7 +1,14 @@
 """Tiled differentiable splat rasterizer, compiled with numba.
 
-    project.py    Gaussians -> ellipses           bins.py   ellipses -> tile lists in depth order
-    blend.py      lists -> pictures, gradients    simd.py   sixteen floats at once
+    renderer.py      scene and cameras in, pictures out      autograd.py   the same to torch
+    project.py       Gaussians -> splats, ellipses           harmonics.py  colors
+    lists.py         splats -> tile lists, chunk by chunk    threads.py    who works on what
+    bins.py          kernels that make the lists             simd.py       a vector of floats
+    blend.py         lists -> pictures                       compiled.py   how it is compiled
+    gradient.py      and back
+    contributors.py  lists -> whom a pixel shows
+
+How it works and how fast it is: `docs/rasterizer.md`.
 
 Importing this imports neither numba nor torch, so that whoever only compiles kernels
 (`compiled.py`) need not wait for torch. The first call compiles, once per machine.

@@ -1,10 +1,14 @@
 """Which Gaussians touch which tile, in depth order.
 
-A splat is 16 float32: centre (2), exponent coefficients (3), log2 opacity, three values to blend,
-opacity, conic (3), half sizes of its box (2), depth. In tile coordinates
-    log2 alpha = P dx² + Q dx dy + R dy² + log2 opacity,   (P, Q, R) = -log2(e) (A/2, B, C/2).
-An entry of a tile's list is a splat and 16 bits, one for each 4x4 block of pixels where the
-largest alpha over the block's pixel centres reaches 1/255: nothing is lost by skipping the rest.
+A splat is 16 float32: centre (2), exponent coefficients (3), TOP, three values to blend,
+opacity, conic (3), half sizes of its box (2), depth. With (dx, dy) from the centre to a pixel,
+    log2 (255 alpha) = P dx² + Q dx dy + R dy² + TOP,
+    (P, Q, R) = -log2(e) (A/2, B, C/2),   TOP = log2 (255 opacity).
+Splats lie in memory in depth order, so that everything after the sort reads them in a row.
+
+A tile is 16x16 pixels, in blocks of one vector: 4 wide, and 4 high (16 lanes) or 2 high (8 lanes).
+Block b stands in column b // BANDS and band b % BANDS. An entry of a tile's list is a splat and
+one bit per block that its ellipse, alpha >= 1/255, reaches: nothing is lost by skipping the rest.
 """
 
 import math
@@ -13,76 +17,72 @@ import numpy as np
 
 from .compiled import kernel, part
 from .simd import (
+    LANES,
     at_least,
-    broadcast,
+    at_most,
+    bits,
     float_bits,
     larger,
     load,
     load_lanes,
     multiply_add,
+    prefetch,
     smaller,
+    square_root,
     store,
+    store_lanes,
+    subtract_product,
+    where,
 )
 
 F = np.float32
 TILE_PX = 16
 FIELDS = 16
-X, Y, P, Q, R, LOG2_OPACITY, VALUES, OPACITY, CONIC, BOX, DEPTH = 0, 1, 2, 3, 4, 5, 6, 9, 10, 13, 15
-LOG2_E = F(math.log2(math.e))
-LOG2_CUT = F(math.log2(1.0 / 255.0))
-SLACK = F(1e-4)
-"""In log2 alpha: what rounding may do to a block's bound; the pixels are tested again anyway."""
-HALF, SIXTEENTH = F(0.5), F(0.0625)
+X, Y, P, Q, R, TOP, VALUES, OPACITY, CONIC, BOX, DEPTH = 0, 1, 2, 3, 4, 5, 6, 9, 10, 13, 15
+SLACK, SLACK_PX = F(2e-6), F(1e-4)
+"""How much too wide ellipses are taken, against rounding; every pixel is tested again anyway."""
+HALF, ONE, ZERO, SIXTEENTH = F(0.5), F(1.0), F(0.0), F(0.0625)
+FAR = F(1e30)
 
-_block = np.arange(16)
+BAND_PX = LANES // 4
+BANDS = TILE_PX // BAND_PX
+"""Blocks above each other in a tile."""
+BAND_BITS = (1 << BANDS) - 1
+ROWS_AT_ONCE = LANES // BANDS
+"""Rows of tiles that one vector of bands spans."""
+BLOCKS = 4 * BANDS
+AHEAD = 8
+"""How many splats ahead memory is asked for."""
+
+_pixel = np.arange(TILE_PX * TILE_PX)
+_block, _lane = _pixel // LANES, _pixel % LANES
 TABLE = np.concatenate(
     [
-        _block % 4 * 4 + 0.5,  # BLOCK_X: first pixel centre of each block
-        _block // 4 * 4 + 0.5,  # BLOCK_Y
-        _block % 4,  # LANE_X: pixel within a block
-        _block // 4,  # LANE_Y
-        (_block[:, None] % 4 * 4 + 0.5 + _block % 4).ravel(),  # PIXEL_X: 16 lanes for each block
-        (_block[:, None] // 4 * 4 + 0.5 + _block // 4).ravel(),  # PIXEL_Y
+        _block // BANDS * 4 + _lane % 4 + 0.5,  # PIXEL_X: LANES pixel centres for each block
+        _block % BANDS * BAND_PX + _lane // 4 + 0.5,  # PIXEL_Y
+        np.arange(LANES) * BAND_PX + 0.5,  # BAND_Y: first pixel centre of each band
     ]
 ).astype(F)
-BLOCK_X, BLOCK_Y, LANE_X, LANE_Y, PIXEL_X, PIXEL_Y = 0, 16, 32, 48, 64, 320
+PIXEL_X, PIXEL_Y, BAND_Y = 0, 256, 512
 
 
 @kernel
-def pack(xy, conics, opacities, depths, boxes, radii, splats, ids, keys):
-    """Write the drawn Gaussians one after another; returns how many."""
+def draw_order(depths, radii):
+    """Indices of the drawn Gaussians by depth; equal depths stay in order.
+
+    A radix sort with 11 bits a pass; the bits of positive floats sort like the floats.
+    """
     n = 0
+    ids, keys = np.empty(radii.shape[0], np.int32), np.empty(radii.shape[0], np.uint32)
     for i in range(radii.shape[0]):
-        if radii[i] == F(0.0):
-            continue
-        g = n * FIELDS
-        store(splats, g + X, xy[i, 0])
-        store(splats, g + Y, xy[i, 1])
-        store(splats, g + P, -HALF * LOG2_E * conics[i, 0])
-        store(splats, g + Q, -LOG2_E * conics[i, 1])
-        store(splats, g + R, -HALF * LOG2_E * conics[i, 2])
-        store(splats, g + LOG2_OPACITY, math.log2(float(opacities[i])))
-        store(splats, g + OPACITY, opacities[i])
-        for k in range(3):
-            store(splats, g + CONIC + k, conics[i, k])
-        store(splats, g + BOX, boxes[i, 0])
-        store(splats, g + BOX + 1, boxes[i, 1])
-        store(splats, g + DEPTH, depths[i])
-        ids[n] = i
-        keys[n] = float_bits(depths[i])
-        n += 1
-    return n
-
-
-@kernel
-def depth_order(keys, n):
-    """Indices that sort the first n keys; equal keys stay in order (radix sort, 11 bits a pass)."""
+        store(ids, n, i)
+        store(keys, n, float_bits(depths[i]))
+        n += int(radii[i] != ZERO)
     counts = np.zeros((3, 2048), np.int64)
-    for i in range(n):
+    for k in range(n):
         for digit in range(3):
-            counts[digit, (np.int64(keys[i]) >> (11 * digit)) & 2047] += 1
-    order = np.arange(n).astype(np.int32)
-    other = np.empty(n, np.int32)
+            counts[digit, (np.int64(keys[k]) >> (11 * digit)) & 2047] += 1
+    other_ids, other_keys = np.empty(n, np.int32), np.empty(n, np.uint32)
     for digit in range(3):
         places = counts[digit]
         if places.max() == n:
@@ -90,13 +90,15 @@ def depth_order(keys, n):
         start = 0
         for k in range(2048):
             start, places[k] = start + places[k], start
-        for j in range(n):
-            i = load(order, j)
-            k = (np.int64(load(keys, i)) >> (11 * digit)) & 2047
-            store(other, places[k], i)
-            places[k] += 1
-        order, other = other, order
-    return order
+        for k in range(n):
+            key = np.int64(load(keys, k))
+            d = (key >> (11 * digit)) & 2047
+            at = places[d]
+            store(other_ids, at, load(ids, k))
+            store(other_keys, at, key)
+            places[d] = at + 1
+        ids, other_ids, keys, other_keys = other_ids, ids, other_keys, keys
+    return ids[:n]
 
 
 @part
@@ -108,76 +110,129 @@ def tile_range(center, half, tiles):
 
 
 @kernel
-def count_entries(splats, order, columns, rows):
-    """Upper bound on the number of tile entries."""
-    total = 0
-    for j in range(order.shape[0]):
-        g = order[j] * FIELDS
+def pack(records, ids, columns, rows, first, last, splats, bounds):
+    """Copy records in depth order to splats first..last-1.
+
+    bounds[k + 1] becomes how many tiles the box of splat k touches.
+    """
+    for k in range(first, last):
+        prefetch(records, np.int64(ids[min(k + AHEAD, last - 1)]) * FIELDS)
+        i, g = np.int64(load(ids, k)) * FIELDS, k * FIELDS
+        for j in range(0, FIELDS, LANES):
+            store_lanes(splats, g + j, load_lanes(records, i + j))
         x0, x1 = tile_range(load(splats, g + X), load(splats, g + BOX), columns)
         y0, y1 = tile_range(load(splats, g + Y), load(splats, g + BOX + 1), rows)
-        total += max(0, x1 - x0 + 1) * max(0, y1 - y0 + 1)
-    return total
+        store(bounds, k + 1, max(0, x1 - x0 + 1) * max(0, y1 - y0 + 1))
 
 
 @part
-def block_masks(splats, g, x, y):
-    """Bits of the 4x4 blocks of tile (x, y) that the splat reaches.
+def outline(splats, g):
+    """What `spans` needs of one splat: lean, dy at the right end, half width at dy = 0, 1/height.
 
-    The exponent is concave, so its largest value over a block's rectangle of pixel centres lies at
-    the point nearest the centre along one of the axes: try both.
+    Then the width and height of its box, halved.
     """
     p, q, r = load(splats, g + P), load(splats, g + Q), load(splats, g + R)
-    zero = broadcast(F(0.0))
-    above = broadcast(load(splats, g + LOG2_OPACITY) - LOG2_CUT + SLACK)
-    left = load_lanes(TABLE, BLOCK_X) + (F(x * TILE_PX) - load(splats, g + X))
-    top = load_lanes(TABLE, BLOCK_Y) + (F(y * TILE_PX) - load(splats, g + Y))
-    right, bottom = left + F(3.0), top + F(3.0)
-    near_x = smaller(larger(zero, left), right)
-    near_y = smaller(larger(zero, top), bottom)
-    best_y = smaller(larger(near_x * (-HALF * q / r), top), bottom)
-    best_x = smaller(larger(near_y * (-HALF * q / p), left), right)
-    fixed_x = multiply_add(
-        near_x, multiply_add(near_x, p, best_y * q), multiply_add(best_y * r, best_y, above)
+    width, height = load(splats, g + BOX), load(splats, g + BOX + 1)
+    reach = load(splats, g + TOP) + SLACK
+    return (
+        -HALF * q / p,
+        -HALF * q / r * width,
+        F(math.sqrt(reach / -p)),
+        ONE / height,
+        width,
+        height,
     )
-    fixed_y = multiply_add(
-        best_x, multiply_add(best_x, p, near_y * q), multiply_add(near_y * r, near_y, above)
-    )
-    return at_least(larger(fixed_x, fixed_y), zero)
+
+
+@part
+def spans(shape, high):
+    """Left and right ends of an ellipse over LANES bands of pixels, from its centre.
+
+    `high` is dy at the first row of each band. At dy the ellipse reaches
+        dx = lean dy ± w sqrt(1 - dy²/h²),   lean = -Q/2P
+    with h half its height and w half its width at dy = 0. Over a band the right end is farthest
+    at the dy nearest to that of the ellipse's rightmost point, and the left end likewise.
+    """
+    lean, at_right, half, over_height, width, height = shape
+    low = high + F(BAND_PX - 1)
+    right_y = smaller(larger(at_right, high), low)
+    left_y = smaller(larger(-at_right, high), low)
+    right_u, left_u = right_y * over_height, left_y * over_height
+    right_w = square_root(larger(subtract_product(ONE, right_u, right_u), ZERO))
+    left_w = square_root(larger(subtract_product(ONE, left_u, left_u), ZERO))
+    rounding = SLACK_PX + SLACK * width
+    right = multiply_add(right_y, lean, multiply_add(right_w, half, rounding))
+    left = multiply_add(left_y, lean, subtract_product(-rounding, left_w, half))
+    crossed = at_least(low, -height) & at_most(high, height)
+    return where(crossed, left, FAR), where(crossed, right, -FAR)
+
+
+@part
+def reached(left, right, start):
+    """Bits of the bands whose span meets the four pixel centres from `start` on."""
+    return bits(at_least(right, start) & at_most(left, start + F(3.0)))
 
 
 @kernel
-def fill_entries(splats, order, columns, rows, room):
-    """All entries in depth order: splat, block mask, tile; and the entries per tile."""
-    splat, mask = np.empty(room, np.int32), np.empty(room, np.uint16)
-    tile, counts = np.empty(room, np.int32), np.zeros(columns * rows, np.int64)
+def fill_entries(splats, first, last, columns, rows, live, splat, mask, tile, counts):
+    """Entries of splats first..last-1 on unfinished blocks, one splat after another.
+
+    Writes splat, block mask and tile of each, adds to the entries per tile, returns how many.
+    """
     n = 0
-    for j in range(order.shape[0]):
-        g = order[j] * FIELDS
-        x0, x1 = tile_range(load(splats, g + X), load(splats, g + BOX), columns)
-        y0, y1 = tile_range(load(splats, g + Y), load(splats, g + BOX + 1), rows)
-        for y in range(y0, y1 + 1):
-            for x in range(x0, x1 + 1):
-                bits = block_masks(splats, g, x, y)
-                store(splat, n, order[j])
-                store(mask, n, bits)
-                store(tile, n, y * columns + x)
-                reached = int(bits != 0)
-                counts[y * columns + x] += reached
-                n += reached
-    return splat[:n], mask[:n], tile[:n], counts
+    for k in range(first, last):
+        g = k * FIELDS
+        x, y = load(splats, g + X), load(splats, g + Y)
+        x0, x1 = tile_range(x, load(splats, g + BOX), columns)
+        y0, y1 = tile_range(y, load(splats, g + BOX + 1), rows)
+        shape = outline(splats, g)
+        bands = load_lanes(TABLE, BAND_Y) - y
+        for row in range(y0, y1 + 1, ROWS_AT_ONCE):
+            left, right = spans(shape, bands + F(row * TILE_PX))
+            end = min(row + ROWS_AT_ONCE, y1 + 1)
+            for column in range(x0, x1 + 1):
+                t, unfinished = row * columns + column, 0
+                for j in range(end - row):
+                    unfinished |= np.int64(load(live, t + j * columns))
+                if unfinished == 0:
+                    continue
+                start = F(column * TILE_PX) + HALF - x
+                a, b = reached(left, right, start), reached(left, right, start + F(4.0))
+                c, d = reached(left, right, start + F(8.0)), reached(left, right, start + F(12.0))
+                for j in range(end - row):
+                    shift, here = j * BANDS, t + j * columns
+                    found = (a >> shift) & BAND_BITS
+                    found |= ((b >> shift) & BAND_BITS) << BANDS
+                    found |= ((c >> shift) & BAND_BITS) << (2 * BANDS)
+                    found |= ((d >> shift) & BAND_BITS) << (3 * BANDS)
+                    found &= np.int64(load(live, here))
+                    store(splat, n, k)
+                    store(mask, n, found)
+                    store(tile, n, here)
+                    listed = int(found != 0)
+                    store(counts, here, load(counts, here) + listed)
+                    n += listed
+    return n
 
 
 @kernel
-def sort_by_tile(splat, mask, tile, counts):
-    """Lists per tile, still in depth order: tile t holds entries starts[t] to starts[t + 1]."""
-    starts = np.zeros(counts.shape[0] + 1, np.int64)
-    starts[1:] = np.cumsum(counts)
-    place = starts[:-1].copy()
-    splats, masks = np.empty_like(splat), np.empty_like(mask)
-    for k in range(splat.shape[0]):
+def lay_out(counts, starts, places):
+    """From entries per part and tile: where each tile starts, and each part's share of it."""
+    at = 0
+    for t in range(counts.shape[1]):
+        starts[t] = at
+        for k in range(counts.shape[0]):
+            places[k, t] = at
+            at += counts[k, t]
+    starts[counts.shape[1]] = at
+
+
+@kernel
+def sort_by_tile(splat, mask, tile, n, places, entries, masks):
+    """Move n entries to their tiles' lists, still in depth order."""
+    for k in range(n):
         t = load(tile, k)
-        at = place[t]
-        place[t] = at + 1
-        store(splats, at, load(splat, k))
+        at = load(places, t)
+        store(places, t, at + 1)
+        store(entries, at, load(splat, k))
         store(masks, at, load(mask, k))
-    return splats, masks, starts

@@ -1,31 +1,30 @@
-"""Front-to-back blending of one tile after another, and its gradient.
+"""Front-to-back blending of one tile after another.
 
 Notation, one pixel:  alpha_i = min(0.999, opacity_i exp(-sigma_i)), skipped below 1/255;
     T_i = Π_{j<i} (1 - alpha_j);  blending ends before the Gaussian that would bring T to 1e-4;
-    C = Σ T_i alpha_i c_i (three values);  A = 1 - T_end.
-With cotangents v of C and v_A of A, and S_i = Σ_{j>i} T_j alpha_j (c_j·v) - T_end v_A:
-    dL/dalpha_i = T_i (c_i·v) - S_i / (1 - alpha_i)
-so one scalar per pixel carried front to back is enough: S starts as C·v - (1 - A) v_A.
+    w_i = T_i alpha_i;  C = Σ w_i c_i (three values);  A = 1 - T_end.
 
-A tile is 16 blocks of 4x4 pixels, a block is one vector. The state of a tile lives in `state`
-(flat, 16 floats per block and quantity) and `active` (mask of unfinished pixels per block).
+The state of a tile is five planes of 256 floats, block after block. A finished pixel has T = 0, so
+that nothing is added to it without any test; what its T was stands in another plane. `live` holds
+one bit per unfinished block and tile.
+
+The loop runs over the blocks of a tile, for each over the 64 next splats that reach it: the state
+stays in registers.
 """
 
 import numpy as np
 
 from .bins import (
-    BLOCK_X,
-    BLOCK_Y,
+    AHEAD,
+    BAND_PX,
+    BLOCKS,
     DEPTH,
     FIELDS,
-    LANE_X,
-    LANE_Y,
-    LOG2_CUT,
-    LOG2_OPACITY,
     PIXEL_X,
     PIXEL_Y,
     TABLE,
     TILE_PX,
+    TOP,
     VALUES,
     F,
     P,
@@ -36,334 +35,223 @@ from .bins import (
 )
 from .compiled import kernel, part
 from .simd import (
-    add_sums9,
+    LANES,
     at_least,
     at_most,
     below,
+    bits,
     broadcast,
-    exp2,
+    exp2_over_255,
     load,
     load_lanes,
     lowest_bit,
+    mask_of,
+    members,
     multiply_add,
+    prefetch,
     smaller,
     store,
     store_lanes,
-    subtract_product,
     where,
 )
 
 ALPHA_MAX, T_MIN = F(0.999), F(1e-4)
 ONE, HALF, ZERO = F(1.0), F(0.5), F(0.0)
+ALL_LANES, ALL_BLOCKS = (1 << LANES) - 1, (1 << BLOCKS) - 1
+AT_ONCE = 64
 
-# Offsets into `state`; the first five hold 16 vectors each, the last three one each.
-TRANSMITTANCE, RED, GREEN, BLUE, SUFFIX, BASE, SLOPE_X, SLOPE_Y, STATE_SIZE = (
-    0, 256, 512, 768, 1024, 1280, 1296, 1312, 1328,
-)  # fmt: skip
-MEDIAN = RED
+# Offsets of the planes of a tile's state.
+T, T_END, RED, GREEN, BLUE, STATE = 0, 256, 512, 768, 1024, 1280
 
 
 @kernel
-def set_values(splats, ids, n, values, first):
-    """Put columns first..first+2 of `values` into the splat records."""
-    for k in range(n):
+def set_values(splats, ids, first, last, values, column):
+    """Put columns column..column+2 of `values` into splats first..last-1."""
+    width = values.shape[1]
+    for k in range(first, last):
+        prefetch(values, np.int64(ids[min(k + AHEAD, last - 1)]) * width + column)
+        i = np.int64(load(ids, k)) * width + column
         for j in range(3):
-            store(splats, k * FIELDS + VALUES + j, values[ids[k], first + j])
+            store(splats, k * FIELDS + VALUES + j, load(values, i + j))
 
 
-@part
-def open_tile(state, active, left, top, width, height):
-    """T = 1, sums = 0, pixels outside of the picture inactive; returns the mask of live blocks."""
-    live = 0
-    for block in range(16):
-        at = block * 16
-        store_lanes(state, TRANSMITTANCE + at, broadcast(ONE))
-        for plane in (RED, GREEN, BLUE):
-            store_lanes(state, plane + at, broadcast(ZERO))
-        inside = below(load_lanes(TABLE, PIXEL_X + at), F(width - left)) & below(
-            load_lanes(TABLE, PIXEL_Y + at), F(height - top)
-        )
-        store(active, block, inside)
-        if inside != 0:
-            live |= 1 << block
-    return live
-
-
-@part
-def open_splat(state, splats, g, left, top):
-    """Tabulate the exponent for all 16 blocks: BASE + SLOPE_X lx + SLOPE_Y ly + what is returned.
-
-    (lx, ly) is the pixel within its block; the returned vector is the quadratic part in it.
-    """
-    p, q, r = load(splats, g + P), load(splats, g + Q), load(splats, g + R)
-    dx = load_lanes(TABLE, BLOCK_X) + (F(left) - load(splats, g + X))
-    dy = load_lanes(TABLE, BLOCK_Y) + (F(top) - load(splats, g + Y))
-    px, ry = dx * p, dy * r
-    base = multiply_add(dx, multiply_add(q, dy, px), load(splats, g + LOG2_OPACITY))
-    store_lanes(state, BASE, multiply_add(ry, dy, base))
-    store_lanes(state, SLOPE_X, multiply_add(q, dy, px + px))
-    store_lanes(state, SLOPE_Y, multiply_add(q, dx, ry + ry))
-    lx, ly = load_lanes(TABLE, LANE_X), load_lanes(TABLE, LANE_Y)
-    return multiply_add(lx * lx, p, multiply_add(lx * ly, q, ly * ly * r))
-
-
-@part
-def exponent(state, block, quadratic):
-    """log2 alpha before the clamp, for the 16 pixels of a block."""
-    lx, ly = load_lanes(TABLE, LANE_X), load_lanes(TABLE, LANE_Y)
-    constant = quadratic + load(state, BASE + block)
-    linear = multiply_add(ly, load(state, SLOPE_Y + block), constant)
-    return multiply_add(lx, load(state, SLOPE_X + block), linear)
-
-
-@part
-def blend_tile(left, top, width, height, first, last, splats, entries, masks, state, active):
-    """Blend one tile's list into `state`; returns one past the last entry that was looked at.
-
-    Masks are narrowed to the blocks where a pixel was blended or finished: later passes over the
-    same list (more values, gradients) then do the same arithmetic on fewer blocks.
-    """
-    live = open_tile(state, active, left, top, width, height)
-    for e in range(first, last):
-        bits = np.int64(load(masks, e)) & live
-        if bits == 0:
-            store(masks, e, 0)
-            continue
-        g = np.int64(load(entries, e)) * FIELDS
-        quadratic = open_splat(state, splats, g, left, top)
-        red = broadcast(load(splats, g + VALUES))
-        green = broadcast(load(splats, g + VALUES + 1))
-        blue = broadcast(load(splats, g + VALUES + 2))
-        used = 0
-        while bits != 0:
-            block = lowest_bit(bits)
-            bits &= bits - 1
-            at = block * 16
-            power = exponent(state, block, quadratic)
-            hit = at_least(power, LOG2_CUT) & np.int64(load(active, block))
-            alpha = smaller(exp2(power), ALPHA_MAX)
-            t = load_lanes(state, TRANSMITTANCE + at)
-            weight = where(hit, alpha * t, ZERO)
-            after = t - weight
-            if hit != 0:
-                used |= 1 << block
-            done = at_most(after, T_MIN) & hit
-            if done != 0:
-                still = np.int64(load(active, block)) & ~done
-                store(active, block, still)
-                if still == 0:
-                    live &= ~(1 << block)
-                weight = where(hit & ~done, weight, ZERO)
-                after = t - weight
-            store_lanes(state, TRANSMITTANCE + at, after)
-            store_lanes(state, RED + at, multiply_add(weight, red, load_lanes(state, RED + at)))
-            store_lanes(
-                state, GREEN + at, multiply_add(weight, green, load_lanes(state, GREEN + at))
+@kernel
+def open_tiles(first, last, columns, width, height, state, live):
+    """T = 1 and sums 0; pixels outside of the picture are finished with T_end = 1."""
+    for tile in range(first, last):
+        left, top = tile % columns * TILE_PX, tile // columns * TILE_PX
+        blocks = 0
+        for block in range(BLOCKS):
+            lane, at = block * LANES, tile * STATE + block * LANES
+            inside = below(load_lanes(TABLE, PIXEL_X + lane), F(width - left)) & below(
+                load_lanes(TABLE, PIXEL_Y + lane), F(height - top)
             )
-            store_lanes(state, BLUE + at, multiply_add(weight, blue, load_lanes(state, BLUE + at)))
-        store(masks, e, used)
-        if live == 0:
-            return e + 1
-    return last
-
-
-@kernel
-def blend(splats, entries, masks, starts, ends, values, first, alpha):
-    """Blend all tiles into columns first..first+2 of `values`, and `alpha`; may shorten `ends`."""
-    height, width = alpha.shape
-    columns = (width + TILE_PX - 1) // TILE_PX
-    state, active = np.empty(STATE_SIZE, F), np.empty(16, np.uint16)
-    for tile in range(starts.shape[0] - 1):
-        left, top = tile % columns * TILE_PX, tile // columns * TILE_PX
-        ends[tile] = blend_tile(
-            left,
-            top,
-            width,
-            height,
-            starts[tile],
-            ends[tile],
-            splats,
-            entries,
-            masks,
-            state,
-            active,
-        )
-        for y in range(top, min(top + TILE_PX, height)):
-            for x in range(left, min(left + TILE_PX, width)):
-                j, i = y - top, x - left
-                at = (j // 4 * 4 + i // 4) * 16 + j % 4 * 4 + i % 4
-                alpha[y, x] = ONE - load(state, TRANSMITTANCE + at)
-                values[y, x, first] = load(state, RED + at)
-                values[y, x, first + 1] = load(state, GREEN + at)
-                values[y, x, first + 2] = load(state, BLUE + at)
+            store_lanes(state, at + T, where(inside, ONE, ZERO))
+            store_lanes(state, at + T_END, where(inside, ZERO, ONE))
+            for plane in (RED, GREEN, BLUE):
+                store_lanes(state, at + plane, broadcast(ZERO))
+            blocks |= int(bits(inside) != 0) << block
+        store(live, tile, blocks)
 
 
 @part
-def median_tile(left, top, width, height, first, last, splats, entries, masks, state, active):
-    """Depth of the splat that brings T to one half or below; 0 where none does."""
-    live = open_tile(state, active, left, top, width, height)
-    for e in range(first, last):
-        bits = np.int64(load(masks, e)) & live
-        if bits == 0:
-            continue
-        g = np.int64(load(entries, e)) * FIELDS
-        quadratic = open_splat(state, splats, g, left, top)
-        while bits != 0:
-            block = lowest_bit(bits)
-            bits &= bits - 1
-            at = block * 16
-            power = exponent(state, block, quadratic)
-            hit = at_least(power, LOG2_CUT) & np.int64(load(active, block))
-            t = load_lanes(state, TRANSMITTANCE + at)
-            after = t - where(hit, smaller(exp2(power), ALPHA_MAX) * t, ZERO)
-            store_lanes(state, TRANSMITTANCE + at, after)
-            crossed = at_most(after, HALF) & hit
-            if crossed != 0:
-                still = np.int64(load(active, block)) & ~crossed
-                store(active, block, still)
-                if still == 0:
-                    live &= ~(1 << block)
-                found = where(crossed, load(splats, g + DEPTH), load_lanes(state, MEDIAN + at))
-                store_lanes(state, MEDIAN + at, found)
-        if live == 0:
-            return
+def exponent(splats, g, dx, dy):
+    """log2 (255 alpha) before the clamp, at (dx, dy) from the splat's centre."""
+    across = multiply_add(dx, load(splats, g + P), dy * load(splats, g + Q))
+    constant = multiply_add(dy * load(splats, g + R), dy, load(splats, g + TOP))
+    return multiply_add(dx, across, constant)
+
+
+@part
+def blend_block(splats, word, px, py, state, at):
+    """Blend the splats whose bits are set in `word` into one block; whether it is finished now."""
+    t = load_lanes(state, at + T)
+    red, green = load_lanes(state, at + RED), load_lanes(state, at + GREEN)
+    blue = load_lanes(state, at + BLUE)
+    known = bits(at_most(t, T_MIN))
+    while word != 0:
+        g = lowest_bit(word) * FIELDS
+        word &= word - 1
+        power = exponent(splats, g, px - load(splats, g + X), py - load(splats, g + Y))
+        alpha = where(at_least(power, ZERO), smaller(exp2_over_255(power), ALPHA_MAX), ZERO)
+        weight = alpha * t
+        after = t - weight
+        finished = bits(at_most(after, T_MIN))
+        if finished != known:
+            now = mask_of(finished & ~known)
+            store_lanes(state, at + T_END, where(now, t, load_lanes(state, at + T_END)))
+            weight, after = where(now, ZERO, weight), where(now, ZERO, after)
+            known = finished
+            word = word if known != ALL_LANES else 0
+        t = after
+        red = multiply_add(weight, load(splats, g + VALUES), red)
+        green = multiply_add(weight, load(splats, g + VALUES + 1), green)
+        blue = multiply_add(weight, load(splats, g + VALUES + 2), blue)
+    store_lanes(state, at + T, t)
+    store_lanes(state, at + RED, red)
+    store_lanes(state, at + GREEN, green)
+    store_lanes(state, at + BLUE, blue)
+    return known == ALL_LANES
+
+
+@part
+def gather(splats, entries, first, count, near):
+    """Copy the splats of `count` entries side by side."""
+    for k in range(count):
+        prefetch(splats, np.int64(load(entries, first + k)) * FIELDS)
+    for k in range(count):
+        g = np.int64(load(entries, first + k)) * FIELDS
+        for j in range(0, FIELDS, LANES):
+            store_lanes(near, k * FIELDS + j, load_lanes(splats, g + j))
 
 
 @kernel
-def median(splats, entries, masks, starts, ends, depth):
-    """Median depth of all tiles."""
+def blend(first, last, columns, splats, entries, masks, starts, state, live):
+    """Blend the lists of tiles first..last-1 into `state`, and clear finished blocks' bits."""
+    near = np.empty(AT_ONCE * FIELDS, F)
+    for tile in range(first, last):
+        left, top = F(tile % columns * TILE_PX), F(tile // columns * TILE_PX)
+        blocks = np.int64(load(live, tile))
+        for e in range(starts[tile], starts[tile + 1], AT_ONCE):
+            if blocks == 0:
+                break
+            count = min(AT_ONCE, starts[tile + 1] - e)
+            gather(splats, entries, e, count, near)
+            present = -1 if count == AT_ONCE else (1 << count) - 1
+            waiting = blocks
+            while waiting != 0:
+                block = lowest_bit(waiting)
+                waiting &= waiting - 1
+                word = members(masks, e, block) & present
+                if word != 0:
+                    lane = block * LANES
+                    px = load_lanes(TABLE, PIXEL_X + lane) + left
+                    py = load_lanes(TABLE, PIXEL_Y + lane) + top
+                    if blend_block(near, word, px, py, state, tile * STATE + lane):
+                        blocks &= ~(1 << block)
+        store(live, tile, blocks)
+
+
+@part
+def corner(tile, block, columns):
+    """First pixel of a block in the picture."""
+    bands = BLOCKS // 4
+    x = tile % columns * TILE_PX + block // bands * 4
+    return x, tile // columns * TILE_PX + block % bands * BAND_PX
+
+
+@kernel
+def picture(first, last, columns, state, values, column, alpha):
+    """From the state of tiles first..last-1 to columns column..column+2 of `values`, and alpha."""
+    height, width, stride = values.shape
+    for tile in range(first, last):
+        for block in range(BLOCKS):
+            left, top = corner(tile, block, columns)
+            at = tile * STATE + block * LANES
+            for j in range(min(BAND_PX, height - top)):
+                for i in range(min(4, width - left)):
+                    lane, pixel = at + j * 4 + i, (top + j) * width + left + i
+                    store(alpha, pixel, ONE - (load(state, lane + T) + load(state, lane + T_END)))
+                    for k in range(3):
+                        value = load(state, lane + RED + 256 * k)
+                        store(values, pixel * stride + column + k, value)
+
+
+@kernel
+def median_picture(first, last, columns, state, depth):
+    """From the RED plane of tiles first..last-1 to a picture of one value."""
     height, width = depth.shape
-    columns = (width + TILE_PX - 1) // TILE_PX
-    state, active = np.empty(STATE_SIZE, F), np.empty(16, np.uint16)
-    for tile in range(starts.shape[0] - 1):
-        left, top = tile % columns * TILE_PX, tile // columns * TILE_PX
-        median_tile(
-            left,
-            top,
-            width,
-            height,
-            starts[tile],
-            ends[tile],
-            splats,
-            entries,
-            masks,
-            state,
-            active,
-        )
-        for y in range(top, min(top + TILE_PX, height)):
-            for x in range(left, min(left + TILE_PX, width)):
-                j, i = y - top, x - left
-                at = (j // 4 * 4 + i // 4) * 16 + j % 4 * 4 + i % 4
-                depth[y, x] = load(state, MEDIAN + at)
+    for tile in range(first, last):
+        for block in range(BLOCKS):
+            left, top = corner(tile, block, columns)
+            at = tile * STATE + block * LANES
+            for j in range(min(BAND_PX, height - top)):
+                for i in range(min(4, width - left)):
+                    found = load(state, at + j * 4 + i + RED)
+                    store(depth, (top + j) * width + left + i, found)
 
 
 @part
-def load_cotangents(state, left, top, values, alpha, g_values, g_alpha, first):
-    """v into RED, GREEN, BLUE and the first S into SUFFIX, zero outside of the picture."""
-    height, width = alpha.shape
-    for plane in (RED, GREEN, BLUE, SUFFIX):
-        for block in range(16):
-            store_lanes(state, plane + block * 16, broadcast(ZERO))
-    for y in range(top, min(top + TILE_PX, height)):
-        for x in range(left, min(left + TILE_PX, width)):
-            j, i = y - top, x - left
-            at = (j // 4 * 4 + i // 4) * 16 + j % 4 * 4 + i % 4
-            suffix = (alpha[y, x] - ONE) * g_alpha[y, x]
-            for k in range(3):
-                v = g_values[y, x, first + k]
-                store(state, RED + 256 * k + at, v)
-                suffix += v * values[y, x, first + k]
-            store(state, SUFFIX + at, suffix)
-
-
-@part
-def blend_tile_backward(left, top, first, last, splats, entries, masks, state, active, sums):
-    """Add, per splat, the gradient by its three values and six moments of s = alpha dL/dalpha:
-
-    Σs, Σs dx, Σs dy, Σs dx², Σs dx dy, Σs dy², with (dx, dy) from the centre to the pixel.
-    """
-    for e in range(first, last):
-        bits = np.int64(load(masks, e))
-        if bits == 0:
-            continue
-        g = np.int64(load(entries, e)) * FIELDS
-        quadratic = open_splat(state, splats, g, left, top)
-        ox, oy = F(left) - load(splats, g + X), F(top) - load(splats, g + Y)
-        red = broadcast(load(splats, g + VALUES))
-        green = broadcast(load(splats, g + VALUES + 1))
-        blue = broadcast(load(splats, g + VALUES + 2))
-        zero = broadcast(ZERO)
-        g_red = g_green = g_blue = s00 = s10 = s01 = s20 = s11 = s02 = zero
-        while bits != 0:
-            block = lowest_bit(bits)
-            bits &= bits - 1
-            at = block * 16
-            power = exponent(state, block, quadratic)
-            hit = at_least(power, LOG2_CUT) & np.int64(load(active, block))
-            unclamped = exp2(power)
-            alpha = smaller(unclamped, ALPHA_MAX)
-            t = load_lanes(state, TRANSMITTANCE + at)
-            weight = where(hit, alpha * t, ZERO)
-            after = t - weight
-            done = at_most(after, T_MIN) & hit
-            if done != 0:
-                store(active, block, np.int64(load(active, block)) & ~done)
-                hit &= ~done
-                weight = where(hit, weight, ZERO)
-                after = t - weight
-            store_lanes(state, TRANSMITTANCE + at, after)
-            v_red = load_lanes(state, RED + at)
-            v_green = load_lanes(state, GREEN + at)
-            v_blue = load_lanes(state, BLUE + at)
-            cv = multiply_add(red, v_red, multiply_add(green, v_green, blue * v_blue))
-            suffix = subtract_product(load_lanes(state, SUFFIX + at), weight, cv)
-            store_lanes(state, SUFFIX + at, suffix)
-            g_alpha = subtract_product(t * cv, suffix, ONE / (ONE - alpha))
-            g_red = multiply_add(weight, v_red, g_red)
-            g_green = multiply_add(weight, v_green, g_green)
-            g_blue = multiply_add(weight, v_blue, g_blue)
-            s = where(hit & at_most(unclamped, ALPHA_MAX), g_alpha * unclamped, ZERO)
-            dx = load_lanes(TABLE, PIXEL_X + at) + ox
-            dy = load_lanes(TABLE, PIXEL_Y + at) + oy
-            sx, sy = s * dx, s * dy
-            s00, s10, s01 = s00 + s, s10 + sx, s01 + sy
-            s20 = multiply_add(sx, dx, s20)
-            s11 = multiply_add(sx, dy, s11)
-            s02 = multiply_add(sy, dy, s02)
-        add_sums9(sums, g, g_red, g_green, g_blue, s00, s10, s01, s20, s11, s02)
+def median_block(splats, word, px, py, state, at):
+    """Depth of the splat that brings T to one half or below; such pixels are finished."""
+    t, found = load_lanes(state, at + T), load_lanes(state, at + RED)
+    known = bits(at_most(t, HALF))
+    while word != 0:
+        g = lowest_bit(word) * FIELDS
+        word &= word - 1
+        power = exponent(splats, g, px - load(splats, g + X), py - load(splats, g + Y))
+        alpha = where(at_least(power, ZERO), smaller(exp2_over_255(power), ALPHA_MAX), ZERO)
+        t = t - alpha * t
+        finished = bits(at_most(t, HALF))
+        if finished != known:
+            now = mask_of(finished & ~known)
+            found = where(now, load(splats, g + DEPTH), found)
+            known = finished
+            word = word if known != ALL_LANES else 0
+    store_lanes(state, at + T, t)
+    store_lanes(state, at + RED, found)
+    return known == ALL_LANES
 
 
 @kernel
-def blend_backward(
-    splats, entries, masks, starts, ends, values, alpha, g_values, g_alpha, first, sums
-):
-    """Gradient of all tiles into `sums`, 16 floats per splat (nine used)."""
-    height, width = alpha.shape
-    columns = (width + TILE_PX - 1) // TILE_PX
-    state, active = np.empty(STATE_SIZE, F), np.empty(16, np.uint16)
-    for tile in range(starts.shape[0] - 1):
-        if starts[tile] == ends[tile]:
-            continue
-        left, top = tile % columns * TILE_PX, tile // columns * TILE_PX
-        open_tile(state, active, left, top, width, height)
-        load_cotangents(state, left, top, values, alpha, g_values, g_alpha, first)
-        blend_tile_backward(
-            left, top, starts[tile], ends[tile], splats, entries, masks, state, active, sums
-        )
-
-
-@kernel
-def unpack(splats, ids, n, sums, first, g_xy, g_conics, g_opacities, g_values):
-    """Gradients by the ellipses from the sums; opacities and geometry are added to, values set."""
-    for k in range(n):
-        i, g = ids[k], k * FIELDS
-        a, b, c = load(splats, g + 10), load(splats, g + 11), load(splats, g + 12)
-        for j in range(3):
-            g_values[i, first + j] = load(sums, g + j)
-        sx, sy = load(sums, g + 4), load(sums, g + 5)
-        g_opacities[i] += load(sums, g + 3) / load(splats, g + 9)
-        g_xy[i, 0] += a * sx + b * sy
-        g_xy[i, 1] += b * sx + c * sy
-        g_conics[i, 0] -= HALF * load(sums, g + 6)
-        g_conics[i, 1] -= load(sums, g + 7)
-        g_conics[i, 2] -= HALF * load(sums, g + 8)
+def median(first, last, columns, splats, entries, masks, starts, state, live):
+    """Median depth of tiles first..last-1 into the RED plane of `state`."""
+    near = np.empty(AT_ONCE * FIELDS, F)
+    for tile in range(first, last):
+        left, top = F(tile % columns * TILE_PX), F(tile // columns * TILE_PX)
+        blocks = np.int64(load(live, tile))
+        for e in range(starts[tile], starts[tile + 1], AT_ONCE):
+            count = min(AT_ONCE, starts[tile + 1] - e)
+            gather(splats, entries, e, count, near)
+            present = -1 if count == AT_ONCE else (1 << count) - 1
+            waiting = blocks
+            while waiting != 0:
+                block = lowest_bit(waiting)
+                waiting &= waiting - 1
+                word = members(masks, e, block) & present
+                lane = block * LANES
+                px = load_lanes(TABLE, PIXEL_X + lane) + left
+                py = load_lanes(TABLE, PIXEL_Y + lane) + top
+                if median_block(near, word, px, py, state, tile * STATE + lane):
+                    blocks &= ~(1 << block)
+        store(live, tile, blocks)

@@ -14,6 +14,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numba
+from numba.core.registry import cpu_target
+
+
+def _lanes() -> int:
+    """Floats per vector, from what numba compiles for (`NUMBA_CPU_FEATURES` can change that)."""
+    forced = os.environ.get("SPLATWORKS_LANES")  # for tests, on machines of the other kind
+    if forced in ("8", "16"):
+        return int(forced)
+    features = cpu_target.target_context.codegen().magic_tuple()[-1]
+    return 16 if "+avx512f" in features.split(",") else 8
+
+
+LANES = _lanes()
 
 HERE = Path(__file__).parent
 
@@ -54,7 +67,7 @@ def _usable(directory: Path) -> bool:
 @functools.cache
 def cache_directory() -> Path:
     """NUMBA_CACHE_DIR, else the user's cache, else a private place among the temporary files."""
-    name = f"splatworks-cpu-{source_hash()}"
+    name = f"splatworks-cpu-{source_hash()}-{LANES}"
     places = [Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser())]
     if os.environ.get("NUMBA_CACHE_DIR"):
         places.insert(0, Path(os.environ["NUMBA_CACHE_DIR"]))

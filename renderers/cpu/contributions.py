@@ -13,6 +13,7 @@ from scipy import sparse
 
 from ..scene import Cameras, Gaussians
 from .autograd import Project
+from .bins import BOX, FIELDS
 from .compiled import kernel
 from .renderer import _as_float32, _records
 
@@ -20,17 +21,17 @@ ALPHA_MIN, ALPHA_MAX, T_MIN = 1 / 255, 0.999, 1e-4
 
 
 @kernel
-def trace(order, xy, conics, opacities, boxes, width, height, starts, pixels, weights):
+def trace(order, xy, conics, opacities, halves, width, height, starts, pixels, weights):
     """Count (into `starts`, shifted by one) or, where `pixels` has room, also list all entries."""
     transmittance = np.ones(width * height)
     listing = len(pixels) > 0
     for g in order:
         x, y = xy[g, 0], xy[g, 1]
         a, b, c, opacity = conics[g, 0], conics[g, 1], conics[g, 2], opacities[g]
-        left = max(0, math.ceil(x - boxes[g, 0] - 0.5))
-        right = min(width - 1, math.floor(x + boxes[g, 0] - 0.5))
-        top = max(0, math.ceil(y - boxes[g, 1] - 0.5))
-        bottom = min(height - 1, math.floor(y + boxes[g, 1] - 0.5))
+        left = max(0, math.ceil(x - halves[g, 0] - 0.5))
+        right = min(width - 1, math.floor(x + halves[g, 0] - 0.5))
+        top = max(0, math.ceil(y - halves[g, 1] - 0.5))
+        bottom = min(height - 1, math.floor(y + halves[g, 1] - 0.5))
         count = 0
         for row in range(top, bottom + 1):
             dy = row + 0.5 - y
@@ -61,26 +62,27 @@ def contributions(scene: Gaussians, cameras: Cameras) -> list[sparse.csc_array]:
     scene = _as_float32(scene)
     size = (cameras.width_px, cameras.height_px)
     with torch.no_grad():
-        projected = Project.apply(
+        xy, conics, _, depths, radii, records = Project.apply(
             scene.means, scene.quaternions, scene.scales, scene.opacities, scene.sh,
-            _records(cameras), size,
+            _records(cameras), size, 1,
         )  # fmt: skip
+    halves = records.unflatten(1, (-1, FIELDS))[..., BOX : BOX + 2]
     opacities = scene.opacities.numpy()
     return [
-        _matrix(*(part[k].numpy() for part in projected), opacities, size)
+        _matrix(*(part[k].numpy() for part in (xy, conics, depths, halves, radii)), opacities, size)
         for k in range(len(cameras.world_to_camera))
     ]
 
 
-def _matrix(xy, conics, colors, depths, boxes, radii, opacities, size) -> sparse.csc_array:
+def _matrix(xy, conics, depths, halves, radii, opacities, size) -> sparse.csc_array:
     (width, height), count = size, len(radii)
     drawn = np.flatnonzero(radii > 0)
     order = drawn[np.argsort(depths[drawn], kind="stable")]
     starts = np.zeros(count + 1, np.int64)
     nothing = np.empty(0, np.int32), np.empty(0, np.float32)
-    trace(order, xy, conics, opacities, boxes, width, height, starts, *nothing)
+    trace(order, xy, conics, opacities, halves, width, height, starts, *nothing)
     starts = np.cumsum(starts)
     pixels, weights = np.empty(starts[-1], np.int32), np.empty(starts[-1], np.float32)
     if len(pixels):
-        trace(order, xy, conics, opacities, boxes, width, height, starts, pixels, weights)
+        trace(order, xy, conics, opacities, halves, width, height, starts, pixels, weights)
     return sparse.csc_array((weights, pixels, starts), shape=(width * height, count))

@@ -9,17 +9,20 @@ Notation, one Gaussian and one camera:
     S           2D covariance  [[Σ s²u² + 0.3, Σ s²uw], [., Σ s²w² + 0.3]]
     K           its inverse    [[A, B], [B, C]]
 Arithmetic is float64 on float32 data, so that gradients of thin splats keep their digits and the
-depth order is the one of `reference`.
+depth order is the one of `reference`; colors need neither and are float32.
 """
 
 import math
 
 from .compiled import kernel, part
-from .harmonics import basis, direction_gradient
+from .harmonics import ZERO, F, basis, direction_gradient
+from .simd import store
 
-LOG_CUT = math.log(1.0 / 255.0)
+LOG2_E = math.log2(math.e)
 NEAR_M = 0.01
 DILATION_PX2 = 0.3
+SLACK, SLACK_PX = 2e-6, 1e-4
+"""How much too large boxes are, for what float32 makes of them."""
 SPREAD_MAX_PX2 = 1e30
 """Beyond, the inverse would leave float32's range."""
 
@@ -50,18 +53,16 @@ def view(camera, px, py, pz):
 
 
 @part
-def clamped_ratios(camera, x, y, z):
+def clamped(camera, xz, yz):
     """x/z and y/z held within 1.3 times the field of view, for J only."""
-    rx = min(camera[16], max(-camera[17], x / z))
-    ry = min(camera[18], max(-camera[19], y / z))
-    return rx, ry
+    return min(camera[16], max(-camera[17], xz)), min(camera[18], max(-camera[19], yz))
 
 
 @part
-def image_rows(camera, z, rx, ry):
+def image_rows(camera, z_inverse, rx, ry):
     """a and b, the rows of J R."""
-    j00, j02 = camera[12] / z, -camera[12] * rx / z
-    j11, j12 = camera[13] / z, -camera[13] * ry / z
+    j00, j11 = camera[12] * z_inverse, camera[13] * z_inverse
+    j02, j12 = -j00 * rx, -j11 * ry
     a0 = j00 * camera[0] + j02 * camera[6]
     a1 = j00 * camera[1] + j02 * camera[7]
     a2 = j00 * camera[2] + j02 * camera[8]
@@ -89,17 +90,17 @@ def unit_quaternion(quaternions, i):
 
 @part
 def direction(camera, px, py, pz):
-    """Unit vector from the camera's centre to the point, and 1/distance."""
-    dx, dy, dz = px - camera[20], py - camera[21], pz - camera[22]
-    r = 1.0 / math.sqrt(dx * dx + dy * dy + dz * dz)
+    """Unit vector from the camera's centre to the point, and 1/distance; in float32."""
+    dx, dy, dz = F(px - camera[20]), F(py - camera[21]), F(pz - camera[22])
+    r = F(1.0) / F(math.sqrt(dx * dx + dy * dy + dz * dz))
     return dx * r, dy * r, dz * r, r
 
 
 @part
 def radiance(sh, i, dx, dy, dz):
-    """sum of SH + 0.5, before cutting at zero."""
+    """sum of SH + 0.5, before cutting at zero; in float32."""
     weights = basis(sh.shape[1], dx, dy, dz)
-    red = green = blue = 0.5
+    red = green = blue = F(0.5)
     for k in range(sh.shape[1]):
         red += weights[k] * sh[i, k, 0]
         green += weights[k] * sh[i, k, 1]
@@ -109,6 +110,8 @@ def radiance(sh, i, dx, dy, dz):
 
 @kernel
 def project(
+    first,
+    last,
     means,
     quaternions,
     scales,
@@ -120,25 +123,29 @@ def project(
     conics,
     colors,
     depths,
-    boxes,
     radii,
+    records,
 ):
-    """Fill the last six arrays for the Gaussians that are drawn; others keep radius 0.
+    """Fill the last six arrays for those of Gaussians first..last-1 that are drawn.
+
+    The others keep radius 0.
 
     Not drawn: not finite, zero quaternion, behind the near plane, fainter than 1/255, or with no
-    point of the picture where alpha reaches 1/255. `boxes` holds the half sizes of that region.
+    point of the picture where alpha reaches 1/255. `records` are the splats of bins.py.
     """
     width, height = float(size[0]), float(size[1])
-    for i in range(means.shape[0]):
-        opacity = float(opacities[i])
+    for i in range(first, last):
+        opacity = 1.0 * opacities[i]
         px, py, pz = float(means[i, 0]), float(means[i, 1]), float(means[i, 2])
         x, y, z = view(camera, px, py, pz)
         if not (z > NEAR_M and z < math.inf and opacity >= 1.0 / 255.0 and opacity < math.inf):
             continue
         w, qx, qy, qz, _ = unit_quaternion(quaternions, i)
         axes = rotation(w, qx, qy, qz)
-        rx, ry = clamped_ratios(camera, x, y, z)
-        a0, a1, a2, b0, b1, b2 = image_rows(camera, z, rx, ry)
+        z_inverse = 1.0 / z
+        xz, yz = x * z_inverse, y * z_inverse
+        rx, ry = clamped(camera, xz, yz)
+        a0, a1, a2, b0, b1, b2 = image_rows(camera, z_inverse, rx, ry)
         u0, u1, u2 = along_axes(a0, a1, a2, axes)
         w0, w1, w2 = along_axes(b0, b1, b2, axes)
         u0, u1, u2 = u0 * scales[i, 0], u1 * scales[i, 1], u2 * scales[i, 2]
@@ -149,9 +156,10 @@ def project(
         determinant = sxx * syy - sxy * sxy
         if not (sxx < SPREAD_MAX_PX2 and syy < SPREAD_MAX_PX2 and determinant > 0.0):
             continue
-        reach = 2.0 * (math.log(opacity) - LOG_CUT)
+        top = math.log2(255.0 * opacity)
+        reach = 2.0 * top / LOG2_E
         bx, by = math.sqrt(reach * sxx), math.sqrt(reach * syy)
-        mx, my = camera[12] * x / z + camera[14], camera[13] * y / z + camera[15]
+        mx, my = camera[12] * xz + camera[14], camera[13] * yz + camera[15]
         if not (mx + bx > 0.0 and mx - bx < width and my + by > 0.0 and my - by < height):
             continue
         dx, dy, dz, _ = direction(camera, px, py, pz)
@@ -159,16 +167,22 @@ def project(
         if not (abs(red) + abs(green) + abs(blue) < math.inf):
             continue
         middle, half = 0.5 * (sxx + syy), 0.5 * (sxx - syy)
-        radii[i] = 3.0 * math.sqrt(middle + math.sqrt(half * half + sxy * sxy))
-        xy[i, 0], xy[i, 1] = mx, my
-        conics[i, 0], conics[i, 1], conics[i, 2] = (
-            syy / determinant,
-            -sxy / determinant,
-            sxx / determinant,
-        )
-        colors[i, 0], colors[i, 1], colors[i, 2] = max(red, 0.0), max(green, 0.0), max(blue, 0.0)
-        depths[i] = z
-        boxes[i, 0], boxes[i, 1] = bx, by
+        radii[i] = F(3.0) * math.sqrt(F(middle + math.sqrt(half * half + sxy * sxy)))
+        xy[i, 0], xy[i, 1], depths[i] = mx, my, z
+        inverse = 1.0 / determinant
+        a, b, c = syy * inverse, -sxy * inverse, sxx * inverse
+        conics[i, 0], conics[i, 1], conics[i, 2] = a, b, c
+        red, green, blue = max(red, ZERO), max(green, ZERO), max(blue, ZERO)
+        colors[i, 0], colors[i, 1], colors[i, 2] = red, green, blue
+        bx, by = bx * (1.0 + SLACK) + SLACK_PX, by * (1.0 + SLACK) + SLACK_PX
+        # Held below what exp2 can do; alpha is at its largest long before.
+        top = min(126.0, top)
+        record = (
+            mx, my, -0.5 * LOG2_E * a, -LOG2_E * b, -0.5 * LOG2_E * c, top,
+            1.0 * red, 1.0 * green, 1.0 * blue, opacity, a, b, c, bx, by, z,
+        )  # fmt: skip
+        for k in range(16):
+            store(records, i * 16 + k, record[k])
 
 
 @part
@@ -182,7 +196,7 @@ def covariance_gradient(conic, given):
 
 
 @part
-def point_gradient(camera, x, y, z, rx, ry, gx, gy, ga, gb):
+def point_gradient(camera, z_inverse, xz, yz, rx, ry, gx, gy, ga, gb):
     """Gradient by the point in camera coordinates: through its image, and through J.
 
     (gx, gy) by the image point; ga, gb by the rows a, b.
@@ -192,17 +206,16 @@ def point_gradient(camera, x, y, z, rx, ry, gx, gy, ga, gb):
     j02 = ga[0] * camera[6] + ga[1] * camera[7] + ga[2] * camera[8]
     j11 = gb[0] * camera[3] + gb[1] * camera[4] + gb[2] * camera[5]
     j12 = gb[0] * camera[6] + gb[1] * camera[7] + gb[2] * camera[8]
-    zz = z * z
-    vx, vy = fx / z * gx, fy / z * gy
-    vz = -(fx * x * gx + fy * y * gy) / zz - (fx * j00 + fy * j11) / zz
-    vz += (fx * rx * j02 + fy * ry * j12) / zz
+    vx, vy = fx * z_inverse * gx, fy * z_inverse * gy
+    zz = z_inverse * z_inverse
+    vz = -(vx * xz + vy * yz) - zz * (fx * j00 + fy * j11 - fx * rx * j02 - fy * ry * j12)
     # Where the ratio is clamped it no longer depends on the point.
-    if x / z == rx:
-        vx -= fx / zz * j02
-        vz += fx * rx * j02 / zz
-    if y / z == ry:
-        vy -= fy / zz * j12
-        vz += fy * ry * j12 / zz
+    if xz == rx:
+        vx -= zz * fx * j02
+        vz += zz * fx * rx * j02
+    if yz == ry:
+        vy -= zz * fy * j12
+        vz += zz * fy * ry * j12
     return vx, vy, vz
 
 
@@ -236,18 +249,18 @@ def add_color_gradient(sh, i, camera, px, py, pz, red, green, blue, out):
 
 @kernel
 def project_backward(
-    means, quaternions, scales, sh, camera, radii, conics, colors, g_xy, g_conics, g_colors,
-    g_means, g_quaternions, g_scales, g_sh,
+    first, last, means, quaternions, scales, sh, camera, radii, conics, colors,
+    g_xy, g_conics, g_colors, g_means, g_quaternions, g_scales, g_sh,
 ):  # fmt: skip
-    """Add to the last four arrays what this camera contributes."""
-    for i in range(means.shape[0]):
+    """Add to the last four arrays what this camera contributes to Gaussians first..last-1."""
+    for i in range(first, last):
         if radii[i] == 0.0:
             continue
         gx, gy = float(g_xy[i, 0]), float(g_xy[i, 1])
         given = (float(g_conics[i, 0]), float(g_conics[i, 1]), float(g_conics[i, 2]))
-        red = float(g_colors[i, 0]) if colors[i, 0] > 0.0 else 0.0
-        green = float(g_colors[i, 1]) if colors[i, 1] > 0.0 else 0.0
-        blue = float(g_colors[i, 2]) if colors[i, 2] > 0.0 else 0.0
+        red = g_colors[i, 0] if colors[i, 0] > ZERO else ZERO
+        green = g_colors[i, 1] if colors[i, 1] > ZERO else ZERO
+        blue = g_colors[i, 2] if colors[i, 2] > ZERO else ZERO
         if (
             gx == 0.0 and gy == 0.0 and red == 0.0 and green == 0.0 and blue == 0.0
             and given[0] == 0.0 and given[1] == 0.0 and given[2] == 0.0
@@ -257,11 +270,13 @@ def project_backward(
         cxx, cxy, cyy = covariance_gradient(conic, given)
         px, py, pz = float(means[i, 0]), float(means[i, 1]), float(means[i, 2])
         x, y, z = view(camera, px, py, pz)
-        rx, ry = clamped_ratios(camera, x, y, z)
+        z_inverse = 1.0 / z
+        xz, yz = x * z_inverse, y * z_inverse
+        rx, ry = clamped(camera, xz, yz)
         w, qx, qy, qz, length_inverse = unit_quaternion(quaternions, i)
         axes = rotation(w, qx, qy, qz)
         q0, q1, q2, q3, q4, q5, q6, q7, q8 = axes
-        a0, a1, a2, b0, b1, b2 = image_rows(camera, z, rx, ry)
+        a0, a1, a2, b0, b1, b2 = image_rows(camera, z_inverse, rx, ry)
         u0, u1, u2 = along_axes(a0, a1, a2, axes)
         w0, w1, w2 = along_axes(b0, b1, b2, axes)
         s0, s1, s2 = float(scales[i, 0]), float(scales[i, 1]), float(scales[i, 2])
@@ -281,7 +296,7 @@ def project_backward(
         add_quaternion_gradient(g_quaternions, i, w, qx, qy, qz, length_inverse, g_axes)
         ga = (m0 * q0 + m1 * q1 + m2 * q2, m0 * q3 + m1 * q4 + m2 * q5, m0 * q6 + m1 * q7 + m2 * q8)
         gb = (n0 * q0 + n1 * q1 + n2 * q2, n0 * q3 + n1 * q4 + n2 * q5, n0 * q6 + n1 * q7 + n2 * q8)
-        vx, vy, vz = point_gradient(camera, x, y, z, rx, ry, gx, gy, ga, gb)
+        vx, vy, vz = point_gradient(camera, z_inverse, xz, yz, rx, ry, gx, gy, ga, gb)
         ex, ey, ez = add_color_gradient(sh, i, camera, px, py, pz, red, green, blue, g_sh)
         g_means[i, 0] += camera[0] * vx + camera[3] * vy + camera[6] * vz + ex
         g_means[i, 1] += camera[1] * vx + camera[4] * vy + camera[7] * vz + ey

@@ -2,6 +2,7 @@
 
 import functools
 import logging
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -9,8 +10,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..checks import check
-from ..projection import camera_centers, facing_normals, view_depths
-from ..scene import Cameras, Frames, Gaussians, Output
+from ..projection import facing_normals, view_depths
+from ..scene import Cameras, Contributors, Frames, Gaussians, Output
 
 _log = logging.getLogger(__name__)
 _DEFAULT: frozenset[Output] = frozenset({"rgb", "alpha"})
@@ -32,21 +33,16 @@ def _kernels():
 
 def _records(cameras: Cameras) -> list[np.ndarray]:
     """Per camera: R, t, fx, fy, cx, cy, limits of x/z (+, -) and y/z (+, -), centre."""
-    matrices = cameras.world_to_camera.detach().double()
-    focal = cameras.focal_px.detach().double()
-    center = cameras.center_px.detach().double()
-    size = torch.tensor([cameras.width_px, cameras.height_px], dtype=torch.float64)
-    margin = 0.15 * size / focal
-    limits = torch.stack([(size - center) / focal + margin, center / focal + margin], dim=-1)
-    parts = [
-        matrices[:, :3, :3].reshape(-1, 9),
-        matrices[:, :3, 3],
-        focal,
-        center,
-        limits.reshape(-1, 4),
-        camera_centers(matrices),
-    ]
-    return list(torch.cat(parts, dim=-1).contiguous().numpy())
+    poses = cameras.world_to_camera.detach().double().numpy()
+    focal = cameras.focal_px.detach().double().numpy()
+    center = cameras.center_px.detach().double().numpy()
+    size = np.array([cameras.width_px, cameras.height_px])
+    right, left = (size - center + 0.15 * size) / focal, (center + 0.15 * size) / focal
+    limits = np.stack([right, left], axis=-1).reshape(-1, 4)
+    turns, shifts = poses[:, :3, :3], poses[:, :3, 3]
+    eyes = -(shifts[:, None] @ turns)[:, 0]
+    rows = [turns.reshape(-1, 9), shifts, focal, center, limits, eyes]
+    return list(np.concatenate(rows, axis=-1))
 
 
 def _columns(scene: Gaussians, cameras: Cameras, colors: Tensor, outputs: frozenset[Output]):
@@ -85,21 +81,40 @@ def _as_float32(scene: Gaussians) -> Gaussians:
     return Gaussians(means, quaternions, scales, opacities, sh, channels, scene.color_space)
 
 
-def render(scene: Gaussians, cameras: Cameras, outputs: frozenset[Output] = _DEFAULT) -> Frames:
-    """Render on the CPU in float32, on the calling thread, without holding the GIL.
+def render(
+    scene: Gaussians,
+    cameras: Cameras,
+    outputs: frozenset[Output] = _DEFAULT,
+    *,
+    threads: int = 1,
+    contributors: int = 0,
+) -> Frames:
+    """Render on the CPU in float32, without holding the GIL.
 
-    Differentiable by everything in `scene`; not by the cameras. `median_depth` and `weights` carry
-    no gradient. The result does not depend on the number of threads, since a call uses one: to
-    use more cores, call from several Python threads with different cameras. Gaussians with a value
-    that is not finite, or with a zero quaternion, are not drawn.
+    Differentiable by everything in `scene`; not by the cameras. `median_depth`, `weights` and
+    `contributors` carry no gradient. Gaussians with a value that is not finite, or with a zero
+    quaternion, are not drawn.
+
+    Args:
+        scene: float32, or converted to it.
+        cameras: One picture each.
+        outputs: What to make.
+        threads: How many work on one call, here and in its backward pass. Pictures and gradients
+            are the same bits whatever the number.
+        contributors: How many of each pixel's Gaussians to name, those with the largest weights.
     """
+    if threads < 1 or contributors < 0:
+        raise ValueError(
+            f"renderers.cpu: threads is {threads} and contributors {contributors}; expected at"
+            " least 1 and 0."
+        )
     check("renderers.cpu", scene, cameras, outputs)
     if scene.means.device.type != "cpu":
         raise ValueError(f"renderers.cpu: the scene is on {scene.means.device}, expected the CPU.")
     kernels = _kernels()
     scene = _as_float32(scene)
     size = (cameras.width_px, cameras.height_px)
-    xy, conics, colors, depths, boxes, radii = kernels.Project.apply(
+    xy, conics, colors, depths, radii, records = kernels.Project.apply(
         scene.means,
         scene.quaternions,
         scene.scales,
@@ -107,12 +122,24 @@ def render(scene: Gaussians, cameras: Cameras, outputs: frozenset[Output] = _DEF
         scene.sh,
         _records(cameras),
         size,
+        threads,
     )
     values, places = _columns(scene, cameras, colors, outputs)
-    images, alphas, medians, weights = kernels.Rasterize.apply(
-        xy, conics, scene.opacities, values, depths, boxes, radii, size, outputs
+    images, alphas, medians, weights, *best = kernels.Rasterize.apply(
+        xy,
+        conics,
+        scene.opacities,
+        values,
+        depths,
+        radii,
+        records,
+        size,
+        outputs,
+        threads,
+        contributors,
     )
-    return _frames(images, alphas, medians, weights, places, outputs, xy, radii, scene)
+    frames = _frames(images, alphas, medians, weights, places, outputs, xy, radii, scene)
+    return replace(frames, contributors=Contributors(*best)) if contributors else frames
 
 
 def _frames(images, alphas, medians, weights, places, outputs, xy, radii, scene) -> Frames:

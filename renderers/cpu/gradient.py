@@ -1,0 +1,254 @@
+"""The gradient of blending, front to back like blending itself.
+
+Notation as in blend.py. With cotangents v of C and v_A of A, and
+S_i = Σ_{j>i} w_j (c_j·v) - T_end v_A:
+    alpha_i dL/dalpha_i = w_i (c_i·v) - S_i alpha_i / (1 - alpha_i)
+so one scalar per pixel carried front to back is enough: S starts as C·v - (1 - A) v_A. It takes
+the place of T_end in a tile's state, and RED, GREEN, BLUE hold v. A finished pixel has T = S = 0.
+
+The loop runs over the splats of a tile, for each over its blocks: its sums stay in registers.
+"""
+
+import numpy as np
+
+from .bins import (
+    AHEAD,
+    BAND_PX,
+    BLOCKS,
+    BOX,
+    CONIC,
+    FIELDS,
+    OPACITY,
+    PIXEL_X,
+    PIXEL_Y,
+    TABLE,
+    TILE_PX,
+    VALUES,
+    F,
+    X,
+    Y,
+    tile_range,
+)
+from .blend import (
+    ALL_BLOCKS,
+    ALL_LANES,
+    ALPHA_MAX,
+    BLUE,
+    GREEN,
+    HALF,
+    ONE,
+    RED,
+    STATE,
+    T_END,
+    T_MIN,
+    ZERO,
+    T,
+    corner,
+    exponent,
+)
+from .compiled import kernel, part
+from .simd import (
+    LANES,
+    add_sums9,
+    at_least,
+    at_most,
+    bits,
+    broadcast,
+    exp2_over_255,
+    load,
+    load_lanes,
+    lowest_bit,
+    mask_of,
+    multiply_add,
+    prefetch,
+    smaller,
+    store,
+    store_lanes,
+    subtract_product,
+    where,
+)
+
+SUFFIX = T_END
+SUMS = 12
+"""Floats per splat and stripe in backward's sums; nine are used."""
+
+
+@kernel
+def open_tiles_backward(
+    first, last, columns, values, alpha, g_values, g_alpha, column, state, live
+):  # fmt: skip
+    """T = 1, v into RED, GREEN, BLUE and the first S; all 0 outside of the picture."""
+    height, width, stride = values.shape
+    for tile in range(first, last):
+        store(live, tile, ALL_BLOCKS)
+        for block in range(BLOCKS):
+            left, top = corner(tile, block, columns)
+            at = tile * STATE + block * LANES
+            for plane in (T, SUFFIX, RED, GREEN, BLUE):
+                store_lanes(state, at + plane, broadcast(ZERO))
+            for j in range(min(BAND_PX, height - top)):
+                for i in range(min(4, width - left)):
+                    lane, pixel = at + j * 4 + i, (top + j) * width + left + i
+                    suffix = (load(alpha, pixel) - ONE) * load(g_alpha, pixel)
+                    for k in range(3):
+                        v = load(g_values, pixel * stride + column + k)
+                        store(state, lane + RED + 256 * k, v)
+                        suffix += v * load(values, pixel * stride + column + k)
+                    store(state, lane + SUFFIX, suffix)
+                    store(state, lane + T, ONE)
+
+
+@part
+def blend_tile_backward(
+    first, last, left, top, splats, entries, masks, state, tile, blocks, stripe, slots, sums
+):
+    """Add, per splat, the gradient by its three values and six moments of s = alpha dL/dalpha:
+
+    Σs, Σs dx, Σs dy, Σs dx², Σs dx dy, Σs dy². Returns the unfinished blocks.
+    """
+    for e in range(first, last):
+        soon = np.int64(load(entries, min(e + AHEAD, last - 1)))
+        prefetch(splats, soon * FIELDS)
+        prefetch(sums, (load(slots, soon) + stripe) * SUMS)
+        bits_left = np.int64(load(masks, e)) & blocks
+        if bits_left == 0:
+            continue
+        k = np.int64(load(entries, e))
+        g = k * FIELDS
+        x, y = load(splats, g + X) - left, load(splats, g + Y) - top
+        zero = broadcast(ZERO)
+        g_red = g_green = g_blue = s00 = s10 = s01 = s20 = s11 = s02 = zero
+        while bits_left != 0:
+            block = lowest_bit(bits_left)
+            bits_left &= bits_left - 1
+            lane, at = block * LANES, tile * STATE + block * LANES
+            dx = load_lanes(TABLE, PIXEL_X + lane) - x
+            dy = load_lanes(TABLE, PIXEL_Y + lane) - y
+            power = exponent(splats, g, dx, dy)
+            unclamped = exp2_over_255(power)
+            alpha = where(at_least(power, ZERO), smaller(unclamped, ALPHA_MAX), ZERO)
+            t, suffix = load_lanes(state, at + T), load_lanes(state, at + SUFFIX)
+            weight = alpha * t
+            after = t - weight
+            finished = bits(at_most(after, T_MIN))
+            if finished != bits(at_most(t, T_MIN)):
+                done = mask_of(finished)
+                weight, after = where(done, ZERO, weight), where(done, ZERO, after)
+                suffix = where(done, ZERO, suffix)
+                if finished == ALL_LANES:
+                    blocks &= ~(1 << block)
+            store_lanes(state, at + T, after)
+            v_red, v_green = load_lanes(state, at + RED), load_lanes(state, at + GREEN)
+            v_blue = load_lanes(state, at + BLUE)
+            red, green = load(splats, g + VALUES), load(splats, g + VALUES + 1)
+            blue = load(splats, g + VALUES + 2)
+            cv = multiply_add(v_red, red, multiply_add(v_green, green, v_blue * blue))
+            gain = weight * cv
+            suffix = suffix - gain
+            store_lanes(state, at + SUFFIX, suffix)
+            g_red = multiply_add(weight, v_red, g_red)
+            g_green = multiply_add(weight, v_green, g_green)
+            g_blue = multiply_add(weight, v_blue, g_blue)
+            s = subtract_product(gain, suffix, alpha / (ONE - alpha))
+            s = where(at_most(unclamped, ALPHA_MAX), s, ZERO)
+            sx, sy = s * dx, s * dy
+            s00, s10, s01 = s00 + s, s10 + sx, s01 + sy
+            s20 = multiply_add(sx, dx, s20)
+            s11 = multiply_add(sx, dy, s11)
+            s02 = multiply_add(sy, dy, s02)
+        slot = (np.int64(load(slots, k)) + stripe) * SUMS
+        add_sums9(sums, slot, g_red, g_green, g_blue, s00, s10, s01, s20, s11, s02)
+        if blocks == 0:
+            break
+    return blocks
+
+
+@kernel
+def blend_backward(
+    first, last, step, tiles, columns, splats, entries, masks, starts, slots, sums, state, live
+):  # fmt: skip
+    """Gradient of the lists of stripes first..last-1, each `step` tiles, into `sums`."""
+    for stripe in range(first, last):
+        for tile in range(stripe * step, min((stripe + 1) * step, tiles)):
+            blocks = np.int64(load(live, tile))
+            if blocks == 0 or starts[tile] == starts[tile + 1]:
+                continue
+            left, top = F(tile % columns * TILE_PX), F(tile // columns * TILE_PX)
+            blocks = blend_tile_backward(
+                starts[tile], starts[tile + 1], left, top, splats, entries, masks, state, tile,
+                blocks, stripe, slots, sums,
+            )  # fmt: skip
+            store(live, tile, blocks)
+
+
+@kernel
+def assign_slots(splats, rows, rows_per_stripe, ranges, slots):
+    """Rows of sums for the stripes each splat's box touches: ranges[k] to ranges[k + 1].
+
+    The row for stripe s is slots[k] + s.
+    """
+    at = 0
+    for k in range(slots.shape[0]):
+        y, half = load(splats, k * FIELDS + Y), load(splats, k * FIELDS + BOX + 1)
+        first, last = tile_range(y, half, rows)
+        first, last = first // rows_per_stripe, last // rows_per_stripe
+        ranges[k] = at
+        slots[k] = at - first
+        at += max(0, last - first + 1)
+    ranges[slots.shape[0]] = at
+
+
+@part
+def add(array, index, value):
+    store(array, index, load(array, index) + value)
+
+
+@kernel
+def unpack(
+    first, last, splats, ids, sums, ranges, column, g_xy, g_conics, g_opacities, g_values
+):  # fmt: skip
+    """Gradients by the ellipses from the sums of splats first..last-1.
+
+    Those by opacities and geometry are added to, those by values set.
+    """
+    width = g_values.shape[1]
+    for k in range(first, last):
+        soon = np.int64(ids[min(k + AHEAD, last - 1)])
+        prefetch(g_xy, 2 * soon)
+        prefetch(g_conics, 3 * soon)
+        prefetch(g_opacities, soon)
+        prefetch(g_values, width * soon + column)
+        i, g = np.int64(load(ids, k)), k * FIELDS
+        red = green = blue = s = sx = sy = sxx = sxy = syy = ZERO
+        for row in range(load(ranges, k), load(ranges, k + 1)):
+            at = row * SUMS
+            red += load(sums, at)
+            green += load(sums, at + 1)
+            blue += load(sums, at + 2)
+            s += load(sums, at + 3)
+            sx += load(sums, at + 4)
+            sy += load(sums, at + 5)
+            sxx += load(sums, at + 6)
+            sxy += load(sums, at + 7)
+            syy += load(sums, at + 8)
+        store(g_values, width * i + column, red)
+        store(g_values, width * i + column + 1, green)
+        store(g_values, width * i + column + 2, blue)
+        a, b, c = load(splats, g + CONIC), load(splats, g + CONIC + 1), load(splats, g + CONIC + 2)
+        # (dx, dy) runs from the centre to the pixel, and alpha falls with it.
+        add(g_opacities, i, s / load(splats, g + OPACITY))
+        add(g_xy, 2 * i, a * sx + b * sy)
+        add(g_xy, 2 * i + 1, b * sx + c * sy)
+        add(g_conics, 3 * i, -HALF * sxx)
+        add(g_conics, 3 * i + 1, -sxy)
+        add(g_conics, 3 * i + 2, -HALF * syy)
+
+
+@kernel
+def unpack_weights(ids, sums, ranges, out):
+    """The first of the sums of every splat."""
+    for k in range(ids.shape[0]):
+        total = 0.0
+        for row in range(ranges[k], ranges[k + 1]):
+            total += load(sums, row * SUMS)
+        out[ids[k]] = total

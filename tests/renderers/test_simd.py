@@ -1,0 +1,165 @@
+"""One vector of floats, operation by operation, against NumPy.
+
+Compiled with the options of the kernels, whose fast mathematics may rewrite what is emitted.
+"""
+
+import operator
+from collections.abc import Callable
+
+import numba
+import numpy as np
+import pytest
+from splatworks.renderers.cpu import compiled, simd
+from splatworks.renderers.cpu.simd import LANES, load_lanes, store_lanes
+
+RNG = np.random.default_rng(0)
+X, Y, Z = (RNG.uniform(-3, 3, LANES).astype(np.float32) for _ in range(3))
+TIES = np.where(np.arange(LANES) % 3 == 0, X, Y)
+"""Every third lane equals X's."""
+PATTERN = 0b1010_0110_0001_1101 & ((1 << LANES) - 1)
+
+
+def jit(function: Callable) -> Callable:
+    """As `kernel`, without the cache on disk: these are tests' own functions."""
+    return numba.njit(**compiled._OPTIONS)(function)
+
+
+def lanes(function: Callable, *vectors: np.ndarray) -> np.ndarray:
+    """A jitted function of as many vectors; they start and end in the middle of arrays."""
+    data = np.concatenate([np.zeros(3, np.float32), *vectors])
+    out = np.full(LANES + 5, 7, np.float32)
+    apply = jit(function)
+
+    def one(data, out):
+        store_lanes(out, 2, apply(load_lanes(data, 3)))
+
+    def two(data, out):
+        store_lanes(out, 2, apply(load_lanes(data, 3), load_lanes(data, 3 + LANES)))
+
+    def three(data, out):
+        x, y = load_lanes(data, 3), load_lanes(data, 3 + LANES)
+        store_lanes(out, 2, apply(x, y, load_lanes(data, 3 + 2 * LANES)))
+
+    jit((one, two, three)[len(vectors) - 1])(data, out)
+    assert (out[:2] == 7).all() and (out[2 + LANES :] == 7).all(), "only one vector is written"
+    return out[2 : 2 + LANES]
+
+
+def test_powers_of_two_to_the_last_digits() -> None:
+    """Over the range where it is promised; alpha needs 0 to 8."""
+    power = jit(lambda data, out: store_lanes(out, 0, simd.exp2_over_255(load_lanes(data, 0))))
+    worst, data, out = 0.0, np.zeros(LANES, np.float32), np.zeros(LANES, np.float32)
+    for x in (np.linspace(0, 8, 4096), np.linspace(-117, 127.4, 4096)):
+        for part in x.reshape(-1, LANES):
+            data[:] = part
+            power(data, out)
+            worst = max(worst, np.abs(out * 255.0 / np.exp2(data.astype(np.float64)) - 1).max())
+    assert worst < 3e-7
+
+
+@pytest.mark.parametrize("name", ["add", "sub", "mul", "truediv"])
+def test_arithmetic_takes_vectors_and_scalars(name: str) -> None:
+    apply = getattr(operator, name)
+    two = np.float32(2.5)
+    for function, vectors, wanted in (
+        (lambda x, y: apply(x, y), (X, Y), apply(X, Y)),
+        (lambda x: apply(x, two), (X,), apply(X, two)),
+        (lambda x: apply(two, x), (X,), apply(two, X)),
+    ):
+        np.testing.assert_allclose(lanes(function, *vectors), wanted, rtol=3e-7)
+
+
+def test_products_with_a_sum() -> None:
+    x, y, z = (v.astype(np.float64) for v in (X, Y, Z))
+    found = lanes(lambda x, y, z: simd.multiply_add(x, y, z), X, Y, Z)
+    np.testing.assert_allclose(found, x * y + z, rtol=0, atol=2e-6)
+    found = lanes(lambda x, y, z: simd.subtract_product(x, y, z), X, Y, Z)
+    np.testing.assert_allclose(found, x - y * z, rtol=0, atol=2e-6)
+
+
+def test_choices_and_roots() -> None:
+    np.testing.assert_array_equal(lanes(lambda x, y: simd.smaller(x, y), X, Y), np.minimum(X, Y))
+    np.testing.assert_array_equal(lanes(lambda x, y: simd.larger(x, y), X, Y), np.maximum(X, Y))
+    wanted = np.where([PATTERN >> k & 1 for k in range(LANES)], X, Y)
+    found = lanes(lambda x, y: simd.where(simd.mask_of(PATTERN), x, y), X, Y)
+    np.testing.assert_array_equal(found, wanted)
+    np.testing.assert_array_equal(lanes(lambda x: simd.broadcast(1.5), X), 1.5)
+    squares = (X * X).astype(np.float32)
+    found = lanes(lambda x: simd.square_root(x), squares)
+    np.testing.assert_allclose(found, np.sqrt(squares), rtol=2e-7)
+
+
+@pytest.mark.parametrize(
+    ("name", "compare"),
+    [("at_least", np.greater_equal), ("at_most", np.less_equal), ("below", np.less)],
+)
+def test_comparisons_give_one_bit_per_lane(name: str, compare) -> None:
+    """Bit k for lane k and no sign; false wherever something is not a number."""
+    operation = getattr(simd, name)
+
+    @jit
+    def run(x, y):
+        return simd.bits(operation(load_lanes(x, 0), load_lanes(y, 0)))
+
+    spoiled = TIES.copy()
+    spoiled[4] = np.nan
+    for x, y in ((X, TIES), (X, spoiled), (spoiled, X), (-np.abs(X), np.abs(X))):
+        assert run(x, y) == sum(int(c) << k for k, c in enumerate(compare(x, y)))
+
+
+def test_masks_meet_and_survive_integers() -> None:
+    @jit
+    def both(x, y):
+        return simd.bits(simd.mask_of(x) & simd.mask_of(y))
+
+    full = (1 << LANES) - 1
+    for x, y in ((full, full), (PATTERN, full ^ 1), (PATTERN, ~PATTERN & full), (0, full)):
+        assert both(x, y) == x & y
+
+
+def test_nine_sums_are_added_to_what_is_there() -> None:
+    @jit
+    def run(data, out):
+        a, b, c = load_lanes(data, 0), load_lanes(data, LANES), load_lanes(data, 2 * LANES)
+        d, e = load_lanes(data, 3 * LANES), load_lanes(data, 4 * LANES)
+        f, g = load_lanes(data, 5 * LANES), load_lanes(data, 6 * LANES)
+        h, i = load_lanes(data, 7 * LANES), load_lanes(data, 8 * LANES)
+        simd.add_sums9(out, 5, a, b, c, d, e, f, g, h, i)
+
+    # Powers of two: a lane that is lost, doubled or in another's sum shows in every digit.
+    values = np.exp2(np.arange(LANES)) * (1 + np.arange(9)[:, None])
+    before = np.arange(30, dtype=np.float32)
+    out = before.copy()
+    run(values.astype(np.float32).ravel(), out)
+    before[5:14] += values.sum(axis=1).astype(np.float32)
+    np.testing.assert_array_equal(out, before)
+
+
+def test_members_of_sixty_four_masks() -> None:
+    """Also the last bit, which is a sign, and from the middle of an array."""
+    masks = np.random.default_rng(1).integers(0, 1 << 32, 70, dtype=np.uint64).astype(np.uint32)
+
+    @jit
+    def run(masks, first, bit):
+        return simd.members(masks, first, bit)
+
+    for first in (0, 5):
+        for bit in (0, 7, 31):
+            wanted = sum(int(m >> bit & 1) << k for k, m in enumerate(masks[first : first + 64]))
+            assert run(masks, first, bit) % (1 << 64) == wanted
+
+
+def test_single_values_and_bits() -> None:
+    @jit
+    def copy(data, out, index):
+        simd.store(out, index, simd.load(data, index + 1))
+
+    out = np.zeros(4, np.float64)
+    copy(X[:4].copy(), out, 2)
+    np.testing.assert_array_equal(out, [0, 0, X[3], 0])
+    lowest = jit(lambda x: simd.lowest_bit(x))
+    assert [lowest(x) for x in (1, 0b1100, 1 << 15, -1 << 62)] == [0, 2, 15, 62]
+    key = jit(lambda x: simd.float_bits(x))
+    above = np.nextafter(np.float32(1), np.float32(2))
+    keys = [key(depth) for depth in np.array([1e-30, 0.01, 1.0, above, 3e5], np.float32)]
+    assert keys == sorted(set(keys)) and keys[2] == 0x3F80_0000 and keys[3] == keys[2] + 1
