@@ -137,7 +137,7 @@ def _chunk(team: Team, lists: Lists, bounds, first: int, last: int, live) -> Chu
     # `members` reads a whole group of masks, also at the end.
     entries, masks = np.empty(total, np.int32), np.empty(total + blend.AT_ONCE, np.uint32)
     moves = [
-        (*arrays[:2], arrays[2], n, place, entries, masks)
+        (*arrays, n, place, entries, masks)
         for arrays, n, place in zip(scratch, filled, places, strict=True)
     ]
     team.run(bins.sort_by_tile, moves)
