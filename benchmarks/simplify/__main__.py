@@ -135,8 +135,9 @@ def validate(out: Path, node_modules: Path) -> None:
     places = {}
     for place in sorted((out / "rows").glob("*/ours-[0-9]*.json")):
         row = json.loads(place.read_text())
-        if not row["error"]:
-            places[glb_path(out, row["mesh"], row["tool"], row["ratio"])] = (place, row)
+        made = glb_path(out, row["mesh"], row["tool"], row["ratio"])
+        if not row["error"] and made.is_file():
+            places[made] = (place, row)
     script = Path(__file__).parent / "validate.cjs"
     said = subprocess.run(
         ["node", str(script), str(node_modules.resolve()), *map(str, places)],

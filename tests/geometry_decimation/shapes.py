@@ -1,5 +1,7 @@
 """Meshes to try a decimation on: proper ones, open ones, and what is found in the wild."""
 
+import functools
+
 import numpy as np
 import trimesh
 from splatworks.stages.geometry.components import Surface
@@ -111,6 +113,7 @@ def bricks() -> Surface:
     return together(*(moved(unit, place) for place in places))
 
 
+@functools.cache
 def wild() -> dict[str, Surface]:
     """What breaks programs that expect manifolds."""
     rng = np.random.default_rng(3)

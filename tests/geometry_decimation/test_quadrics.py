@@ -1,6 +1,5 @@
 """The terms of the price against their definitions."""
 
-import numba
 import numpy as np
 import pytest
 from splatworks.stages.geometry.decimation import Rules, complex, heap, quadrics, simplify, web
@@ -8,84 +7,84 @@ from splatworks.stages.geometry.decimation.collapse import price
 
 from .shapes import Surface, bumpy, grid, surface
 
-RNG = np.random.default_rng(5)
+
+def plain(compiled):
+    """The Python function itself: the same source without the seconds of compiling it."""
+    return getattr(compiled, "py_func", compiled)
 
 
-@numba.njit
-def _area(q, a, b, w):
-    quadrics.add_area(q, a[0], a[1], a[2], b[0], b[1], b[2], w)
+def area(q, a, b, w) -> None:
+    plain(quadrics.add_area)(q, *a, *b, w)
 
 
-@numba.njit
-def _plane(q, n, d, w):
-    quadrics.add_plane(q, 0, n[0], n[1], n[2], d, w)
+def plane(q, n, d, w) -> None:
+    plain(quadrics.add_plane)(q, 0, *n, d, w)
 
 
-@numba.njit
-def _line(row, n, w):
-    quadrics.add_line(row, 3, n[0], n[1], n[2], w)
+def value(q, x) -> float:
+    return plain(quadrics.value)(q, *x)
 
 
-@numba.njit
-def _value(q, x):
-    return quadrics.value(q, x[0], x[1], x[2])
+def least(q, x, pull):
+    return plain(quadrics.least)(q, *x, pull)
 
 
-@numba.njit
-def _least(q, x, pull):
-    return quadrics.least(q, x[0], x[1], x[2], pull)
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """Of each test its own, so that none depends on which others ran."""
+    return np.random.default_rng(5)
 
 
-def test_the_area_quadric_is_twice_the_squared_area() -> None:
+def test_the_area_quadric_is_twice_the_squared_area(rng: np.random.Generator) -> None:
     for _ in range(50):
-        a, b, x = RNG.normal(size=(3, 3))
+        a, b, x = rng.normal(size=(3, 3))
         q = np.zeros(11)
-        _area(q, a, b, 1.0)
-        area = np.linalg.norm(np.cross(a - x, b - x)) / 2
-        assert _value(q, x) == pytest.approx(2 * area**2, rel=1e-12)
-        distance = 2 * area / np.linalg.norm(b - a)
-        assert _value(q, x) / q[10] == pytest.approx(distance**2, rel=1e-11)
+        area(q, a, b, 1.0)
+        size = np.linalg.norm(np.cross(a - x, b - x)) / 2
+        assert value(q, x) == pytest.approx(2 * size**2, rel=1e-12)
+        distance = 2 * size / np.linalg.norm(b - a)
+        assert value(q, x) / q[10] == pytest.approx(distance**2, rel=1e-11)
 
 
-def test_planes_and_lines_are_squared_distances() -> None:
+def test_planes_and_lines_are_squared_distances(rng: np.random.Generator) -> None:
     for _ in range(50):
-        n, p, x = RNG.normal(size=(3, 3))
+        n, p, x = rng.normal(size=(3, 3))
         n /= np.linalg.norm(n)
         q = np.zeros(11)
-        _plane(q, n, -n @ p, 0.7)
-        assert _value(q, x) == pytest.approx(0.7 * (n @ (x - p)) ** 2, rel=1e-10)
+        plane(q, n, -n @ p, 0.7)
+        assert value(q, x) == pytest.approx(0.7 * (n @ (x - p)) ** 2, rel=1e-10)
         row = np.zeros(14)
         row[:3] = p
-        _line(row, n, 0.3)
+        plain(quadrics.add_line)(row, 3, *n, 0.3)
         across = (x - p) - n * (n @ (x - p))
-        assert _value(row[3:], x) == pytest.approx(0.3 * across @ across, rel=1e-10)
+        assert value(row[3:], x) == pytest.approx(0.3 * across @ across, rel=1e-10)
 
 
-def random_quadric(planes: int) -> np.ndarray:
+def random_quadric(rng: np.random.Generator, planes: int) -> np.ndarray:
     q = np.zeros(11)
     for _ in range(planes):
-        n = RNG.normal(size=3)
-        _plane(q, n / np.linalg.norm(n), RNG.normal(), RNG.uniform(0.1, 1))
+        n = rng.normal(size=3)
+        plane(q, n / np.linalg.norm(n), rng.normal(), rng.uniform(0.1, 1))
     return q
 
 
-def test_the_slope_vanishes_at_the_least_point() -> None:
+def test_the_slope_vanishes_at_the_least_point(rng: np.random.Generator) -> None:
     """By finite differences of the value."""
     for _ in range(20):
-        q = random_quadric(5)
-        good, *x = _least(q, np.zeros(3), 0.0)
+        q = random_quadric(rng, 5)
+        good, *x = least(q, np.zeros(3), 0.0)
         assert good
         for axis in np.eye(3):
-            slope = (_value(q, x + 1e-4 * axis) - _value(q, x - 1e-4 * axis)) / 2e-4
+            slope = (value(q, x + 1e-4 * axis) - value(q, x - 1e-4 * axis)) / 2e-4
             assert slope == pytest.approx(0, abs=1e-9)
-            assert _value(q, x + 1e-2 * axis) > _value(q, np.array(x))
+            assert value(q, x + 1e-2 * axis) > value(q, np.array(x))
 
 
 def test_open_directions_are_left_alone() -> None:
     q = np.zeros(11)
-    _plane(q, np.array([0.0, 0, 1]), -2.0, 1.0)
-    assert not _least(q, np.array([0.3, 0.4, 0.0]), 0.0)[0]
-    good, x, y, z = _least(q, np.array([0.3, 0.4, 0.0]), 1e-5)
+    plane(q, np.array([0.0, 0, 1]), -2.0, 1.0)
+    assert not least(q, np.array([0.3, 0.4, 0.0]), 0.0)[0]
+    good, x, y, z = least(q, np.array([0.3, 0.4, 0.0]), 1e-5)
     assert good and (x, y) == pytest.approx((0.3, 0.4)) and z == pytest.approx(2, rel=1e-4)
 
 
@@ -118,19 +117,19 @@ def test_on_a_closed_surface_the_price_is_garland_and_heckberts() -> None:
         offsets = -np.einsum("fc,fc->f", normals, corners[:, 0])
         rows = np.sqrt(weights)[:, None] * normals
         best, *_ = np.linalg.lstsq(rows, -np.sqrt(weights) * offsets, rcond=None)
-        least = (weights * (normals @ best + offsets) ** 2).sum()
+        lowest = (weights * (normals @ best + offsets) ** 2).sum()
         middle = found.positions[[i, j]].mean(0)
         length = np.linalg.norm(np.diff(found.positions[[i, j]], axis=0))
         if np.linalg.norm(best - middle) < rules.placement_reach * length:
-            assert cost[edge] == pytest.approx(least, rel=1e-6, abs=1e-16)
+            assert cost[edge] == pytest.approx(lowest, rel=1e-6, abs=1e-16)
             np.testing.assert_allclose(position[edge], best, atol=1e-8)
 
 
-def test_a_border_costs_the_area_that_is_swept() -> None:
+def test_a_border_costs_the_area_that_is_swept(rng: np.random.Generator) -> None:
     """In a flat piece planes cost nothing: what is left is Lindstrom and Turk's term."""
     rules = Rules(line_weight=0.0)
     flat = grid(4)
-    shaken = flat.positions + RNG.normal(size=flat.positions.shape) * [0.03, 0.03, 0]
+    shaken = flat.positions + rng.normal(size=flat.positions.shape) * [0.03, 0.03, 0]
     flat = Surface(shaken, flat.faces)
     cost, position, found = prices(flat, rules)
     costly = 0
@@ -143,8 +142,8 @@ def test_a_border_costs_the_area_that_is_swept() -> None:
             0.5 * np.linalg.norm(np.cross(b - a, position[edge] - a)) ** 2 for a, b in lines
         )
         assert cost[edge] == pytest.approx(swept, rel=1e-6, abs=1e-15)
-        costly += cost[edge] > 1e-8
-    assert costly > 10
+        costly += cost[edge] > 1e-12  # a thousand times the tolerance
+    assert costly > 15
     free = prices(flat, Rules(line_weight=0.0, boundary_area=False))[0]
     assert free.max() < 1e-15
 
@@ -158,33 +157,23 @@ def test_importance_scales_the_memory() -> None:
     assert above[1] > 1.3 * above[0]
 
 
-def test_the_heap_sorts_whatever_is_done_to_it() -> None:
+def test_the_heap_sorts_whatever_is_done_to_it(rng: np.random.Generator) -> None:
     """Against sorting by hand, with ties."""
     found = complex.build(bumpy(2))
     state = web.build(found)
     count = len(found.edges)
-    keys = RNG.integers(0, 40, count).astype(float)
+    keys = rng.integers(0, 40, count).astype(float)
     heap.fill(state, keys.copy())
     for _ in range(300):
-        edge, key = int(RNG.integers(count)), float(RNG.integers(0, 40))
-        _set(state, edge, key)
+        edge, key = int(rng.integers(count)), float(rng.integers(0, 40))
+        plain(heap.set_key)(state, edge, key)
         keys[edge] = key
     popped = []
     for _ in range(count):
         popped.append(int(state.heap[0]))
-        _pop(state)
+        plain(heap.pop)(state)
     assert popped == sorted(range(count), key=lambda e: (keys[e], e))
     assert state.counts[web.HEAP] == 0 and (state.edges[:, web.PLACE] == -1).all()
-
-
-@numba.njit
-def _set(state, edge, key):
-    heap.set_key(state, edge, key)
-
-
-@numba.njit
-def _pop(state):
-    heap.pop(state)
 
 
 def test_error_is_the_distance_to_the_planes() -> None:

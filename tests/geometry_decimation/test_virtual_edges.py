@@ -26,7 +26,7 @@ def by_optimization(one: np.ndarray, two: np.ndarray) -> float:
     return best
 
 
-def dense(one: np.ndarray, two: np.ndarray, count: int = 60) -> float:
+def dense(one: np.ndarray, two: np.ndarray, count: int = 30) -> float:
     """From above: the least distance of grids of points on both."""
     s, t = np.meshgrid(np.linspace(0, 1, count), np.linspace(0, 1, count))
     inside = (s + t).ravel() <= 1 + 1e-12
@@ -38,19 +38,19 @@ def dense(one: np.ndarray, two: np.ndarray, count: int = 60) -> float:
 def test_distances_of_random_triangles() -> None:
     rng = np.random.default_rng(2)
     crossing = exact = 0
-    for n in range(60):
+    for n in range(40):
         one, two = rng.normal(size=(2, 3, 3))
         two = two + rng.normal(size=3) * (0 if n % 2 else 2)
         found = triangles_apart(one, two)
         above = dense(one, two)
         assert found <= above + 1e-12
-        assert np.sqrt(above) - np.sqrt(found) < 0.12
+        assert np.sqrt(above) - np.sqrt(found) < 0.2
         crossing += found == 0
         solved = by_optimization(one, two)
         if np.isfinite(solved):
             exact += 1
             assert abs(np.sqrt(found) - np.sqrt(max(solved, 0))) < 1e-4
-    assert crossing > 5 and exact > 20
+    assert crossing > 3 and exact > 15
 
 
 def test_a_needle_through_a_face_is_at_no_distance() -> None:

@@ -114,7 +114,11 @@ def edges_of(faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 @kernel
 def first_of_equal(rows: np.ndarray) -> np.ndarray:
-    """Per row of integers, the smallest index of a row that equals it. By open addressing."""
+    """Per row of integers, the smallest index of a row that equals it. By open addressing.
+
+    The hash wraps around on purpose. Without compilation (NUMBA_DISABLE_JIT) NumPy warns of that
+    and the tests take warnings for errors: run them with `-W ignore::RuntimeWarning` then.
+    """
     count, width = rows.shape
     size = 16
     while size < 2 * count:

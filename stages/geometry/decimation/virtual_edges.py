@@ -35,11 +35,11 @@ def link(complex_: Complex, labels: np.ndarray, reach: Literal["local", "global"
     radii = global_radii(complex_) if reach == "global" else local_radii(complex_)
     order = _morton_order(corners.mean(axis=1))
     own = labels[complex_.faces[order, 0]]
-    pairs = _pairs(
-        complex_.positions, complex_.faces[order], own, radii[order], *_tree(corners[order], own)
-    )
-    if not len(pairs):
+    faces, tree = complex_.faces[order], _tree(corners[order], own)
+    found, count = _pairs(complex_.positions, faces, own, radii[order], radii.max(), *tree)
+    if not count:
         return complex_
+    pairs = found[:count]
     pairs = pairs[first_of_equal(pairs.astype(np.int64)) == np.arange(len(pairs))]
     pairs = pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
     return replace(
@@ -117,11 +117,13 @@ def _tree(corners: np.ndarray, own: np.ndarray) -> tuple[np.ndarray, np.ndarray,
 
 @kernel
 def _pairs(
-    positions: np.ndarray, faces: np.ndarray, own: np.ndarray, radii: np.ndarray,
+    positions: np.ndarray, faces: np.ndarray, own: np.ndarray, radii: np.ndarray, largest: float,
     low: np.ndarray, high: np.ndarray, whose: np.ndarray,
-) -> np.ndarray:  # fmt: skip
-    """Closest corners of all near triangles of different components, smaller vertex first."""
-    largest = radii.max()
+) -> tuple[np.ndarray, int]:  # fmt: skip
+    """Closest corners of all near triangles of different components, smaller vertex first.
+
+    Returns an array that may be longer than needed, and how many of its rows count.
+    """
     inner = len(low) // 2
     found = np.zeros((1024, 2), np.int32)
     count = 0
@@ -165,13 +167,14 @@ def _pairs(
                 a, b = _closest_corners(one, two)
                 if count == len(found):
                     wider = np.zeros((2 * count, 2), np.int32)
-                    wider[:count] = found
+                    for row in range(count):  # Copying a slice would take seconds to compile.
+                        wider[row, 0], wider[row, 1] = found[row, 0], found[row, 1]
                     found = wider
                 found[count, 0] = min(faces[n, a], faces[m, b])
                 found[count, 1] = max(faces[n, a], faces[m, b])
                 count += 1
                 linked += 1
-    return found[:count].copy()
+    return found, count
 
 
 @kernel
