@@ -22,9 +22,11 @@ SHAPES = {
     "branching": fan(5, 3),
     "two parts": together(bumpy(1), moved(bumpy(0, 5), [1.9, 0.1, 0.05])),
     "crossing parts": together(hills(3), moved(hills(3), [0.02, -0.01, 0.01])),
+    "stacked parts": together(hills(4), moved(hills(4), [0.004, -0.003, 0.018])),
+    "slivers": Surface(hills(4).positions * [100.0, 1.0, 3.0], hills(4).faces),
     "sharing vertices": soup(hills(3)),
 }
-LINKED = ("two parts", "crossing parts")
+LINKED = ("two parts", "crossing parts", "stacked parts")
 """Shapes with components that are near enough."""
 RULES = {
     "default": Rules(),

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.optimize import lsq_linear
 from splatworks.stages.geometry.decimation import complex, virtual_edges
-from splatworks.stages.geometry.decimation.triangles import triangles_apart
+from splatworks.stages.geometry.decimation.triangles import segments_apart, triangles_apart
 
 from .shapes import box, bumpy, grid, moved, together
 
@@ -51,6 +51,22 @@ def test_distances_of_random_triangles() -> None:
             exact += 1
             assert abs(np.sqrt(found) - np.sqrt(max(solved, 0))) < 1e-4
     assert crossing > 3 and exact > 15
+
+
+def test_distances_of_segments() -> None:
+    """Random, parallel and shrunk to a point, as a bounded least-squares problem."""
+    apart = getattr(segments_apart, "py_func", segments_apart)
+    rng = np.random.default_rng(4)
+    ends = rng.normal(size=(60, 4, 3)) * [1, 1, 0.2]
+    ends[40:48, 3] = ends[40:48, 2] + 2 * (ends[40:48, 1] - ends[40:48, 0])
+    ends[48:54, 3] = ends[48:54, 2]
+    ends[52:60, 1] = ends[52:60, 0]
+    at_ends = np.zeros(2, int)
+    for a, b, c, d in ends:
+        solved = lsq_linear(np.stack([b - a, c - d], 1), c - a, bounds=(0, 1), method="bvls")
+        np.testing.assert_allclose(apart(a, b, c, d), 2 * solved.cost, atol=1e-12)
+        at_ends += np.isin(solved.x.round(9), (0, 1))
+    assert at_ends.min() > 10
 
 
 def test_a_needle_through_a_face_is_at_no_distance() -> None:

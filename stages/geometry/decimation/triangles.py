@@ -65,7 +65,7 @@ def segments_apart(a: np.ndarray, b: np.ndarray, c: np.ndarray, d: np.ndarray) -
     if flat > 1e-14 * uu * vv:
         s = min(max((uv * vr - ur * vv) / flat, 0.0), 1.0)
     t = (uv * s + vr) / vv if vv > 0 else 0.0
-    if t < 0 or t > 1:
+    if t < 0 or t > 1 or not vv > 0:
         t = min(max(t, 0.0), 1.0)
         s = min(max((uv * t - ur) / uu, 0.0), 1.0) if uu > 0 else 0.0
     x, y, z = rx + s * ux - t * vx, ry + s * uy - t * vy, rz + s * uz - t * vz
