@@ -62,7 +62,7 @@ def test_soup_is_recovered_by_welding_and_by_virtual_edges() -> None:
     assert alone[1] > 0.1
 
 
-@pytest.mark.xfail(reason="measured 0.97: the walls between joined bricks stay", strict=False)
+@pytest.mark.xfail(reason="measured 0.97: the walls between joined bricks stay", strict=True)
 def test_separate_parts_are_joined_where_that_is_better() -> None:
     wall = bricks()
     target = round(0.03 * len(wall.faces))
