@@ -30,6 +30,7 @@ from splatworks.renderers import cpu, meshes  # noqa: E402
 from splatworks.stages import distill  # noqa: E402
 from splatworks.stages.artifacts import GuidanceDir, PromptFile, SplatsFile  # noqa: E402
 from splatworks.stages.distill.ramp import Ramp  # noqa: E402
+from splatworks.stages.distill.settings import Guide, Noise  # noqa: E402
 from splatworks.stages.formats import gltf, pictures, prompts, splats  # noqa: E402
 from splatworks.stages.geometry.activation import activate, deactivate  # noqa: E402
 from splatworks.stages.geometry.orbit import look_at_origin  # noqa: E402
@@ -183,9 +184,8 @@ def main() -> int:
     config = distill.Config(
         **{
             "iterations": arguments.iterations,
-            "guidance_scale": 1.0,
-            "noise_max": Ramp(start=0.8, stop=0.2),
-            "noise_min": Ramp(start=0.2, stop=0.02),
+            "guide": Guide(scale=1.0),
+            "noise": Noise(max=Ramp(start=0.8, stop=0.2), min=Ramp(start=0.2, stop=0.02)),
             **extra,
         }
     )

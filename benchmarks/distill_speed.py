@@ -21,6 +21,7 @@ from splatworks.stages.distill.clip import clip_pixels
 from splatworks.stages.geometry.orbit import look_at_origin
 from splatworks.stages.guidance.cfg import predict_guided, stack
 from splatworks.stages.guidance.diffusion import DiffusionGuidance
+from splatworks.stages.guidance.text import TextEncoder
 from splatworks.stages.guidance.view_words import STABLE_DIFFUSION
 from splatworks.stages.shape.blob import blob
 from splatworks.stages.toybox import networks
@@ -37,10 +38,14 @@ def guidance() -> DiffusionGuidance:
             rng,
         ),
         vae=networks.seeded(lambda: networks.build_vae((16, 32, 96), image_size_px=128), rng),
-        text_encoder=networks.seeded(
-            lambda: networks.build_text_encoder(words, width=128, layers=3), rng
-        ),
-        tokenizer=words,
+        text_encoders=[
+            TextEncoder(
+                words,
+                networks.seeded(
+                    lambda: networks.build_text_encoder(words, width=128, layers=3), rng
+                ),
+            )
+        ],
         scheduler_config=dict(networks.build_scheduler().config),
         view_words=STABLE_DIFFUSION,
     )

@@ -1,5 +1,6 @@
 """The whole state of the loop in one file, so that it goes on exactly where it stopped."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
@@ -14,6 +15,16 @@ from .densify import Population, born
 
 LOG_COLUMNS = ("loss", "clipped_share", "nonfinite_share", "gaussians", "skipped")
 KEPT = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """The learned copy of the model that loss `vsd` compares with; three alike sets of tensors."""
+
+    values: Mapping[str, Tensor]
+    first: Mapping[str, Tensor]
+    """Adam's moments."""
+    second: Mapping[str, Tensor]
 
 
 @dataclass(slots=True)
@@ -31,13 +42,14 @@ class State:
     clip_samples: list[float] = field(default_factory=list)
     """Percentiles from which the threshold will be calibrated."""
     clip_threshold: float | None = None
+    copy: Copy | None = None
     log: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in LOG_COLUMNS})
 
 
-def start(values: Parameters) -> State:
+def start(values: Parameters, copy: Copy | None = None) -> State:
     """Before the first iteration."""
     zeros = values.logit_opacities.new_zeros(len(values.means))
-    return State(born(values), zeros, zeros.clone())
+    return State(born(values), zeros, zeros.clone(), copy=copy)
 
 
 def save(state: State, scratch: Path, signature: str) -> Path:
@@ -52,6 +64,10 @@ def save(state: State, scratch: Path, signature: str) -> Path:
             tensors[f"{part}.{entry.name}"] = getattr(getattr(state.population, part), entry.name)
     for name, column in state.log.items():
         tensors[f"log.{name}"] = torch.tensor(column, dtype=torch.float64)
+    if state.copy is not None:
+        for part in ("values", "first", "second"):
+            for name, value in getattr(state.copy, part).items():
+                tensors[f"copy.{part}.{name}"] = value
     tensors["clip_samples"] = torch.tensor(state.clip_samples, dtype=torch.float64)
     metadata = {
         "iteration": state.iteration,
@@ -97,5 +113,19 @@ def _restore(tensors: dict[str, Tensor], metadata: dict, device: str) -> State:
         bad_in_row=metadata["bad_in_row"],
         clip_samples=tensors["clip_samples"].tolist(),
         clip_threshold=metadata["clip_threshold"],
+        copy=_restore_copy(tensors, device),
         log={name: tensors[f"log.{name}"].tolist() for name in LOG_COLUMNS},
     )
+
+
+def _restore_copy(tensors: dict[str, Tensor], device: str) -> Copy | None:
+    def part(name: str) -> dict[str, Tensor]:
+        start = f"copy.{name}."
+        return {
+            key.removeprefix(start): value.to(device)
+            for key, value in tensors.items()
+            if key.startswith(start)
+        }
+
+    values = part("values")
+    return Copy(values, part("first"), part("second")) if values else None

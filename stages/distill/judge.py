@@ -1,6 +1,6 @@
 """What the guidance model says about a few views: the gradient by the Gaussians."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 
 import torch
@@ -9,11 +9,12 @@ from torch import Tensor
 
 from ...renderers.scene import Cameras, Renderer
 from ..geometry.activation import Parameters, activate
-from ..guidance.cfg import predict_guided
+from ..guidance.perp_neg import Negatives
 from ..guidance.protocol import Condition, Guidance
 from .clip import ClipReport, clip_pixels, percentile
-from .losses import add_noise, sds_gradient, weight_of, x0_gradient
-from .settings import Clipping, Loss, Method, Weight
+from .image_terms import alpha_gradient, repaired, toward_decoded
+from .opinion import Latents, Lesson, Manner, Opinion, opinion
+from .settings import Clipping, ImageTerms
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,16 +27,16 @@ class Question:
     unconditional: Condition
     timesteps: Int[Tensor, " view"]
     noise: Float[Tensor, "view channel height width"]
+    negatives: Negatives | None = None
+    lesson: Lesson | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
     """What is the same for all questions of an iteration."""
 
-    loss: Loss
-    weight: Weight
-    guidance_scale: float
-    method: Method
+    manner: Manner
+    image: ImageTerms
     clip: Clipping
     clip_threshold: float
 
@@ -56,6 +57,8 @@ class Verdict:
     """Of the image gradient before clipping."""
     not_finite: str
     """The first tensor with an inf or nan, or an empty string."""
+    lesson: Mapping[str, Tensor]
+    """Gradient by the values of the copy that loss `vsd` trains; else empty."""
 
 
 def judge(
@@ -74,51 +77,66 @@ def judge(
 
     image = composed.detach().requires_grad_()
     z = guidance.encode(image)
-    g_z, checks = _latent_gradient(z.detach(), question, rules, guidance)
-    (g_image,) = torch.autograd.grad(z, image, g_z)
+    said = opinion(_latents(z.detach(), question), rules.manner, guidance)
+    (g_image,) = torch.autograd.grad(z, image, said.gradient)
+    g_image = _with_terms(g_image, image.detach(), z.detach(), said, rules.image, guidance)
     share = rules.clip.calibrate_percentile / 100
     clipped = clip_pixels(g_image, rules.clip_threshold, rules.clip.norm)
 
     targets = [getattr(leaves, name) for name in names]
+    g_alpha = alpha_gradient(frames.alpha.detach(), rules.image.sparse, rules.image.opaque)
     *gradients, g_means2d = torch.autograd.grad(
-        composed, [*targets, frames.means2d], clipped.gradient.to(composed)
+        [composed, frames.alpha],
+        [*targets, frames.means2d],
+        [clipped.gradient.to(composed), g_alpha],
     )
-    checks += list(zip((f"gradient of {name}" for name in names), gradients, strict=True))
+    checks = [
+        ("rendered image", composed.detach()),
+        ("latents", z.detach()),
+        ("prediction", said.gradient),
+        *zip((f"gradient of {name}" for name in names), gradients, strict=True),
+        *((f"gradient of the copy's {name}", value) for name, value in said.lesson.items()),
+    ]
     return Verdict(
         gradients=Parameters(*gradients),
         score=torch.linalg.vector_norm(g_means2d, dim=-1).sum(dim=0),
         seen=(frames.radii_px > 0).sum(dim=0).to(g_means2d),
-        loss=float(g_z.square().mean()),
+        loss=float(said.gradient.square().mean()),
         clip=clipped.report,
         percentile=percentile(g_image, share, rules.clip.norm),
-        not_finite=_first_not_finite([("rendered image", composed.detach()), *checks]),
+        not_finite=_first_not_finite(checks),
+        lesson=said.lesson,
     )
 
 
-def _latent_gradient(
+def _latents(z: Float[Tensor, "view channel height width"], question: Question) -> Latents:
+    return Latents(
+        z=z,
+        text=question.text,
+        unconditional=question.unconditional,
+        timesteps=question.timesteps,
+        noise=question.noise,
+        negatives=question.negatives,
+        lesson=question.lesson,
+    )
+
+
+@torch.no_grad()
+def _with_terms(
+    g: Float[Tensor, "view 3 height width"],
+    image: Float[Tensor, "view 3 height width"],
     z: Float[Tensor, "view channel height width"],
-    question: Question,
-    rules: Rules,
+    said: Opinion,
+    terms: ImageTerms,
     guidance: Guidance,
-) -> tuple[Tensor, list[tuple[str, Tensor]]]:
-    t = question.timesteps.to(guidance.alphas_cumprod.device)
-    abar = guidance.alphas_cumprod.to(z.dtype)[t]
-    z_t = add_noise(z, question.noise, abar)
-    guess = predict_guided(
-        guidance,
-        z_t,
-        question.timesteps,
-        question.text,
-        question.unconditional,
-        scale=rules.guidance_scale,
-        method=rules.method,
-    )
-    weight = weight_of(rules.weight, abar)
-    if rules.loss == "sds":
-        gradient = sds_gradient(guess.eps, question.noise, weight)
-    else:
-        gradient = x0_gradient(z, guess.x0, weight)
-    return gradient, [("latents", z), ("prediction", gradient)]
+) -> Float[Tensor, "view 3 height width"]:
+    """The picture's gradient with what else pulls at it."""
+    if terms.repair:
+        look_ahead = guidance.decode(z - terms.repair * said.gradient)
+        g = repaired(g, image, look_ahead.to(image))
+    if terms.decoded:
+        g = g + toward_decoded(image, guidance.decode(said.x0).to(image), terms.decoded)
+    return g
 
 
 def _first_not_finite(checks: Sequence[tuple[str, Tensor]]) -> str:

@@ -2,20 +2,18 @@
 
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import fields
 
 import torch
 from torch import Tensor
 
 from ...pipeline.contract import Context
 from ...pipeline.errors import InputError
-from ...renderers.scene import Cameras, Renderer
 from ..geometry.activation import Parameters
-from ..guidance.cfg import stack
-from ..guidance.protocol import Condition, Guidance
+from ..guidance.protocol import Condition
 from ..randomness import generator
 from . import Config, checkpoint
 from .adam import adam_step
@@ -23,12 +21,12 @@ from .checkpoint import State
 from .clip import ClipReport
 from .densify import Population, grow, keep_rows, reset_opacity, worth_keeping
 from .judge import Question, Rules, Verdict, judge
+from .learning import taught
+from .opinion import Manner
+from .questions import Task, questions
 from .regularize import regularize
-from .views import View, cameras_of, draw
 
 CALIBRATION_STEPS = 20
-VIEWS_PER_CALL = 2
-"""On the CPU so many views go through the networks together, whatever the number of threads."""
 MAX_RADIUS_M = 0.75
 """Gaussians further out are removed; the object's own sphere has 0.5 m."""
 RESET_CEILING = 0.05
@@ -41,21 +39,9 @@ HIGHER_SH_SHARE = 1 / 20
 """Rate of the view-dependent SH coefficients, relative to the constant one (reference 3DGS)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
-    """What the loop works on, apart from the state."""
-
-    guidance: Guidance
-    renderer: Renderer
-    prompt: str
-    negative: str
-    config: Config
-    seed: int
-    device: str
-
-
 def distill(
     task: Task,
+    conditions: Mapping[str, Condition],
     state: State,
     ctx: Context,
     save: Callable[[State], object],
@@ -64,11 +50,11 @@ def distill(
     """Run the remaining iterations.
 
     Args:
+        conditions: Of every text that will be asked about; see `captions`.
         save: Called about every `checkpoint_every_s`, and before giving up.
         show: Called about every ten seconds, for a preview.
     """
     config = task.config
-    embed = _embedder(task.guidance)
     saved = shown = time.monotonic()
     with (
         ctx.progress("distill", config.iterations, done=state.iteration) as bar,
@@ -76,7 +62,7 @@ def distill(
     ):
         while state.iteration < config.iterations:
             begun = time.monotonic()
-            step(task, state, embed, spread, ctx)
+            step(task, state, conditions, spread, ctx)
             now = time.monotonic()
             bar.advance(note=_note(state, now - begun))
             if state.bad_in_row >= BAD_STEPS_IN_ROW:
@@ -99,7 +85,7 @@ def distill(
 def step(
     task: Task,
     state: State,
-    embed: Callable[[str], Condition],
+    conditions: Mapping[str, Condition],
     spread: Callable[[Callable[[Question], Verdict], Sequence[Question]], list[Verdict]],
     ctx: Context,
 ) -> None:
@@ -107,16 +93,14 @@ def step(
     config, values = task.config, state.population.values
     threshold = _threshold(config, state)
     rules = Rules(
-        loss=config.loss,
-        weight=config.weight,
-        guidance_scale=config.guidance_scale,
-        method=config.method,
+        manner=Manner(config.loss, config.weight, config.guide, config.inversion),
+        image=config.image,
         clip=config.clip,
         clip_threshold=threshold,
     )
     verdicts = spread(
         lambda question: judge(values, question, rules, task.guidance, task.renderer),
-        questions(task, state, embed),
+        questions(task, state, conditions),
     )
     report = sum((v.clip for v in verdicts), start=ClipReport(0, 0, 0))
     bad = next((v.not_finite for v in verdicts if v.not_finite), "")
@@ -133,6 +117,13 @@ def step(
             state.score_sum = state.score_sum + verdict.score
             state.score_count = state.score_count + verdict.seen
         state.population = _moved(state, _sum([v.gradients for v in verdicts]), config)
+        if state.copy is not None:
+            state.copy = taught(
+                state.copy,
+                [v.lesson for v in verdicts],
+                steps_before=state.adam_steps,
+                rate=config.low_rank.rate,
+            )
         state.adam_steps += 1
     _change_number(task, state)
     row = (
@@ -145,57 +136,6 @@ def step(
     for name, value in zip(checkpoint.LOG_COLUMNS, row, strict=True):
         state.log[name].append(value)
     state.iteration += 1
-
-
-def questions(task: Task, state: State, embed: Callable[[str], Condition]) -> list[Question]:
-    """The views of one iteration in fixed groups, with everything random drawn."""
-    config, words, k = task.config, task.guidance.view_words, state.iteration
-    views = draw(
-        words,
-        task.prompt,
-        task.seed,
-        k,
-        count=config.views_per_step,
-        elevation_weights=config.elevation_weights,
-        close_up_share=config.close_up_share,
-    )
-    levels = len(task.guidance.alphas_cumprod)
-    low = config.noise_min.at(k, config.iterations) * (levels - 1)
-    high = config.noise_max.at(k, config.iterations) * (levels - 1)
-    size = VIEWS_PER_CALL if task.device == "cpu" else len(views)
-    out = []
-    for first in range(0, len(views), size):
-        group = range(first, min(first + size, len(views)))
-        draws = [generator(task.seed, k, view, "noise") for view in group]
-        levels_drawn = torch.tensor([float(torch.rand((), generator=d)) for d in draws])
-        noise = torch.stack([torch.randn(task.guidance.latent_shape, generator=d) for d in draws])
-        aims = [float(torch.rand((), generator=d)) for d in draws]
-        out.append(
-            Question(
-                cameras=_on(_cameras(task, state, [views[v] for v in group], aims), task.device),
-                backgrounds=torch.tensor([views[v].background for v in group]).to(task.device),
-                text=stack([embed(views[v].caption) for v in group]),
-                unconditional=stack([embed(task.negative) for _ in group]),
-                timesteps=(low + (high - low) * levels_drawn).round().long().to(task.device),
-                noise=noise.to(task.device),
-            )
-        )
-    return out
-
-
-def _cameras(task: Task, state: State, views: list[View], aims: list[float]) -> Cameras:
-    words, size = task.guidance.view_words, task.guidance.image_size
-    return cameras_of(views, words.camera, size, state.population.values.means.cpu(), aims)
-
-
-def _on(cameras: Cameras, device: str) -> Cameras:
-    return Cameras(
-        cameras.world_to_camera.to(device),
-        cameras.focal_px.to(device),
-        cameras.center_px.to(device),
-        cameras.width_px,
-        cameras.height_px,
-    )
 
 
 def _threshold(config: Config, state: State) -> float:
@@ -295,18 +235,6 @@ def _pruned(state: State, config: Config) -> tuple[Population, Tensor, Tensor]:
 def finished(state: State, config: Config) -> Parameters:
     """The Gaussians worth keeping after the last iteration."""
     return _pruned(state, config)[0].values
-
-
-def _embedder(guidance: Guidance) -> Callable[[str], Condition]:
-    """Embed each caption once and by itself, so that no batch can change its bits."""
-    known: dict[str, Condition] = {}
-
-    def embed(text: str) -> Condition:
-        if text not in known:
-            known[text] = guidance.embed([text])
-        return known[text]
-
-    return embed
 
 
 @contextmanager

@@ -5,13 +5,21 @@ that was added, eps* and x0* the guided predictions, w(t) the weight of a noise 
 
     SDS (Poole et al. 2022, eq. 3)      g = w(t) (eps* - eps)
     x0  (Shi et al. 2023, MVDream)      g = w(t) (z - x0*)
+    CSD (Yu et al. 2024)                g = w(t) (eps(text) - eps(nothing)), without the noise
+    ISM (Liang et al. 2024, LucidDreamer)
+                                        g = w(t) (eps*(z_t) - eps(z_s; nothing)); z_s and z_t are
+                                        found from z by inversion without the text, s below t
+    SDI (Lukoianov et al. 2024)         as x0, with noise found by inversion with negative guidance
+    VSD (Wang et al. 2023)              g = w(t) (eps*(z_t) - eps_copy(z_t; pose)), where the copy
+                                        learns to denoise the rendered views meanwhile
 
 As x0* = (z_t - sigma eps*) / alpha, the second is the first times sigma / alpha. Neither is
 divided by the batch or by the number of latents: each view's gradient is what it would be alone.
 
-    w = one             1
-        sigma2          1 - alphas_cumprod                          DreamFusion, PGC
-        alpha_sigma2    sqrt(alphas_cumprod) (1 - alphas_cumprod)   Fantasia3D
+    w = one               1
+        sigma2            1 - alphas_cumprod                          DreamFusion, PGC
+        alpha_sigma2      sqrt(alphas_cumprod) (1 - alphas_cumprod)   Fantasia3D
+        sigma_over_alpha  sqrt(1 / alphas_cumprod - 1)                LucidDreamer; makes SDS x0
 """
 
 from typing import Any
@@ -29,6 +37,8 @@ def weight_of(kind: Weight, alphas_cumprod: Float[Tensor, " batch"]) -> Float[Te
         return torch.ones_like(alphas_cumprod)
     if kind == "sigma2":
         return 1 - alphas_cumprod
+    if kind == "sigma_over_alpha":
+        return (1 / alphas_cumprod - 1).sqrt()
     return alphas_cumprod.sqrt() * (1 - alphas_cumprod)
 
 
@@ -58,6 +68,15 @@ def x0_gradient(
 ) -> Float[Tensor, "batch channel height width"]:
     """w(t) (z - x0*): of 0.5 w(t) |z - x0*|^2 with x0* held fixed."""
     return weight.view(-1, 1, 1, 1) * (z - x0_guided)
+
+
+def csd_gradient(
+    eps_text: Float[Tensor, "batch channel height width"],
+    eps_nothing: Float[Tensor, "batch channel height width"],
+    weight: Float[Tensor, " batch"],
+) -> Float[Tensor, "batch channel height width"]:
+    """w(t) (eps(text) - eps(nothing))."""
+    return weight.view(-1, 1, 1, 1) * (eps_text - eps_nothing)
 
 
 class _Specified(torch.autograd.Function):

@@ -8,16 +8,23 @@ import numpy as np
 import torch
 
 from ...pipeline.contract import Context
+from ...pipeline.errors import InputError
 from ...renderers.scene import Renderer
 from ..formats import pictures, prompts, splats
 from ..formats import tensors as tensor_files
 from ..geometry.activation import Parameters, activate
 from ..geometry.orbit import look_at_origin
+from ..guidance.diffusion import DiffusionGuidance
+from ..guidance.load import free_text
 from ..guidance.load import load as load_guidance
+from ..guidance.memory import call_bytes, free_bytes, gigabytes, weight_bytes
+from ..guidance.perp_neg import AVOIDED
 from ..guidance.view_words import TrainingCamera
-from . import VERSION, Config, checkpoint
+from . import VERSION, Config, captions, checkpoint
 from .checkpoint import State
-from .loop import Task, distill, finished
+from .learning import new_copy
+from .loop import distill, finished
+from .questions import VIEWS_PER_CALL, Task
 
 PREVIEW_AZIMUTHS_DEG = (0.0, 90.0, 180.0, 270.0)
 PREVIEW_ELEVATION_DEG = 15.0
@@ -25,8 +32,8 @@ PREVIEW_ELEVATION_DEG = 15.0
 
 def run(
     prompt_path: Path, guidance_path: Path, splats_path: Path, config: Config, ctx: Context
-) -> tuple[Path, Path]:
-    """Distill and write the Gaussians and the log; returns their paths."""
+) -> tuple[Path, Path, Path]:
+    """Distill; returns the paths of the Gaussians, the log and the conditions."""
     from ...renderers.choose import splat_renderer
 
     torch.set_num_threads(1)
@@ -48,11 +55,15 @@ def run(
         seed=ctx.seed,
         device=ctx.device,
     )
-    state = _begin(splats_path, config, ctx)
+    conditions = captions.embed_all(task, ctx)
+    task = dataclasses.replace(task, guidance=free_text(guidance))
+    _check_memory(task, ctx)
+    state = _begin(splats_path, task, ctx)
     signature = _signature(config, ctx)
     camera = guidance.view_words.camera
     state = distill(
         task,
+        conditions,
         state,
         ctx,
         save=lambda now: checkpoint.save(now, ctx.scratch, signature),
@@ -67,22 +78,47 @@ def run(
     return (
         splats.save(_raw(values), ctx.out / "splats.ply"),
         tensor_files.save(log, ctx.out / "log.safetensors", metadata),
+        captions.save(conditions, ctx.out / "conditions.safetensors"),
     )
 
 
-def _begin(splats_path: Path, config: Config, ctx: Context) -> State:
+def _check_memory(task: Task, ctx: Context) -> None:
+    """Refuse to start what cannot end, with the figures."""
+    if not isinstance(task.guidance, DiffusionGuidance):
+        return
+    looks, on_cpu = task.config.views, ctx.device == "cpu"
+    views = min(looks.per_step, VIEWS_PER_CALL) if on_cpu else looks.per_step
+    calls = min(ctx.threads, -(-looks.per_step // views)) if on_cpu else 1
+    passes = 2 + (AVOIDED if task.config.guide.perp_neg else 0)
+    needed = weight_bytes(task.guidance) + calls * call_bytes(task.guidance, views, passes)
+    free = free_bytes(ctx.device, ctx.memory_bytes)
+    ctx.log.info("the model will need about %s of %s", gigabytes(needed), gigabytes(free))
+    if needed > free:
+        raise InputError(
+            f"distill: the guidance model needs about {gigabytes(needed)} for {views} views at "
+            f"once, but {gigabytes(free)} are free. Use fewer views.per_step, fewer threads, or a "
+            f"smaller model."
+        )
+
+
+def _begin(splats_path: Path, task: Task, ctx: Context) -> State:
+    config = task.config
     state = checkpoint.load(ctx.scratch, _signature(config, ctx), ctx.device)
     if state is not None:
         ctx.log.info("continuing at iteration %d of %d", state.iteration, config.iterations)
         return state
     raw = splats.load(splats_path)
+    copy = None
+    if config.loss == "vsd":
+        copy = new_copy(task.guidance, config.low_rank.rank, ctx.seed)
     return checkpoint.start(
         Parameters(
             *(
                 torch.from_numpy(getattr(raw, entry.name).copy()).to(ctx.device)
                 for entry in dataclasses.fields(Parameters)
             )
-        )
+        ),
+        copy,
     )
 
 

@@ -32,6 +32,18 @@ class View:
     caption: str
     zoom: float = 1.0
     """Above 1 for a close-up."""
+    background_name: str | None = None
+
+
+def caption_at(words: ViewWords, prompt: str, view: View, azimuth_deg: float) -> str:
+    """What the caption of a view would be from another side."""
+    return words.text(
+        prompt,
+        azimuth_deg,
+        view.elevation_deg,
+        background=view.background_name,
+        close_up=view.zoom > 1,
+    )
 
 
 def draw(
@@ -75,6 +87,7 @@ def draw(
                 background,
                 caption,
                 low + (high - low) * zoom if is_close else 1.0,
+                name,
             )
         )
     return views

@@ -12,9 +12,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from .apg import project
+from .perp_neg import Negatives, combine_perpendicular
 from .protocol import Condition, Guidance, Prediction
+from .rescale import rescale
 
-Method = Literal["cfg", "apg"]
+Method = Literal["cfg", "apg", "rescale"]
 
 
 def scale_from_text_convention(scale: float) -> float:
@@ -45,21 +47,35 @@ def predict_guided(
     *,
     scale: float,
     method: Method = "cfg",
+    rescale_share: float = 0.7,
+    negatives: Negatives | None = None,
 ) -> Prediction:
     """The model's prediction, guided. `eps` and `x0` agree with each other:
     z_t = alpha x0 + sigma eps.
 
-    Both passes run as one batch, text first. At scale 1 the unconditional pass is saved.
+    All passes run as one batch, text first. At scale 1 the unconditional pass is saved.
+
+    Args:
+        rescale_share: Of method `rescale`.
+        negatives: Texts to be avoided; their result takes the place of `cfg`'s.
     """
-    if scale == 1:
+    if scale == 1 and negatives is None:
         return guidance.predict(z_t, t, text)
-    count = len(t)
-    both = guidance.predict(torch.cat([z_t, z_t]), torch.cat([t, t]), stack([text, unconditional]))
-    if method == "cfg":
-        return Prediction(
-            eps=combine(both.eps[:count], both.eps[count:], scale),
-            x0=combine(both.x0[:count], both.x0[count:], scale),
-        )
-    x0 = project(both.x0[:count], both.x0[count:], scale)
+    asked = [text, unconditional, *(negatives.conditions if negatives else ())]
+    every = guidance.predict(
+        torch.cat([z_t] * len(asked)), torch.cat([t] * len(asked)), stack(asked)
+    )
+    eps = every.eps.unflatten(0, (len(asked), len(t)))
+    x0 = every.x0.unflatten(0, (len(asked), len(t)))
     a = guidance.alphas_cumprod.to(z_t)[t.to(guidance.alphas_cumprod.device)].view(-1, 1, 1, 1)
-    return Prediction(eps=(z_t - a.sqrt() * x0) / (1 - a).sqrt(), x0=x0)
+    if negatives is not None:
+        guided = combine_perpendicular(eps[0], eps[1], eps[2:], negatives.weights.to(eps), scale)
+        return Prediction(eps=guided, x0=(z_t - (1 - a).sqrt() * guided) / a.sqrt())
+    if method == "apg":
+        denoised = project(x0[0], x0[1], scale)
+    else:
+        denoised = combine(x0[0], x0[1], scale)
+        if method == "cfg":
+            return Prediction(eps=combine(eps[0], eps[1], scale), x0=denoised)
+        denoised = rescale(denoised, x0[0], rescale_share)
+    return Prediction(eps=(z_t - a.sqrt() * denoised) / (1 - a).sqrt(), x0=denoised)

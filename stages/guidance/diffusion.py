@@ -1,14 +1,15 @@
-"""Stable Diffusion 1.x and 2.x, and anything else in the same diffusers layout, as guidance.
+"""Stable Diffusion 1.x, 2.x and XL, and anything else in their diffusers layouts, as guidance.
 
 The one file that imports diffusers and transformers. Everything is read from a local directory,
 offline, from safetensors only. The image encoder stays in float32 (in half precision its backward
 pass overflows); the UNet is float16 on CUDA and float32 on the CPU.
 """
 
+import copy
 import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,16 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from ...pipeline.errors import InputError
-from .layout import check_tokenizer, check_weights, fingerprint, read_index, read_json
+from .layout import (
+    check_tokenizer,
+    check_weights,
+    fingerprint,
+    read_index,
+    read_json,
+    text_endings,
+)
 from .protocol import Condition, Prediction
+from .text import TextEncoder, embed_double, embed_single, network_arguments, unknown_words
 from .view_words import ViewWords
 from .view_words import load as load_view_words
 
@@ -39,19 +48,22 @@ class DiffusionGuidance:
         *,
         unet: nn.Module,
         vae: nn.Module,
-        text_encoder: nn.Module,
-        tokenizer: Any,
+        text_encoders: Sequence[TextEncoder],
         scheduler_config: Mapping[str, Any],
         view_words: ViewWords,
         device: str = "cpu",
         unet_dtype: torch.dtype | None = None,
+        empty_is_zero: bool = False,
     ) -> None:
         if unet_dtype is None:
             unet_dtype = torch.float32 if torch.device(device).type == "cpu" else torch.float16
         self.unet = _frozen(unet, device, unet_dtype)
         self.vae = _frozen(vae, device, torch.float32)
-        self.text_encoder = _frozen(text_encoder, device, torch.float32)
-        self.tokenizer = tokenizer
+        self.text_encoders = tuple(
+            TextEncoder(each.tokenizer, _frozen(each.network, device, torch.float32))
+            for each in text_encoders
+        )
+        self._empty_is_zero = empty_is_zero
         self.device = torch.device(device)
         self.unet_dtype = unet_dtype
         self._view_words = view_words
@@ -81,19 +93,20 @@ class DiffusionGuidance:
     def view_words(self) -> ViewWords:
         return self._view_words
 
-    @torch.no_grad()
     def embed(self, texts: Sequence[str]) -> Condition:
-        tokens = self.tokenizer(
-            list(texts),
-            padding="max_length",
-            max_length=self._text_length(),
-            truncation=True,
-            return_tensors="pt",
+        if not self.text_encoders:
+            raise ValueError("the text encoders were freed: embed all texts before that.")
+        if len(self.text_encoders) == 1:
+            return embed_single(self.text_encoders[0], texts)
+        return embed_double(
+            self.text_encoders, texts, self._image_size, empty_is_zero=self._empty_is_zero
         )
-        uses_mask = getattr(self.text_encoder.config, "use_attention_mask", False)
-        mask = tokens.attention_mask.to(self.device) if uses_mask else None
-        states = self.text_encoder(tokens.input_ids.to(self.device), attention_mask=mask)[0]
-        return Condition({"states": states})
+
+    def without_text(self) -> "DiffusionGuidance":
+        """The same networks without the text encoders, which it lets go of."""
+        lighter = copy.copy(self)
+        lighter.text_encoders = ()
+        return lighter
 
     def encode(
         self, images: Float[Tensor, "batch 3 height width"]
@@ -117,9 +130,19 @@ class DiffusionGuidance:
         t: Int[Tensor, " batch"],
         condition: Condition,
     ) -> Prediction:
+        return self.predict_with(self.unet, z_t, t, condition)
+
+    def predict_with(
+        self,
+        network: Callable[..., Any],
+        z_t: Float[Tensor, "batch channel height width"],
+        t: Int[Tensor, " batch"],
+        condition: Condition,
+    ) -> Prediction:
+        """As `predict`, of a network that is called as the UNet is; keeps the graph."""
         z_t, t = z_t.to(self.device), t.to(self.device)
-        states = condition.tensors["states"].to(self.device, self.unet_dtype)
-        out = self.unet(z_t.to(self.unet_dtype), t, encoder_hidden_states=states).sample
+        asked = z_t.to(self.unet_dtype)
+        out = network(asked, t, **network_arguments(condition, asked)).sample
         return to_prediction(
             out.to(z_t.dtype), z_t, self._alphas_cumprod.to(z_t.dtype)[t], self.prediction_type
         )
@@ -128,25 +151,8 @@ class DiffusionGuidance:
         return self._view_words.text(prompt, azimuth_deg, elevation_deg)
 
     def unknown_words(self, text: str) -> list[str]:
-        """Words that become the tokenizer's unknown token. Byte-level tokenizers know all.
-
-        Words are what lies between blanks, without punctuation at their ends.
-        """
-        unknown = self.tokenizer.unk_token_id
-        if unknown is None:
-            return []
-        found: list[str] = []
-        for word in (part.strip(".,;:!?\"'()[]") for part in text.split()):
-            if not word or word in found:
-                continue
-            ids = self.tokenizer(word, add_special_tokens=False).input_ids
-            if unknown in ids and word != self.tokenizer.unk_token:
-                found.append(word)
-        return found
-
-    def _text_length(self) -> int:
-        longest = int(self.text_encoder.config.max_position_embeddings)
-        return min(int(self.tokenizer.model_max_length), longest)
+        """Words that become the tokenizer's unknown token. Byte-level tokenizers know all."""
+        return unknown_words(self.text_encoders[0].tokenizer, text)
 
 
 def _frozen(module: nn.Module, device: str, dtype: torch.dtype) -> nn.Module:
@@ -219,17 +225,17 @@ def _read(
 ) -> DiffusionGuidance:
     view_words = load_view_words(model_dir)
     scheduler_config = read_json(model_dir / "scheduler" / "scheduler_config.json")
-    modules = {
-        part: _read_module(model_dir / part, *index[part])
-        for part in ("unet", "vae", "text_encoder")
-    }
+    networks = {part: _read_module(model_dir / part, *index[part]) for part in ("unet", "vae")}
     guidance = DiffusionGuidance(
-        **modules,
-        tokenizer=_read_tokenizer(model_dir / "tokenizer", index["tokenizer"][1]),
+        **networks,
+        text_encoders=[
+            _read_text_encoder(model_dir, index, ending) for ending in text_endings(index)
+        ],
         scheduler_config=scheduler_config,
         view_words=view_words,
         device=device,
         unet_dtype=unet_dtype,
+        empty_is_zero=bool(index.get("force_zeros_for_empty_prompt", False)),
     )
     channels = guidance.latent_shape[0]
     if channels != guidance.vae.config.latent_channels:
@@ -237,12 +243,20 @@ def _read(
             f"{model_dir}: unet takes {channels} channels but the vae gives "
             f"{guidance.vae.config.latent_channels}; inpainting models are not supported."
         )
-    words, known = len(guidance.tokenizer), guidance.text_encoder.config.vocab_size
+    return guidance
+
+
+def _read_text_encoder(model_dir: Path, index: Mapping[str, Any], ending: str) -> TextEncoder:
+    """One of the tokenizers with its network, if they fit each other."""
+    names = (f"tokenizer{ending}", f"text_encoder{ending}")
+    tokenizer = _read_tokenizer(model_dir / names[0], index[names[0]][1])
+    network = _read_module(model_dir / names[1], *index[names[1]])
+    words, known = len(tokenizer), network.config.vocab_size
     if words > known:
         raise InputError(
-            f"{model_dir}: the tokenizer has {words} words, the text_encoder knows {known}."
+            f"{model_dir}: the {names[0]} has {words} words, the {names[1]} knows {known}."
         )
-    return guidance
+    return TextEncoder(tokenizer, network)
 
 
 def _read_module(folder: Path, library: str, class_name: str) -> nn.Module:

@@ -34,17 +34,31 @@ def read_index(model_dir: Path) -> dict[str, Any]:
     if not path.is_file():
         raise InputError(f"{model_dir}: no diffusion pipeline: model_index.json is missing.")
     index = read_json(path)
-    if "text_encoder_2" in index:
-        raise InputError(f"{path}: SDXL pipelines (text_encoder_2) are not supported yet.")
-    for part, classes in PARTS.items():
+    for part, classes in _parts_of(index).items():
         entry = index.get(part)
         name = entry[1] if isinstance(entry, list) and len(entry) == 2 else None
         if name not in classes:
             raise InputError(
                 f"{path}: {part} is {name!r}, expected one of {', '.join(classes)}. Stable "
-                f"Diffusion 1.x and 2.x pipelines and their like are supported."
+                f"Diffusion 1.x, 2.x and XL pipelines and their like are supported."
             )
     return index
+
+
+def text_endings(index: Mapping[str, Any]) -> tuple[str, ...]:
+    """What the names of the text encoders end with: SDXL has two."""
+    second = index.get("text_encoder_2")
+    return ("", "_2") if isinstance(second, list) and any(second) else ("",)
+
+
+def _parts_of(index: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+    if len(text_endings(index)) == 1:
+        return dict(PARTS)
+    return {
+        **PARTS,
+        "text_encoder_2": ("CLIPTextModelWithProjection",),
+        "tokenizer_2": PARTS["tokenizer"],
+    }
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -9,9 +9,9 @@ from splatworks.pipeline.contract import Context
 from splatworks.renderers import cpu
 from splatworks.stages import distill
 from splatworks.stages.artifacts import GuidanceDir, PromptFile, SplatsFile
-from splatworks.stages.distill import checkpoint, loop
+from splatworks.stages.distill import checkpoint, questions
 from splatworks.stages.distill.ramp import Ramp
-from splatworks.stages.distill.settings import Density
+from splatworks.stages.distill.settings import Density, Guide, Noise
 from splatworks.stages.formats import prompts, splats
 from splatworks.stages.geometry.activation import Parameters, deactivate
 from splatworks.stages.shape.blob import blob
@@ -19,9 +19,8 @@ from splatworks.stages.shape.blob import blob
 NAMES = [entry.name for entry in fields(Parameters)]
 SMALL = distill.Config(
     iterations=24,
-    guidance_scale=1.0,
-    noise_max=Ramp(start=0.6, stop=0.2),
-    noise_min=Ramp(start=0.1, stop=0.02),
+    guide=Guide(scale=1.0),
+    noise=Noise(max=Ramp(start=0.6, stop=0.2), min=Ramp(start=0.1, stop=0.02)),
     density=Density(every=6, max_gaussians=220, grow_share=0.3),
     checkpoint_every_s=0.0,
 )
@@ -71,8 +70,19 @@ def write_inputs(folder: Path, model: Path, gaussians: int = 150) -> distill.Inp
     )
 
 
-def make_task(guidance, config=SMALL, prompt: str = "a striped ball") -> loop.Task:
-    return loop.Task(guidance, cpu.render, prompt, "", config, seed=5, device="cpu")
+def make_task(guidance, config=SMALL, prompt: str = "a striped ball") -> questions.Task:
+    return questions.Task(guidance, cpu.render, prompt, "", config, seed=5, device="cpu")
+
+
+class Embedded(dict):
+    """The condition of any text, made when it is asked for."""
+
+    def __init__(self, guidance) -> None:
+        super().__init__()
+        self.guidance = guidance
+
+    def __missing__(self, text: str):
+        return self.guidance.embed([text])
 
 
 def make_state(count: int = 60) -> checkpoint.State:

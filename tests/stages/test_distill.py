@@ -11,11 +11,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from splatworks.pipeline.errors import InputError
 from splatworks.renderers import cpu
 from splatworks.stages import distill
-from splatworks.stages.distill import checkpoint
+from splatworks.stages.distill import captions, checkpoint
+from splatworks.stages.distill.questions import questions
 from splatworks.stages.distill.ramp import Ramp
-from splatworks.stages.distill.settings import Clipping, Density
+from splatworks.stages.distill.settings import Clipping, Density, Guide, Looks, Noise
 from splatworks.stages.formats import splats
 from splatworks.stages.formats import tensors as tensor_files
 from splatworks.stages.geometry.activation import activate
@@ -25,6 +27,8 @@ from .distill_setup import (
     SMALL,
     Killed,
     context,
+    make_state,
+    make_task,
     write_inputs,
 )
 
@@ -61,9 +65,8 @@ def test_an_object_is_recovered_without_a_prior(tmp_path) -> None:
     inputs = write_inputs(tmp_path, tmp_path / "oracle", gaussians=800)
     config = distill.Config(
         iterations=120,
-        guidance_scale=1.0,
-        noise_max=Ramp(start=0.7, stop=0.2),
-        noise_min=Ramp(start=0.2, stop=0.02),
+        guide=Guide(scale=1.0),
+        noise=Noise(max=Ramp(start=0.7, stop=0.2), min=Ramp(start=0.2, stop=0.02)),
         density=Density(every=20, max_gaussians=2000),
     )
     done = distill.run(inputs, config, context(tmp_path))
@@ -192,7 +195,18 @@ def test_a_fixed_threshold_holds_from_the_start(inputs, tmp_path) -> None:
 # --- a real pipeline ---
 
 
-@pytest.mark.parametrize("loss, method, norm", [("sds", "cfg", "l2"), ("x0", "apg", "linf")])
+@pytest.mark.parametrize(
+    "loss, method, norm",
+    [
+        ("sds", "cfg", "l2"),
+        ("x0", "apg", "linf"),
+        ("x0", "rescale", "linf"),
+        ("csd", "cfg", "linf"),
+        ("ism", "cfg", "linf"),
+        ("sdi", "cfg", "linf"),
+        ("vsd", "cfg", "linf"),
+    ],
+)
 def test_a_real_pipeline_with_all_that_it_can_say(tmp_path, caplog, loss, method, norm) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -207,7 +221,8 @@ def test_a_real_pipeline_with_all_that_it_can_say(tmp_path, caplog, loss, method
     )
     inputs = write_inputs(tmp_path, model)
     config = replace(
-        SMALL, iterations=3, guidance_scale=7.5, loss=loss, method=method, close_up_share=0.5,
+        SMALL, iterations=3, guide=Guide(scale=7.5, method=method), loss=loss,
+        views=Looks(close_up_share=0.5),
         clip=Clipping(norm=norm),
     )  # fmt: skip
     one, two = tmp_path / "one", tmp_path / "two"
@@ -217,3 +232,33 @@ def test_a_real_pipeline_with_all_that_it_can_say(tmp_path, caplog, loss, method
     assert results(one) == results(two)
     log, _ = tensor_files.load(one / "out" / "log.safetensors")
     assert torch.isfinite(log["loss"]).all() and (log["loss"] > 0).all()
+
+
+def test_what_cannot_fit_is_refused_with_the_figures(tmp_path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = tiny_pipeline.build(tmp_path / "model")
+    ctx = replace(context(tmp_path / "run"), memory_bytes=10_000)
+    with pytest.raises(InputError, match=r"needs about 0.1 GB .* 0.1 GB are free") as caught:
+        distill.run(write_inputs(tmp_path, model), SMALL, ctx)
+    assert "views.per_step" in str(caught.value) and "\n" not in str(caught.value)
+    assert not list((tmp_path / "run" / "out").iterdir())
+
+
+def test_the_conditions_of_all_texts_are_kept(inputs, whole) -> None:
+    tensors, metadata = tensor_files.load(whole / "out" / "conditions.safetensors")
+    texts = metadata["texts"]
+    assert "" in texts and len(texts) == len(set(texts)) == len(tensors)
+    assert any(text.startswith("a striped ball") for text in texts)
+
+
+@pytest.mark.parametrize("perp_neg, method", [(False, "rescale"), (True, "cfg")])
+def test_every_text_that_is_asked_about_was_embedded(perp_neg, method) -> None:
+    """The loop looks conditions up; a text that is missing would stop it in the middle."""
+    guidance = striped_ball.oracle(16, per_word=1)
+    config = replace(SMALL, guide=Guide(scale=2.0, method=method, perp_neg=perp_neg))
+    task, state = make_task(guidance, config), make_state()
+    known = {text: guidance.embed([text]) for text in captions.captions_of(task)}
+    for state.iteration in range(config.iterations):
+        for question in questions(task, state, known):
+            assert (question.negatives is not None) == perp_neg

@@ -14,17 +14,30 @@ from splatworks.renderers import reference
 from splatworks.stages.distill import checkpoint, loop
 from splatworks.stages.distill.judge import Question, Rules, judge
 from splatworks.stages.distill.losses import weight_of
+from splatworks.stages.distill.opinion import Manner
+from splatworks.stages.distill.questions import questions
 from splatworks.stages.distill.ramp import Ramp
-from splatworks.stages.distill.settings import Clipping, Density, Rates
+from splatworks.stages.distill.settings import (
+    Clipping,
+    Density,
+    Guide,
+    ImageTerms,
+    Inversion,
+    Looks,
+    Noise,
+    Rates,
+)
 from splatworks.stages.geometry.activation import Parameters, activate, deactivate
 from splatworks.stages.guidance.oracle import OracleGuidance
 from splatworks.stages.guidance.protocol import Condition, Prediction
 from splatworks.stages.shape.blob import blob
 
 from . import striped_ball
+from .closed_form import Exact
 from .distill_setup import (
     NAMES,
     SMALL,
+    Embedded,
     context,
     make_state,
     make_task,
@@ -38,7 +51,7 @@ def test_the_words_of_each_view_are_really_passed() -> None:
     guidance = striped_ball.oracle(16, per_word=1)
     task, state = make_task(guidance), make_state()
     for state.iteration in range(20):
-        for question in loop.questions(task, state, lambda text: guidance.embed([text])):
+        for question in questions(task, state, Embedded(guidance)):
             for k, pose in enumerate(question.cameras.world_to_camera):
                 x, y, z = (-(pose[:3, :3].T @ pose[:3, 3])).tolist()
                 azimuth = math.degrees(math.atan2(x, z))
@@ -54,15 +67,15 @@ def test_the_words_of_each_view_are_really_passed() -> None:
 def test_noise_levels_stay_between_the_ramps() -> None:
     guidance = striped_ball.oracle(16, per_word=1)
     config = replace(
-        SMALL, iterations=11, noise_max=Ramp(start=0.9, stop=0.5), noise_min=Ramp(start=0.3, stop=0)
+        SMALL,
+        iterations=11,
+        noise=Noise(max=Ramp(start=0.9, stop=0.5), min=Ramp(start=0.3, stop=0)),
     )
     task, state = make_task(guidance, config), make_state()
     for state.iteration, low, high in ((0, 0.3, 0.9), (5, 0.15, 0.7), (10, 0.0, 0.5)):
         found = []
         for seed in range(40):
-            asked = loop.questions(
-                replace(task, seed=seed), state, lambda text: guidance.embed([text])
-            )
+            asked = questions(replace(task, seed=seed), state, Embedded(guidance))
             found += [t for question in asked for t in question.timesteps.tolist()]
         assert round(low * 999) <= min(found) <= round(low * 999) + 30
         assert round(high * 999) - 30 <= max(found) <= round(high * 999)
@@ -70,23 +83,17 @@ def test_noise_levels_stay_between_the_ramps() -> None:
 
 def test_views_are_grouped_by_two_whatever_the_threads() -> None:
     guidance = striped_ball.oracle(16, per_word=1)
-    config = replace(SMALL, views_per_step=5)
-    asked = loop.questions(
-        make_task(guidance, config), make_state(), lambda text: guidance.embed([text])
-    )
+    config = replace(SMALL, views=Looks(per_step=5))
+    asked = questions(make_task(guidance, config), make_state(), Embedded(guidance))
     assert [len(question.timesteps) for question in asked] == [2, 2, 1]
 
 
-class Fixed:
-    """Its pictures are latents, and it always wants the same one."""
-
-    alphas_cumprod = torch.linspace(0.999, 0.01, 100, dtype=torch.float64)
+class Fixed(Exact):
+    """It always wants the same picture."""
 
     def __init__(self, target: torch.Tensor) -> None:
+        super().__init__()
         self.target = target
-
-    def encode(self, images: torch.Tensor) -> torch.Tensor:
-        return torch.tanh(images)
 
     def predict(self, z_t, t, condition) -> Prediction:
         a = self.alphas_cumprod[t].view(-1, 1, 1, 1)
@@ -115,8 +122,14 @@ def make_question(size_px: int, seed: int = 0) -> Question:
 
 
 def make_rules(threshold: float = math.inf, **changes) -> Rules:
-    values = {"loss": "x0", "weight": "sigma2", "guidance_scale": 1.0, "method": "cfg"} | changes
-    return Rules(**values, clip=Clipping(), clip_threshold=threshold)
+    manner = {
+        "loss": "x0",
+        "weight": "sigma2",
+        "guide": Guide(scale=1.0, method="cfg"),
+        "inversion": Inversion(),
+    }
+    image = changes.pop("image", ImageTerms())
+    return Rules(Manner(**manner | changes), image, Clipping(), threshold)
 
 
 def make_values(count: int = 12) -> Parameters:
@@ -173,6 +186,61 @@ def test_the_image_gradient_is_clipped_on_its_way() -> None:
     assert tight.gradients.sh.abs().max() < 1e-3 * free.gradients.sh.abs().max()
     assert free.percentile == tight.percentile > 1e-6
     assert tight.loss == free.loss
+
+
+def test_terms_on_the_picture_come_on_top() -> None:
+    """Against all as one loss: x0 on latents, the decoded guess, and both terms of alpha."""
+    size = 8
+    target = 0.5 * torch.rand(1, 3, size, size, dtype=torch.float64)
+    guidance, question, values = Fixed(target), make_question(size), make_values()
+    terms = ImageTerms(decoded=0.3, sparse=0.2, opaque=0.05)
+    verdict = judge(values, question, make_rules(image=terms), guidance, reference.render)
+    weight = weight_of("sigma2", guidance.alphas_cumprod[question.timesteps]).view(2, 1, 1, 1)
+
+    def loss(at: Parameters) -> float:
+        frames = reference.render(activate(at), question.cameras, frozenset({"rgb", "alpha"}))
+        a = frames.alpha.clamp(1e-12, 1 - 1e-12)
+        image = frames.rgb + (1 - frames.alpha) * question.backgrounds[:, None, None, :]
+        image = image.permute(0, 3, 1, 2)
+        total = (0.5 * weight * (guidance.encode(image) - target).square()).sum()
+        total = total + 0.15 * (image - guidance.decode(target)).square().sum()
+        total = total + 0.2 * (a.square() + 0.01).sqrt().sum()
+        # The slope is held inside a margin; no pixel here is outside it but empty ones.
+        inside = (a > 1e-3) & (a < 1 - 1e-3)
+        entropy = -(a * a.log() + (1 - a) * torch.log1p(-a))
+        return float(total + 0.05 * entropy[inside].sum())
+
+    rng = torch.Generator().manual_seed(1)
+    got = verdict.gradients.sh
+    direction = torch.randn(got.shape, generator=rng, dtype=torch.float64)
+    h = 1e-5
+    ahead, behind = (loss(replace(values, sh=values.sh + s * h * direction)) for s in (1, -1))
+    assert (ahead - behind) / (2 * h) == pytest.approx(float((got * direction).sum()), rel=1e-4)
+    plain = judge(values, question, make_rules(), guidance, reference.render)
+    changed = verdict.gradients.logit_opacities - plain.gradients.logit_opacities
+    assert changed.abs().max() > 1e-3
+
+
+def test_repair_looks_one_step_ahead_of_the_latents() -> None:
+    """With a decoder that undoes the encoder the added direction is that of descent itself."""
+    guidance, values = Fixed(0.5 * torch.rand(1, 3, 8, 8, dtype=torch.float64)), make_values()
+    question = make_question(8)
+    plain = judge(values, question, make_rules(), guidance, reference.render)
+    rules = make_rules(image=ImageTerms(repair=1e-3))
+    mended = judge(values, question, rules, guidance, reference.render)
+    one, two = plain.gradients.sh.flatten(), mended.gradients.sh.flatten()
+    # atanh' is positive: each channel keeps its sign, each pixel about doubles.
+    assert torch.nn.functional.cosine_similarity(one, two, dim=0) > 0.9
+    assert 1.7 < float(two.norm() / one.norm()) < 2.05
+
+
+def test_clipping_comes_after_the_terms() -> None:
+    guidance, values = Fixed(torch.rand(1, 3, 8, 8, dtype=torch.float64)), make_values()
+    rules = make_rules(1e-6, image=ImageTerms(decoded=1e3))
+    tight = judge(values, make_question(8), rules, guidance, reference.render)
+    free = judge(values, make_question(8), make_rules(), guidance, reference.render)
+    assert tight.clip.clipped == 128
+    assert tight.gradients.sh.abs().max() < 1e-3 * free.gradients.sh.abs().max()
 
 
 def test_seen_and_score_come_from_the_views() -> None:
@@ -254,7 +322,9 @@ def spoiled(bad: range | tuple[int, ...]) -> Spoiled:
 def run_loop(guidance, folder: Path, config=SMALL, saved=None) -> checkpoint.State:
     ctx = context(folder)
     save = (lambda state: None) if saved is None else saved
-    return loop.distill(make_task(guidance, config), make_state(), ctx, save, lambda state: None)
+    return loop.distill(
+        make_task(guidance, config), Embedded(guidance), make_state(), ctx, save, lambda state: None
+    )
 
 
 def test_bad_steps_are_skipped_counted_and_named(tmp_path, caplog) -> None:

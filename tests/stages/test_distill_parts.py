@@ -11,7 +11,18 @@ from splatworks.stages.distill.adam import BETAS, EPSILON, adam_step
 from splatworks.stages.distill.densify import born
 from splatworks.stages.distill.ramp import Ramp
 from splatworks.stages.distill.regularize import regularize
-from splatworks.stages.distill.settings import Clipping, Density, Rates, Wishes
+from splatworks.stages.distill.settings import (
+    Clipping,
+    Density,
+    Guide,
+    ImageTerms,
+    Inversion,
+    Looks,
+    LowRank,
+    Noise,
+    Rates,
+    Wishes,
+)
 from splatworks.stages.distill.views import CLOSE_UP_ZOOM, View, cameras_of, draw
 from splatworks.stages.geometry.activation import Parameters
 from splatworks.stages.guidance.view_words import (
@@ -246,13 +257,25 @@ def test_disks_are_no_needles() -> None:
     "make, said",
     [
         (lambda: distill.Config(iterations=0), "iterations"),
-        (lambda: distill.Config(views_per_step=0), "views_per_step"),
-        (lambda: distill.Config(guidance_scale=math.nan), "guidance_scale"),
-        (lambda: distill.Config(noise_max=Ramp(start=0.1, stop=0.3)), "noise_min.start"),
-        (lambda: distill.Config(noise_max=Ramp(start=1.2, stop=0.3)), "noise_max.start"),
-        (lambda: distill.Config(close_up_share=1.5), "close_up_share"),
-        (lambda: distill.Config(elevation_weights=(0.0, 0.0)), "elevation_weights"),
-        (lambda: distill.Config(elevation_weights=(1.0, -1.0)), "elevation_weights"),
+        (lambda: Looks(per_step=0), "per_step"),
+        (lambda: Guide(scale=math.nan), "scale"),
+        (lambda: Guide(rescale_share=1.5), "rescale_share"),
+        (lambda: Guide(perp_neg=True, method="apg"), "perp_neg"),
+        (lambda: Noise(max=Ramp(start=0.1, stop=0.3)), "noise.min.start"),
+        (lambda: Noise(max=Ramp(start=1.2, stop=0.3)), "noise.max.start"),
+        (lambda: Looks(close_up_share=1.5), "close_up_share"),
+        (lambda: Looks(elevation_weights=(0.0, 0.0)), "elevation_weights"),
+        (lambda: Looks(elevation_weights=(1.0, -1.0)), "elevation_weights"),
+        (lambda: ImageTerms(repair=-0.1), "repair"),
+        (lambda: ImageTerms(decoded=math.inf), "decoded"),
+        (lambda: Inversion(steps=0), "inversion.steps"),
+        (lambda: Inversion(stride=0.0), "inversion.stride"),
+        (lambda: Inversion(interval=2.0), "inversion.interval"),
+        (lambda: Inversion(scale=math.inf), "inversion.scale"),
+        (lambda: Inversion(fresh=-0.1), "inversion.fresh"),
+        (lambda: LowRank(rank=0), "rank"),
+        (lambda: LowRank(rate=0.0), "rate"),
+        (lambda: LowRank(poseless_share=1.5), "poseless_share"),
         (lambda: distill.Config(checkpoint_every_s=-1.0), "checkpoint_every_s"),
         (lambda: Clipping(threshold=0.0), "threshold"),
         (lambda: Clipping(calibrate_percentile=0.0), "calibrate_percentile"),

@@ -151,7 +151,7 @@ def test_prediction_keeps_no_graph_and_weights_need_no_gradient(model_dir) -> No
     z_t = noise(0, 1, 4, 8, 8).requires_grad_()
     guess = guidance.predict(z_t, torch.tensor([5]), guidance.embed(["a"]))
     assert not guess.eps.requires_grad
-    for part in (guidance.unet, guidance.vae, guidance.text_encoder):
+    for part in (guidance.unet, guidance.vae, guidance.text_encoders[0].network):
         assert not any(p.requires_grad for p in part.parameters()) and not part.training
 
 
@@ -366,8 +366,8 @@ def test_missing_and_unreadable_parts(broken, model_dir) -> None:
 
 def test_other_kinds_of_pipelines_are_refused_by_name(broken) -> None:
     index = broken / "model_index.json"
-    tiny_pipeline.edit_json(index, text_encoder_2=["transformers", "CLIPTextModelWithProjection"])
-    refused(broken, "SDXL")
+    tiny_pipeline.edit_json(index, text_encoder_2=["transformers", "T5EncoderModel"])
+    refused(broken, "text_encoder_2", "T5EncoderModel", "CLIPTextModelWithProjection")
     tiny_pipeline.edit_json(index, text_encoder_2=None, unet=["diffusers", "Kandinsky3UNet"])
     refused(broken, "Kandinsky3UNet", "UNet2DConditionModel")
     tiny_pipeline.edit_json(index, unet=None)

@@ -105,7 +105,7 @@ def test_without_guidance_the_mean_is_found(kind) -> None:
 
 
 def test_strong_guidance_saturates_sds_but_not_apg() -> None:
-    """pgc.md section 7: SDS at least twice the spread, APG at most 1.05 (7.5) and 1.25 (100)."""
+    """SDS at least twice the spread, APG at most 1.05 (7.5) and 1.25 (100)."""
     assert distilled("sds", 7.5)[1] >= 2
     assert distilled("apg", 7.5)[1] <= 1.05
     assert distilled("apg", 100.0)[1] <= 1.25

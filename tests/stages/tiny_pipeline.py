@@ -59,6 +59,61 @@ def build(
     return folder
 
 
+def build_xl(folder: Path, *, seed: int = 0) -> Path:
+    """SDXL's classes and layout: two text encoders, pooled text, sizes as a condition."""
+    from diffusers import (
+        AutoencoderKL,
+        EulerDiscreteScheduler,
+        StableDiffusionXLPipeline,
+        UNet2DConditionModel,
+    )
+    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
+
+    tokenizer = _byte_tokenizer()
+
+    def text_config(width: int) -> CLIPTextConfig:
+        return CLIPTextConfig(
+            vocab_size=len(tokenizer), hidden_size=width, intermediate_size=32,
+            num_hidden_layers=3, num_attention_heads=2, max_position_embeddings=16,
+            projection_dim=12, bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
+        )  # fmt: skip
+
+    unet = UNet2DConditionModel(
+        sample_size=8, in_channels=4, out_channels=4, layers_per_block=1,
+        block_out_channels=(8, 16), down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"), cross_attention_dim=24,
+        attention_head_dim=2, norm_num_groups=4, addition_embed_type="text_time",
+        addition_time_embed_dim=8, projection_class_embeddings_input_dim=12 + 6 * 8,
+        use_linear_projection=True,
+    )  # fmt: skip
+    vae = AutoencoderKL(
+        block_out_channels=(8, 8, 8), down_block_types=("DownEncoderBlock2D",) * 3,
+        up_block_types=("UpDecoderBlock2D",) * 3, latent_channels=4, norm_num_groups=4,
+        scaling_factor=0.13025, sample_size=32, mid_block_add_attention=True,
+    )  # fmt: skip
+    parts = {
+        "unet": unet,
+        "vae": vae,
+        "text_encoder": CLIPTextModel(text_config(16)),
+        "text_encoder_2": CLIPTextModelWithProjection(text_config(8)),
+    }
+    for number, module in enumerate(parts.values()):
+        _fill(module, seed + number)
+    pipeline = StableDiffusionXLPipeline(
+        **parts,
+        tokenizer=tokenizer,
+        tokenizer_2=_byte_tokenizer(),
+        scheduler=EulerDiscreteScheduler(
+            beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012, steps_offset=1
+        ),
+        force_zeros_for_empty_prompt=True,
+        add_watermarker=False,
+    )
+    pipeline.save_pretrained(folder)
+    return folder
+
+
 def _fill(module: torch.nn.Module, seed: int) -> None:
     """Weights that do not depend on any global random state, about as large as trained ones."""
     rng = torch.Generator().manual_seed(seed)
