@@ -22,6 +22,7 @@ from .fault import Fault, say, write_fault
 COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
         "generate": (".commands.generate:generate", "a prompt to splats, a textured mesh, LODs"),
+        "reconstruct": (".commands.reconstruct:reconstruct", "posed photographs to splats"),
         "simplify": (".commands.simplify:simplify", "any textured mesh to fewer faces, or LODs"),
         "apply": (".commands.apply:apply", "an edit script on captured scenes"),
         "stitch": (".commands.stitch:stitch", "one captured object's look on another's"),

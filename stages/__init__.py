@@ -7,6 +7,7 @@ STAGES: Mapping[str, str] = MappingProxyType(
     {
         "shape": f"{__name__}.shape",
         "distill": f"{__name__}.distill",
+        "reconstruct": f"{__name__}.reconstruct",
         "mesh": f"{__name__}.mesh",
         "texture": f"{__name__}.texture",
         "simplify": f"{__name__}.simplify",

@@ -114,3 +114,17 @@ class ScenesDir(Artifact):
     """`index.json` and one splat PLY per scene, perhaps with a sidecar."""
 
     kind = "scenes/1"
+
+
+@dataclass(frozen=True, slots=True)
+class CaptureDir(Artifact):
+    """Posed photographs: a nerfstudio, Blender-synthetic or COLMAP folder."""
+
+    kind = "capture/1"
+
+
+@dataclass(frozen=True, slots=True)
+class ReportFile(Artifact):
+    """JSON: figures about a result, for reading."""
+
+    kind = "report/1"

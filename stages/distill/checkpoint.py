@@ -11,7 +11,7 @@ from torch import Tensor
 from ...pipeline.errors import InputError
 from ..formats import tensors as tensor_files
 from ..geometry.activation import Parameters
-from .densify import Population, born
+from ..geometry.densify import Population, born
 
 LOG_COLUMNS = ("loss", "clipped_share", "nonfinite_share", "gaussians", "skipped")
 KEPT = 2

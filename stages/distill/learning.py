@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+from ..geometry.adam import adam_step
 from ..guidance import low_rank
 from ..guidance.protocol import Guidance
 from ..randomness import generator
-from .adam import adam_step
 from .checkpoint import Copy
 
 

@@ -13,13 +13,13 @@ from torch import Tensor
 from ...pipeline.contract import Context
 from ...pipeline.errors import InputError
 from ..geometry.activation import Parameters
+from ..geometry.adam import adam_step
+from ..geometry.densify import Population, grow, keep_rows, reset_opacity, worth_keeping
 from ..guidance.protocol import Condition
 from ..randomness import generator
 from . import Config, checkpoint
-from .adam import adam_step
 from .checkpoint import State
 from .clip import ClipReport
-from .densify import Population, grow, keep_rows, reset_opacity, worth_keeping
 from .judge import Question, Rules, Verdict, judge
 from .learning import taught
 from .opinion import Manner

@@ -9,7 +9,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from splatworks.renderers.scene import Gaussians
-from splatworks.stages.distill.densify import (
+from splatworks.stages.geometry.activation import Parameters, activate, deactivate
+from splatworks.stages.geometry.densify import (
     SPLIT_SHRINK,
     Population,
     born,
@@ -20,7 +21,6 @@ from splatworks.stages.distill.densify import (
     rotate,
     worth_keeping,
 )
-from splatworks.stages.geometry.activation import Parameters, activate, deactivate
 
 F64 = torch.float64
 NAMES = [entry.name for entry in fields(Parameters)]

@@ -7,8 +7,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from splatworks.stages import distill
-from splatworks.stages.distill.adam import BETAS, EPSILON, adam_step
-from splatworks.stages.distill.densify import born
 from splatworks.stages.distill.ramp import Ramp
 from splatworks.stages.distill.regularize import regularize
 from splatworks.stages.distill.settings import (
@@ -25,6 +23,8 @@ from splatworks.stages.distill.settings import (
 )
 from splatworks.stages.distill.views import CLOSE_UP_ZOOM, View, cameras_of, draw
 from splatworks.stages.geometry.activation import Parameters
+from splatworks.stages.geometry.adam import BETAS, EPSILON, adam_step
+from splatworks.stages.geometry.densify import born
 from splatworks.stages.guidance.view_words import (
     STABLE_DIFFUSION,
     Background,

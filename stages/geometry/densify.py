@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from ..geometry.activation import Parameters, activate, deactivate
+from .activation import Parameters, activate, deactivate
 
 SPLIT_SHRINK = 1.6
 """Children of a split are this much smaller (reference 3DGS)."""

@@ -35,13 +35,14 @@ def adam_step(
     *,
     steps_before: int,
     rate: float | Tensor,
+    betas: tuple[float, float] = BETAS,
 ) -> Adam:
     """One step; nothing is changed in place. Where gradients were always 0, nothing moves.
 
     Args:
         rate: Step length; a tensor, broadcast to `value`, gives its parts different ones.
     """
-    b1, b2 = BETAS
+    b1, b2 = betas
     m = b1 * first + (1 - b1) * gradient
     v = b2 * second + (1 - b2) * gradient.square()
     m_hat = m / (1 - b1 ** (steps_before + 1))

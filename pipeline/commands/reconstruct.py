@@ -1,0 +1,77 @@
+"""`pipeline reconstruct`: posed photographs to Gaussians."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from ...stages import STAGES
+from ..errors import InputError
+from ..fault import faults_in
+from ..plan import bind
+from ..recipe import Recipe, Step, with_settings
+from ..runner import held, run_steps
+from ..store import open_store
+from .options import MachineOptions, print_results
+
+
+def reconstruct(
+    capture: tyro.conf.Positional[Path],
+    /,
+    *,
+    out: Path,
+    iterations: int = 7_000,
+    max_side: int = 1_600,
+    max_gaussians: int = 300_000,
+    strategy: Literal["densify", "mcmc"] = "densify",
+    set: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = (),
+    seed: int = 0,
+    store: Path | None = None,
+    options: Annotated[MachineOptions, tyro.conf.arg(name="")] = MachineOptions(),  # noqa: B008
+) -> int:
+    """Train Gaussians on photographs with known cameras; every eighth is kept aside to judge.
+
+    Args:
+        capture: A nerfstudio (transforms.json), Blender-synthetic or COLMAP folder.
+        out: The run directory; the result is latest/reconstruct/splats.ply.
+        iterations: Photographs looked at; the published recipe takes 30000.
+        max_side: Photographs with a longer side are reduced to this many pixels.
+        max_gaussians: Never more than this.
+        strategy: How Gaussians are added: where the picture pulls, or by Markov chains.
+        set: reconstruct.FIELD=VALUE, a setting of the stage; may be given several times.
+        seed: Another seed, another result.
+        store: A directory of results shared between runs; OUT remembers it.
+    """
+    if not capture.is_dir():
+        raise InputError(f"{capture}: no such directory.")
+    if out.absolute().is_relative_to(capture.absolute()):
+        raise InputError(f"--out {out}: lies inside the capture. Choose a place outside of it.")
+    step = Step(
+        name="reconstruct",
+        stage="reconstruct",
+        inputs={"capture": str(capture.absolute())},
+        config={
+            "iterations": iterations,
+            "views": {"max_side_px": max_side},
+            "density": {"max_gaussians": max_gaussians, "strategy": strategy},
+        },
+    )
+    recipe = with_settings(Recipe(steps=(step,), seed=seed), set, STAGES)
+    target = open_store(out, store)
+    machine = options.machine()
+    with faults_in(target.run), held(target):
+        finished = run_steps(recipe, bind(recipe, STAGES), target, machine)
+    print_results(target, finished)
+    report = json.loads((target.folder(finished[0].request) / "report.json").read_text("utf-8"))
+    print(_told(report))
+    return 0
+
+
+def _told(report: dict) -> str:
+    """The figures in one line."""
+    made = f"{report['gaussians']:,} Gaussians from {report['photographs']} photographs"
+    if report["psnr_db"] is None:
+        return f"{made}; none was kept aside to judge them"
+    aside = len(report["kept_aside"])
+    return f"{made}; {report['psnr_db']:.2f} dB, SSIM {report['ssim']:.3f} on {aside} kept aside"

@@ -1,0 +1,83 @@
+"""The whole state of the loop in one file, so that it goes on exactly where it stopped."""
+
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ...pipeline.errors import InputError
+from ..formats import tensors as tensor_files
+from ..geometry.activation import Parameters
+from ..geometry.densify import Population, born
+
+LOG_COLUMNS = ("iteration", "psnr_db", "ssim", "gaussians")
+"""Of the looks at the photographs kept aside."""
+KEPT = 2
+
+
+@dataclass(slots=True)
+class State:
+    """Everything that one iteration hands to the next. No random state: there is none."""
+
+    population: Population
+    score_sum: Float[Tensor, " n"]
+    """Lengths of the image-plane gradients since the last change of the number."""
+    score_count: Float[Tensor, " n"]
+    iteration: int = 0
+    """The next one to be done."""
+    log: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in LOG_COLUMNS})
+
+
+def start(values: Parameters) -> State:
+    """Before the first iteration."""
+    zeros = values.logit_opacities.new_zeros(len(values.means))
+    return State(born(values), zeros, zeros.clone())
+
+
+def save(state: State, scratch: Path, signature: str) -> Path:
+    """Write a checkpoint and drop all but the newest `KEPT`."""
+    tensors: dict[str, Tensor] = {"score_sum": state.score_sum, "score_count": state.score_count}
+    for part in ("values", "first", "second"):
+        for entry in fields(Parameters):
+            tensors[f"{part}.{entry.name}"] = getattr(getattr(state.population, part), entry.name)
+    for name, column in state.log.items():
+        tensors[f"log.{name}"] = torch.tensor(column, dtype=torch.float64)
+    path = tensor_files.save(
+        tensors,
+        scratch / f"checkpoint-{state.iteration:07d}.safetensors",
+        {"iteration": state.iteration, "signature": signature},
+    )
+    for old in _checkpoints(scratch)[:-KEPT]:
+        old.unlink()
+    return path
+
+
+def load(scratch: Path, signature: str, device: str) -> State | None:
+    """The newest readable checkpoint of this run; None where there is none."""
+    for path in reversed(_checkpoints(scratch)):
+        try:
+            tensors, metadata = tensor_files.load(path)
+        except InputError:
+            continue  # The one before it is there for this.
+        if metadata.get("signature") == signature:
+            return _restore(tensors, int(metadata["iteration"]), device)
+    return None
+
+
+def _checkpoints(scratch: Path) -> list[Path]:
+    return sorted(scratch.glob("checkpoint-*.safetensors"))
+
+
+def _restore(tensors: dict[str, Tensor], iteration: int, device: str) -> State:
+    def part(name: str) -> Parameters:
+        return Parameters(*(tensors[f"{name}.{e.name}"].to(device) for e in fields(Parameters)))
+
+    return State(
+        population=Population(part("values"), part("first"), part("second")),
+        score_sum=tensors["score_sum"].to(device),
+        score_count=tensors["score_count"].to(device),
+        iteration=iteration,
+        log={name: tensors[f"log.{name}"].tolist() for name in LOG_COLUMNS},
+    )

@@ -1,0 +1,206 @@
+"""The loop of training on photographs. Time and threads never touch what it computes."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ...pipeline.contract import Context
+from ...renderers.scene import Frames, Renderer
+from ..geometry.activation import Parameters, activate
+from ..geometry.adam import adam_step
+from ..geometry.densify import Population
+from ..randomness import generator
+from . import Config
+from .changes import change
+from .checkpoint import State
+from .evaluate import Score, mean_score
+from .loss import composed, photometric, wanted
+from .mcmc import noise, with_wishes
+from .photos import Photo, target_of
+
+BETAS = (0.9, 0.999)
+HIGHER_SH_SHARE = 1 / 20
+BLACK, WHITE = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What the loop works on, apart from the state."""
+
+    training: Sequence[Photo]
+    kept_aside: Sequence[Photo]
+    renderer: Renderer
+    config: Config
+    extent: float
+    """Of the cameras, in the capture's units."""
+    white_behind: bool
+    seed: int
+    device: str
+
+
+def train(
+    task: Task,
+    state: State,
+    ctx: Context,
+    save: Callable[[State], object],
+    show: Callable[[State], object],
+) -> State:
+    """Run the remaining iterations.
+
+    Args:
+        save: Called about every `checkpoint_every_s`.
+        show: Called after each look at the photographs kept aside.
+    """
+    config, saved = task.config, time.monotonic()
+    with ctx.progress("reconstruct", config.iterations, done=state.iteration) as bar:
+        while state.iteration < config.iterations:
+            loss = step(task, state)
+            count = len(state.population)
+            bar.advance(note=f"loss {loss:.3f}, {count} Gaussians{_latest(state)}")
+            done = state.iteration
+            if config.evaluate_every and done % config.evaluate_every == 0:
+                look(task, state, ctx)
+                show(state)
+            if time.monotonic() - saved >= config.checkpoint_every_s:
+                save(state)
+                saved = time.monotonic()
+    return state
+
+
+def step(task: Task, state: State) -> float:
+    """One iteration, in place. Returns the loss."""
+    k, config = state.iteration, task.config
+    photo = task.training[view_of(task, k)]
+    target = target_of(photo, halvings_at(config, k), task.device)
+    background = background_of(task, photo, k)
+    values = state.population.values
+    leaves = Parameters(
+        *(getattr(values, f.name).detach().requires_grad_() for f in fields(Parameters))
+    )
+    shown = replace(leaves, sh=leaves.sh[:, : coefficients_at(config, k)])
+    frames = task.renderer(activate(shown), target.cameras, frozenset({"rgb", "alpha"}))
+    loss = photometric(
+        composed(frames, background), wanted(target, background), target.counts, config.ssim_weight
+    )
+    names = [f.name for f in fields(Parameters)]
+    assert frames.means2d is not None
+    *found, g_means2d = torch.autograd.grad(
+        loss, [*(getattr(leaves, name) for name in names), frames.means2d]
+    )
+    gradients = Parameters(*found)
+    if config.density.strategy == "mcmc":
+        gradients = with_wishes(gradients, values, config.density.wish)
+    _score(state, frames, g_means2d, target.cameras.width_px, target.cameras.height_px)
+    state.population = _moved(task, state, gradients)
+    state.iteration += 1
+    change(task.config, task.extent, state, task.seed)
+    return float(loss.detach())
+
+
+def view_of(task: Task, iteration: int) -> int:
+    """Every photograph once per round, each round in an order of its own."""
+    count = len(task.training)
+    order = torch.randperm(count, generator=generator(task.seed, iteration // count, "order"))
+    return int(order[iteration % count])
+
+
+def halvings_at(config: Config, iteration: int) -> int:
+    """How coarse the photographs are: equally long at each level before the full size."""
+    views = config.views
+    length = views.coarse_share * config.iterations
+    if not views.coarse_levels or iteration >= length:
+        return 0
+    return views.coarse_levels - int(iteration / length * views.coarse_levels)
+
+
+def coefficients_at(config: Config, iteration: int) -> int:
+    """How many SH coefficients are used."""
+    return (min(config.sh_degree, iteration // config.sh_every) + 1) ** 2
+
+
+def background_of(task: Task, photo: Photo, iteration: int) -> Float[Tensor, "3"]:
+    """Behind one view."""
+    kind = task.config.views.background
+    if photo.alpha is not None and kind == "random":
+        random = generator(task.seed, iteration, "background")
+        return torch.rand(3, generator=random).to(task.device)
+    white = kind == "white" or (photo.alpha is not None and task.white_behind)
+    return torch.tensor(WHITE if white else BLACK, device=task.device)
+
+
+def look(task: Task, state: State, ctx: Context) -> Score | None:
+    """Judge by the photographs kept aside, and remember it."""
+    if not task.kept_aside:
+        return None
+    score = mean_score(task, state)
+    row = (float(state.iteration), score.psnr_db, score.ssim, float(len(state.population)))
+    for name, value in zip(state.log, row, strict=True):
+        state.log[name].append(value)
+    ctx.log.info(
+        "iteration %d: %.2f dB, SSIM %.3f on %d photographs kept aside, %d Gaussians",
+        state.iteration,
+        score.psnr_db,
+        score.ssim,
+        len(task.kept_aside),
+        len(state.population),
+    )
+    return score
+
+
+def means_rate(task: Task, iteration: int) -> float:
+    """Adam's step length of the means, in the capture's units."""
+    rates = task.config.rates
+    share = iteration / max(1, task.config.iterations - 1)
+    return task.extent * rates.means * (rates.means_final / rates.means) ** share
+
+
+def _score(state: State, frames: Frames, gradient: Tensor, width: int, height: int) -> None:
+    """In half pictures, so that the threshold does not depend on their size."""
+    assert frames.radii_px is not None
+    half = gradient.new_tensor([width / 2, height / 2])
+    state.score_sum += torch.linalg.vector_norm(gradient[0] * half, dim=-1)
+    state.score_count += (frames.radii_px[0] > 0).to(state.score_count)
+
+
+def _moved(task: Task, state: State, gradients: Parameters) -> Population:
+    population, rates = state.population, task.config.rates
+    means = means_rate(task, state.iteration)
+    sh = gradients.sh.new_full((1, gradients.sh.shape[1], 1), rates.sh * HIGHER_SH_SHARE)
+    sh[:, 0] = rates.sh
+    each: dict[str, float | Tensor] = {
+        "means": means,
+        "log_scales": rates.log_scales,
+        "quaternions": rates.quaternions,
+        "logit_opacities": rates.logit_opacities,
+        "sh": sh,
+    }
+    steps = {
+        name: adam_step(
+            getattr(population.values, name),
+            getattr(gradients, name),
+            getattr(population.first, name),
+            getattr(population.second, name),
+            steps_before=state.iteration,
+            rate=rate,
+            betas=BETAS,
+        )
+        for name, rate in each.items()
+    }
+    values = Parameters(**{name: done.value for name, done in steps.items()})
+    density = task.config.density
+    if density.strategy == "mcmc" and density.noise:
+        random = generator(task.seed, state.iteration, "noise")
+        values = replace(values, means=values.means + noise(values, means, density.noise, random))
+    return Population(
+        values,
+        Parameters(**{name: done.first for name, done in steps.items()}),
+        Parameters(**{name: done.second for name, done in steps.items()}),
+    )
+
+
+def _latest(state: State) -> str:
+    return f", {state.log['psnr_db'][-1]:.2f} dB kept aside" if state.log["psnr_db"] else ""

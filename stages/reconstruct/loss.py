@@ -1,0 +1,59 @@
+"""How far a rendered view is from its photograph.
+
+    (1 - w) mean |x - y| + w mean (1 - SSIM(x, y))        Kerbl et al. 2023, eq. 7
+
+Pixels that do not count take the rendered color, so that neither term sees them.
+"""
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ...renderers.scene import Frames
+from ..geometry.ssim import ssim
+from .photos import Target
+
+
+def composed(frames: Frames, background: Float[Tensor, "3"]) -> Float[Tensor, "3 height width"]:
+    """The one picture of `frames` on a flat background."""
+    assert frames.rgb is not None and frames.alpha is not None
+    return (frames.rgb[0] + (1 - frames.alpha[0]) * background).permute(2, 0, 1)
+
+
+def wanted(target: Target, background: Float[Tensor, "3"]) -> Float[Tensor, "3 height width"]:
+    """The photograph, on the same background where it has alpha."""
+    if target.alpha is None:
+        return target.rgb
+    return target.rgb + (1 - target.alpha) * background[:, None, None]
+
+
+def photometric(
+    picture: Float[Tensor, "3 height width"],
+    photo: Float[Tensor, "3 height width"],
+    counts: Float[Tensor, "1 height width"] | None,
+    ssim_weight: float,
+) -> Float[Tensor, ""]:
+    """See the module; means are over pixels and colors that count."""
+    share = 1.0
+    if counts is not None:
+        photo = torch.where(counts > 0.5, photo, picture.detach())
+        share = max(float((counts > 0.5).float().mean()), 1e-6)
+    loss = (1 - ssim_weight) * (picture - photo).abs().mean()
+    if ssim_weight:
+        loss = loss + ssim_weight * (1 - ssim(picture, photo)).mean()
+    return loss / share
+
+
+def psnr_db(
+    picture: Float[Tensor, "3 height width"],
+    photo: Float[Tensor, "3 height width"],
+    counts: Float[Tensor, "1 height width"] | None,
+) -> float:
+    """Peak signal 1, both clipped to [0, 1]; only over pixels that count."""
+    square = (picture.clamp(0, 1) - photo.clamp(0, 1)).square()
+    if counts is not None:
+        square = square[:, counts[0] > 0.5]
+    error = float(square.double().mean())
+    return math.inf if error == 0 else -10 * math.log10(error)
