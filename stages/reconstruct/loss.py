@@ -2,7 +2,7 @@
 
     (1 - w) mean |x - y| + w mean (1 - SSIM(x, y))        Kerbl et al. 2023, eq. 7
 
-Pixels that do not count take the rendered color, so that neither term sees them.
+Pixels that do not count take the rendered color on both sides, and have no gradient.
 """
 
 import math
@@ -38,7 +38,9 @@ def photometric(
     """See the module; means are over pixels and colors that count."""
     share = 1.0
     if counts is not None:
-        photo = torch.where(counts > 0.5, photo, picture.detach())
+        fixed = picture.detach()
+        photo = torch.where(counts > 0.5, photo, fixed)
+        picture = torch.where(counts > 0.5, picture, fixed)
         share = max(float((counts > 0.5).float().mean()), 1e-6)
     loss = (1 - ssim_weight) * (picture - photo).abs().mean()
     if ssim_weight:

@@ -1,8 +1,8 @@
 """The Gaussians before the first iteration.
 
-From the capture's points where it has any. Else at random: half in the sphere that all cameras look
-at, half outside of it with a density that falls as 1/r^4 (uniform in inverse distance), each with
-the mean color of the photographs that see it.
+From the capture's points where it has any. Else at random: half in a sphere around the point that
+all cameras look at, half way to them; half outside of it, uniform in inverse distance. Each has the
+mean color of the photographs that see it.
 """
 
 import math
@@ -21,8 +21,10 @@ from ..randomness import generator
 from .photos import Photo
 from .settings import Start
 
-FARTHEST = 8.0
-"""Random ones outside reach to so many radii."""
+NEAR = 0.5
+"""Radius of the sphere, relative to the mean distance of the cameras from its middle."""
+FARTHEST = 16.0
+"""Random ones outside reach to so many radii of the sphere."""
 POINTS_PER_GAUSSIAN = 10
 NEIGHBORS = 3
 LARGEST = 0.1
@@ -105,7 +107,7 @@ def _scattered(photos: Sequence[Photo], start: Start, seed: int) -> Float[Tensor
     outside = torch.arange(start.gaussians) < round(start.outside_share * start.gaussians)
     inner = share ** (1 / 3)
     outer = 1 / (1 - share * (1 - 1 / FARTHEST))
-    return center + radius * torch.where(outside, outer, inner)[:, None] * ways
+    return center + radius * NEAR * torch.where(outside, outer, inner)[:, None] * ways
 
 
 def _seen_colors(photos: Sequence[Photo], positions: Tensor) -> Float[Tensor, "n 3"]:
