@@ -13,6 +13,7 @@ STAGES: Mapping[str, str] = MappingProxyType(
         "simplify": f"{__name__}.simplify",
         "export": f"{__name__}.export",
         "preview": f"{__name__}.preview",
+        "check": f"{__name__}.check",
         "apply": f"{__name__}.apply",
         "stitch": f"{__name__}.stitch",
         "toybox-props": f"{__name__}.toybox.props",
