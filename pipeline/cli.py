@@ -26,6 +26,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "simplify": (".commands.simplify:simplify", "any textured mesh to fewer faces, or LODs"),
         "apply": (".commands.apply:apply", "an edit script on captured scenes"),
         "stitch": (".commands.stitch:stitch", "one captured object's look on another's"),
+        "convert": (".commands.convert:convert", "splats as .ply, .compressed.ply, .splat or .spz"),
         "check": (".commands.check:check", "what a file holds, and what will go wrong with it"),
         "run": (".commands.run:run", "a recipe, a preset or an interrupted run directory"),
         "plan": (".commands.run:plan", "what a recipe would do, without doing it"),

@@ -14,6 +14,7 @@ STAGES: Mapping[str, str] = MappingProxyType(
         "export": f"{__name__}.export",
         "preview": f"{__name__}.preview",
         "check": f"{__name__}.check",
+        "convert": f"{__name__}.convert",
         "apply": f"{__name__}.apply",
         "stitch": f"{__name__}.stitch",
         "toybox-props": f"{__name__}.toybox.props",
