@@ -1,0 +1,3 @@
+def is_installed() -> bool:
+    return False
+def encode(*a, **k): raise NotImplementedError
