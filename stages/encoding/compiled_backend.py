@@ -1,4 +1,8 @@
-"""The compiled kernels as a differentiable function."""
+"""The compiled kernels on tensors, shared among threads.
+
+Gradients are summed in one order, whatever the number of threads: those of the points belong to
+one thread each, and so do the levels of the table.
+"""
 
 from collections.abc import Callable, Sequence
 
@@ -9,8 +13,9 @@ from torch import Tensor
 
 from ...renderers.cpu.compiled import LANES
 from ...renderers.cpu.threads import team
-from . import torch_backend
-from .compiled_kernels import kernels
+from . import differentiable
+from .compiled_kernels import Kernels, kernels
+from .differentiable import Engine, Meaning
 from .settings import Level, Settings
 
 
@@ -22,86 +27,58 @@ def encode(
     *,
     threads: int = 1,
 ) -> Float[Tensor, "point width"]:
-    """As `torch_backend.encode`, for float32 on the CPU.
-
-    Gradients are summed in one order, whatever the number of threads. A gradient that is to be
-    differentiated again is computed by the torch backend.
-    """
+    """As `torch_backend.encode`, for float32 on the CPU."""
     for name, tensor in (("points", points), ("table", table)):
         if tensor.dtype != torch.float32 or tensor.device.type != "cpu":
             raise ValueError(
                 f"the compiled encoding takes float32 on the CPU; {name} are {tensor.dtype} on "
                 f"{tensor.device}. Use backend='torch' or 'auto'."
             )
-    return _Encode.apply(points, table, settings, levels, threads)  # type: ignore[return-value]
+    return differentiable.encode(_ENGINE, points, table, Meaning(settings, levels, threads))
 
 
-class _Encode(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, points, table, settings, levels, threads):
-        ctx.save_for_backward(points, table)
-        ctx.meaning = settings, levels, threads
-        out = np.empty((len(points), settings.width), np.float32)
-        compiled = kernels(settings.dims, settings.lattice, settings.features)
-        columns, values = _columns(points), table.detach().contiguous().numpy()
+def _forward(points: Tensor, table: Tensor, meaning: Meaning) -> Tensor:
+    out = np.empty((len(points), meaning.settings.width), np.float32)
+    columns, values, compiled = _columns(points), _array(table), _kernels(meaning)
 
-        def share(first: int, last: int) -> None:
-            for number, level in enumerate(levels):
-                compiled.forward(
-                    columns, values, *_numbers(settings, level), first, last,
-                    number * settings.features, out,
-                )  # fmt: skip
+    def share(first: int, last: int) -> None:
+        for level, column in _numbers(meaning):
+            compiled.forward(columns, values, *level, first, last, column, out)
 
-        _spread(share, len(points), threads)
-        return torch.from_numpy(out)
-
-    @staticmethod
-    def backward(ctx, gradient):  # type: ignore[override]
-        points, table = ctx.saved_tensors
-        settings, levels, threads = ctx.meaning
-        wanted = ctx.needs_input_grad[:2]
-        if torch.is_grad_enabled():  # The caller will differentiate what we return.
-            found = torch_backend.gradients(points, table, gradient, settings, levels, wanted)
-            return *found, None, None, None
-        given = gradient.contiguous().numpy()
-        columns = _columns(points)
-        to_points = to_table = None
-        if wanted[0]:
-            to_points = _to_points(columns, table, given, settings, levels, threads)
-        if wanted[1]:
-            to_table = _to_table(columns, table, given, settings, levels, threads)
-        return to_points, to_table, None, None, None
+    _spread(share, len(points), meaning.threads)
+    return torch.from_numpy(out)
 
 
-def _to_table(columns, table, given, settings, levels, threads) -> Tensor:
-    out = torch.zeros_like(table)
-    compiled = kernels(settings.dims, settings.lattice, settings.features)
+def _to_points(points: Tensor, table: Tensor, gradient: Tensor, meaning: Meaning) -> Tensor:
+    columns, values, compiled = _columns(points), _array(table), _kernels(meaning)
+    given, out = _array(gradient), np.zeros_like(columns)
 
-    def one(number: int) -> None:
-        compiled.to_table(
-            columns, given, *_numbers(settings, levels[number]), number * settings.features,
-            out.numpy(),
-        )  # fmt: skip
+    def share(first: int, last: int) -> None:
+        for level, column in _numbers(meaning):
+            compiled.to_points(columns, values, given, *level, first, last, column, out)
 
-    with team(threads) as workers:
-        workers.run(one, [(number,) for number in range(len(levels))])
+    _spread(share, len(points), meaning.threads)
+    return torch.from_numpy(out)[:, : len(points)].t()
+
+
+def _to_table(points: Tensor, table: Tensor, gradient: Tensor, meaning: Meaning) -> Tensor:
+    columns, given, compiled = _columns(points), _array(gradient), _kernels(meaning)
+    out = torch.zeros_like(table, memory_format=torch.contiguous_format)
+
+    def one(level: tuple, column: int) -> None:
+        compiled.to_table(columns, given, *level, column, out.numpy())
+
+    with team(meaning.threads) as workers:
+        workers.run(one, _numbers(meaning))
     return out
 
 
-def _to_points(columns, table, given, settings, levels, threads) -> Tensor:
-    out = np.zeros_like(columns)
-    compiled = kernels(settings.dims, settings.lattice, settings.features)
-    values = table.detach().contiguous().numpy()
+_ENGINE = Engine(_forward, _to_points, _to_table)
 
-    def share(first: int, last: int) -> None:
-        for number, level in enumerate(levels):
-            compiled.to_points(
-                columns, values, given, *_numbers(settings, level), first, last,
-                number * settings.features, out,
-            )  # fmt: skip
 
-    _spread(share, len(given), threads)
-    return torch.from_numpy(out)[:, : len(given)].t()
+def _kernels(meaning: Meaning) -> Kernels:
+    settings = meaning.settings
+    return kernels(settings.dims, settings.lattice, settings.features)
 
 
 def _spread(work: Callable[[int, int], None], count: int, threads: int) -> None:
@@ -112,6 +89,10 @@ def _spread(work: Callable[[int, int], None], count: int, threads: int) -> None:
         workers.run(work, [share for share in shares if share[0] < share[1]])
 
 
+def _array(tensor: Tensor) -> np.ndarray:
+    return tensor.detach().contiguous().numpy()
+
+
 def _columns(points: Tensor) -> np.ndarray:
     """One row per coordinate, padded with zeros to whole groups."""
     count, dims = points.shape
@@ -120,8 +101,16 @@ def _columns(points: Tensor) -> np.ndarray:
     return out
 
 
-def _numbers(settings: Settings, level: Level) -> tuple[np.ndarray, np.ndarray, int, bool]:
-    """A level as the kernels take it."""
+def _numbers(meaning: Meaning) -> list[tuple[tuple, int]]:
+    """Each level as the kernels take it, and its first column among the features."""
+    settings = meaning.settings
+    return [
+        (_level(level, settings), number * settings.features)
+        for number, level in enumerate(meaning.levels)
+    ]
+
+
+def _level(level: Level, settings: Settings) -> tuple[np.ndarray, np.ndarray, int, bool]:
     scalars = np.array([level.resolution, settings.skew, *level.offset], np.float32)
     factors = np.array([*level.factors, level.rows - 1], np.uint32).view(np.int32)
     return scalars, factors, level.start, not level.dense
