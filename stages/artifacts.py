@@ -114,3 +114,24 @@ class ScenesDir(Artifact):
     """`index.json` and one splat PLY per scene, perhaps with a sidecar."""
 
     kind = "scenes/1"
+
+
+@dataclass(frozen=True, slots=True)
+class PhotoFile(Artifact):
+    """One picture as it comes: JPEG, PNG, WebP and the like."""
+
+    kind = "photo/1"
+
+
+@dataclass(frozen=True, slots=True)
+class FieldFile(Artifact):
+    """safetensors: the parameters of a field, its settings in the header."""
+
+    kind = "field/1"
+
+
+@dataclass(frozen=True, slots=True)
+class ReportFile(Artifact):
+    """JSON: what was measured, for people."""
+
+    kind = "report/1"
