@@ -39,7 +39,8 @@ def fit(
     """
     if not file.is_file():
         raise InputError(f"{file}: no such file.")
-    given = {"photo" if kind == "image" else "mesh": str(file.absolute())}
+    path = file.absolute()
+    given = {"photo": str(path)} if kind == "image" else {"mesh": f"mesh/1:{path}"}
     step = Step(name="fit", stage=f"fit-{kind}", inputs=given, config={})
     recipe = with_settings(Recipe(steps=(step,), seed=seed), set, STAGES)
     target = open_store(out, store)

@@ -49,7 +49,9 @@ class Code:
     def number(self, data, index):
         """data[index], `index` known now, in all lanes."""
         return spread(
-            self.builder, self.builder.load(self.builder.gep(data, [ir.Constant(I64, index)])), LANES
+            self.builder,
+            self.builder.load(self.builder.gep(data, [ir.Constant(I64, index)])),
+            LANES,
         )
 
     def _address(self, data, index, kind):

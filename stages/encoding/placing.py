@@ -6,6 +6,7 @@ Sorting the axes by falling fraction carries these steps along, and walking them
 """
 
 import functools
+import itertools
 
 from llvmlite import ir
 from numba.core import types
@@ -77,7 +78,7 @@ def _simplex(code, start, steps, step, fraction):
     rows = [start]
     for one in steps:
         rows.append(step(rows[-1], one))
-    weights = [code.minus(a, b) for a, b in zip([real(1.0), *falling], falling, strict=False)]
+    weights = [code.minus(a, b) for a, b in itertools.pairwise([real(1.0), *falling])]
     return rows, [*weights, falling[-1]]
 
 
@@ -131,7 +132,7 @@ def _simplex_slopes(code, fraction, values):
     """Derivative of sum(weight * value) by each coordinate; constant inside a simplex."""
     builder = code.builder
     _, order = _sorted(code, fraction, [whole(axis) for axis in range(len(fraction))])
-    rises = [code.minus(b, a) for a, b in zip(values, values[1:], strict=False)]
+    rises = [code.minus(b, a) for a, b in itertools.pairwise(values)]
     slopes = []
     for axis in range(len(fraction)):
         slope = real(0.0)
@@ -166,9 +167,7 @@ def _folded(code, fraction, values):
 
 
 @intrinsic(prefer_literal=True)
-def add_slopes(
-    typing_context, dims, cubic, skewed, points, count, first, level, values, gradient
-):
+def add_slopes(typing_context, dims, cubic, skewed, points, count, first, level, values, gradient):
     """gradient += d(sum of weight * value) / d points, for LANES points of one level.
 
     Args:

@@ -68,9 +68,7 @@ def _cube(
     return steps, weights
 
 
-def row(
-    vertices: Int[Tensor, "point vertex dim"], level: Level
-) -> Int[Tensor, "point vertex"]:
+def row(vertices: Int[Tensor, "point vertex dim"], level: Level) -> Int[Tensor, "point vertex"]:
     """Where a level keeps a vertex, counted from the level's first row."""
     factors = torch.tensor(level.factors, device=vertices.device)
     parts = vertices * factors

@@ -43,9 +43,7 @@ def train(
         loss: Of one iteration, given its number alone.
         note: What the progress bar says of a mean loss.
     """
-    optimizer = torch.optim.Adam(
-        field.groups(schedule.rate), betas=BETAS, eps=EPSILON, fused=True
-    )
+    optimizer = torch.optim.Adam(field.groups(schedule.rate), betas=BETAS, eps=EPSILON, fused=True)
     first = _load(field, optimizer, schedule, ctx.scratch)
     if first:
         ctx.log.info("continuing at iteration %d of %d", first, schedule.iterations)
@@ -96,9 +94,7 @@ def _save(
         old.unlink()
 
 
-def _load(
-    field: Field, optimizer: torch.optim.Optimizer, schedule: Schedule, scratch: Path
-) -> int:
+def _load(field: Field, optimizer: torch.optim.Optimizer, schedule: Schedule, scratch: Path) -> int:
     """Take over the newest readable checkpoint of this run; returns how much is done."""
     for path in reversed(_checkpoints(scratch)):
         try:

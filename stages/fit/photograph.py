@@ -108,9 +108,7 @@ def loss(
     return (field(points) - wanted).square().mean()
 
 
-def picture(
-    field: Field, pixels: UInt8[np.ndarray, "height width 3"]
-) -> tuple[np.ndarray, float]:
+def picture(field: Field, pixels: UInt8[np.ndarray, "height width 3"]) -> tuple[np.ndarray, float]:
     """The field's picture, and its PSNR before it is rounded to bytes."""
     height, width = pixels.shape[:2]
     out, top, square = np.empty((height, width, 3), np.float32), 0, 0.0

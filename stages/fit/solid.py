@@ -187,9 +187,7 @@ def compare(solid: Solid, field: Field, made: Surface, seed: int) -> dict:
     return {
         "diagonal": round(diagonal, 6),
         "mean_distance_percent": round(50 * float(there.mean() + back.mean()) / diagonal, 5),
-        "largest_distance_percent": round(
-            100 * float(max(there.max(), back.max())) / diagonal, 5
-        ),
+        "largest_distance_percent": round(100 * float(max(there.max(), back.max())) / diagonal, 5),
         "field_on_surface_percent": round(100 * float(residue.mean()) / diagonal, 5),
         "faces": len(made.faces),
         "watertight": is_watertight(made.faces),

@@ -67,7 +67,5 @@ def encode(point: np.ndarray, table: np.ndarray, lattice: str, levels) -> np.nda
             position = skew_matrix(len(point)) @ position
         around = cube_around if lattice == "cubic" else simplex_around
         vertices, weights = around(position)
-        parts.append(
-            sum(w * table[row(v, level)] for v, w in zip(vertices, weights, strict=True))
-        )
+        parts.append(sum(w * table[row(v, level)] for v, w in zip(vertices, weights, strict=True)))
     return np.concatenate(parts)

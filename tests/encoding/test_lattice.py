@@ -135,7 +135,7 @@ def test_dense_levels_keep_every_vertex_apart(dims: int, lattice: str) -> None:
         )}  # fmt: skip
         assert level.dense
         assert len({v for v, _ in pairs}) == len({r for _, r in pairs}) == len(pairs)
-        assert 0 <= int(rows.min()) and int(rows.max()) < level.rows
+        assert int(rows.min()) >= 0 and int(rows.max()) < level.rows
 
 
 def test_share_of_the_bounding_box_and_matched_density() -> None:

@@ -6,9 +6,7 @@ from splatworks.stages.encoding.encoding import SimplexHashEncoding
 from splatworks.stages.encoding.settings import Settings
 from splatworks.stages.randomness import generator
 
-pytest.importorskip(
-    "triton",  reason="triton is not installed; it comes with torch for CUDA"
-)
+pytest.importorskip("triton", reason="triton is not installed; it comes with torch for CUDA")
 CASES = ((2, "simplex", 2), (3, "simplex", 2), (5, "simplex", 4), (3, "cubic", 2), (3, "kuhn", 1))
 
 
