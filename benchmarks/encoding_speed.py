@@ -1,7 +1,8 @@
 """Speed of the encodings: simplex against cubic by dimension, compiled against torch, memory.
 
-Peers take turns inside one run, and of each the fastest turn counts: other work on the machine then
-slows both alike, or neither. One thread is timed by its own clock (CPU time), several by the wall's.
+Peers take turns inside one run, and of each the fastest turn counts: other work on the machine
+then slows both alike, or neither. One thread is timed by its own clock (CPU time), several by the
+wall's.
 """
 
 import math
