@@ -52,7 +52,8 @@ def work(made: SimplexHashEncoding, count: int, *, to_points: bool = False) -> d
     """forward, and forward with backward to the table (and to the points)."""
     points = torch.rand(count, made.settings.dims, generator=generator(0, "points"))
     points.requires_grad_(to_points)
-    gradient = torch.randn(count, made.settings.width, generator=generator(0, "gradient"))
+    # Laid out as the features are, which is how a network hands it back.
+    gradient = torch.randn_like(made(points.detach()))
 
     def forward() -> None:
         with torch.no_grad():

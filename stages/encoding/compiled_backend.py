@@ -38,31 +38,31 @@ def encode(
 
 
 def _forward(points: Tensor, table: Tensor, meaning: Meaning) -> Tensor:
-    out = np.empty((len(points), meaning.settings.width), np.float32)
     columns, values, compiled = _columns(points), _array(table), _kernels(meaning)
+    out = np.empty((meaning.settings.width, columns.shape[1]), np.float32)
 
     def share(first: int, last: int) -> None:
         for level, column in _numbers(meaning):
             compiled.forward(columns, values, *level, first, last, column, out)
 
-    _spread(share, len(points), meaning.threads)
-    return torch.from_numpy(out)
+    _spread(share, columns.shape[1], meaning.threads)
+    return torch.from_numpy(out)[:, : len(points)].t()
 
 
 def _to_points(points: Tensor, table: Tensor, gradient: Tensor, meaning: Meaning) -> Tensor:
     columns, values, compiled = _columns(points), _array(table), _kernels(meaning)
-    given, out = _array(gradient), np.zeros_like(columns)
+    given, out = _columns(gradient), np.zeros_like(columns)
 
     def share(first: int, last: int) -> None:
         for level, column in _numbers(meaning):
             compiled.to_points(columns, values, given, *level, first, last, column, out)
 
-    _spread(share, len(points), meaning.threads)
+    _spread(share, columns.shape[1], meaning.threads)
     return torch.from_numpy(out)[:, : len(points)].t()
 
 
 def _to_table(points: Tensor, table: Tensor, gradient: Tensor, meaning: Meaning) -> Tensor:
-    columns, given, compiled = _columns(points), _array(gradient), _kernels(meaning)
+    columns, given, compiled = _columns(points), _columns(gradient), _kernels(meaning)
     out = torch.zeros_like(table, memory_format=torch.contiguous_format)
 
     def one(level: tuple, column: int) -> None:
@@ -82,10 +82,9 @@ def _kernels(meaning: Meaning) -> Kernels:
 
 
 def _spread(work: Callable[[int, int], None], count: int, threads: int) -> None:
-    """work(first, last) over all points, ranges beginning at multiples of LANES."""
-    groups = -(-count // LANES)
+    """work(first, last) over all points, in ranges of whole groups."""
     with team(threads) as workers:
-        shares = [(a * LANES, min(b * LANES, count)) for a, b in workers.shares(groups)]
+        shares = [(a * LANES, b * LANES) for a, b in workers.shares(count // LANES)]
         workers.run(work, [share for share in shares if share[0] < share[1]])
 
 
@@ -93,12 +92,15 @@ def _array(tensor: Tensor) -> np.ndarray:
     return tensor.detach().contiguous().numpy()
 
 
-def _columns(points: Tensor) -> np.ndarray:
-    """One row per coordinate, padded with zeros to whole groups."""
-    count, dims = points.shape
-    out = np.zeros((dims, -(-count // LANES) * LANES), np.float32)
-    out[:, :count] = points.detach().numpy().T
-    return out
+def _columns(values: Tensor) -> np.ndarray:
+    """One row per number, points side by side, padded with zeros to whole groups."""
+    count, numbers = values.shape
+    rows = values.detach().t()
+    if count % LANES == 0:
+        return rows.contiguous().numpy()
+    out = torch.zeros(numbers, -(-count // LANES) * LANES)
+    out[:, :count] = rows
+    return out.numpy()
 
 
 def _numbers(meaning: Meaning) -> list[tuple[tuple, int]]:
@@ -110,7 +112,6 @@ def _numbers(meaning: Meaning) -> list[tuple[tuple, int]]:
     ]
 
 
-def _level(level: Level, settings: Settings) -> tuple[np.ndarray, np.ndarray, int, bool]:
-    scalars = np.array([level.resolution, settings.skew, *level.offset], np.float32)
-    factors = np.array([*level.factors, level.rows - 1], np.uint32).view(np.int32)
-    return scalars, factors, level.start, not level.dense
+def _level(level: Level, settings: Settings) -> tuple[tuple, tuple, int, bool]:
+    numbers = tuple(float(v) for v in (level.resolution, settings.skew, *level.offset))
+    return numbers, (*level.factors, level.rows - 1), level.start, not level.dense

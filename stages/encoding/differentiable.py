@@ -60,7 +60,7 @@ class _Encode(torch.autograd.Function):
             )
         else:
             found = [
-                compute(points, table, gradient.contiguous(), meaning) if want else None
+                compute(points, table, gradient, meaning) if want else None
                 for compute, want in zip((engine.to_points, engine.to_table), wanted, strict=True)
             ]
         return *found, None, None

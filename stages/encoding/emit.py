@@ -46,13 +46,18 @@ class Code:
         """Where the elements of a numba array lie."""
         return self.context.make_array(kind)(self.context, self.builder, array).data
 
-    def number(self, data, index):
-        """data[index], `index` known now, in all lanes."""
-        return spread(
-            self.builder,
-            self.builder.load(self.builder.gep(data, [ir.Constant(I64, index)])),
-            LANES,
+    def number(self, numbers, index):
+        """One of a tuple of numbers, as a float32 or 32-bit integer in all lanes.
+
+        A tuple and no array: what lies in memory would be read again after every store.
+        """
+        found = self.builder.extract_value(numbers, index)
+        narrow = (
+            self.builder.fptrunc(found, F32)
+            if isinstance(found.type, ir.DoubleType)
+            else self.builder.trunc(found, I32)
         )
+        return spread(self.builder, narrow, LANES)
 
     def _address(self, data, index, kind):
         if isinstance(index, int):
@@ -156,3 +161,69 @@ def dot_rows(typing_context, x, y):
         return functools.reduce(lambda a, b: builder.fadd(a, b, flags=("contract",)), parts)
 
     return types.float32(x, y), emit
+
+
+# --- from rows of one number per point to rows per point, and back ---------------------------
+
+
+def _shuffled(builder, x, y, lanes):
+    return builder.shuffle_vector(x, y, ir.Constant(INTEGERS, lanes))
+
+
+def _apart(builder, vectors):
+    """Vectors that hold point after point -> one vector per number, in order."""
+    if len(vectors) == 1:
+        return vectors
+    halves = []
+    for first in (0, 1):
+        lanes = list(range(first, 2 * LANES, 2))
+        pairs = zip(vectors[::2], vectors[1::2], strict=True)
+        halves.append(_apart(builder, [_shuffled(builder, a, b, lanes) for a, b in pairs]))
+    return [one for pair in zip(*halves, strict=True) for one in pair]
+
+
+def _together(builder, vectors):
+    """The inverse of `_apart`."""
+    if len(vectors) == 1:
+        return vectors
+    even, odd = (_together(builder, vectors[first::2]) for first in (0, 1))
+    out = []
+    for a, b in zip(even, odd, strict=True):
+        for start in (0, LANES // 2):
+            lanes = [k + shift for k in range(start, start + LANES // 2) for shift in (0, LANES)]
+            out.append(_shuffled(builder, a, b, lanes))
+    return out
+
+
+def _mover(rearrange, inward):
+    @intrinsic(prefer_literal=True)
+    def move(typing_context, features, near, near_at, far, count, far_at):
+        width = features.literal_value
+
+        def emit(context, builder, signature, values):
+            code = Code(context, builder)
+            near, far = (code.data(signature.args[k], values[k]) for k in (1, 3))
+            blocks = [builder.add(values[2], ir.Constant(I64, k * LANES)) for k in range(width)]
+            rows = [
+                builder.add(values[5], builder.mul(values[4], ir.Constant(I64, k)))
+                for k in range(width)
+            ]
+            source, start, target, end = (
+                (far, rows, near, blocks) if inward else (near, blocks, far, rows)
+            )
+            found = [code.load(source, k) for k in start]
+            for value, k in zip(rearrange(builder, found), end, strict=True):
+                code.store(value, target, k)
+            return context.get_dummy_value()
+
+        kinds = (features, near, types.int64, far, types.int64, types.int64)
+        return types.void(*kinds), emit
+
+    return move
+
+
+gather_points = _mover(_together, True)
+"""(features, near, near_at, far, count, far_at): LANES points of `features` rows of `count` numbers
+in `far`, from `far_at` on, into `near`, point after point; features is literal."""
+scatter_points = _mover(_apart, False)
+"""The same arguments, from `near` into the rows."""

@@ -4,6 +4,7 @@ Points are given in the field's own world; `low` and `side` say which cube of it
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -105,7 +106,7 @@ class Field(nn.Module):
             inputs.append(2 * unit - 1)
         if directions is not None:
             inputs.append(_harmonics(directions))
-        values = self._network(torch.cat(inputs, dim=1) if len(inputs) > 1 else inputs[0])
+        values = self._network(inputs)
         if kind == "distance":
             return values * side
         if kind == "texture":
@@ -115,12 +116,14 @@ class Field(nn.Module):
             return torch.cat([torch.sigmoid(values[:, :3]), density], dim=1)
         return values
 
-    def _network(self, values: Float[Tensor, "point many"]) -> Float[Tensor, "point few"]:
-        last = len(self.weights) - 1
-        for layer, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
-            values = torch.addmm(bias, values, weight.t())
-            if layer < last:
-                values = torch.relu(values)
+    def _network(self, inputs: Sequence[Tensor]) -> Float[Tensor, "point few"]:
+        """The inputs count as joined side by side, but are not copied for it."""
+        weights = self.weights[0].split([part.shape[1] for part in inputs], dim=1)
+        values = self.biases[0]
+        for part, weight in zip(inputs, weights, strict=True):
+            values = torch.addmm(values, part, weight.t())
+        for weight, bias in zip(self.weights[1:], self.biases[1:], strict=True):
+            values = torch.addmm(bias, torch.relu(values), weight.t())
         return values
 
     def groups(self, rate: float, decay: float = 1e-6) -> list[dict]:

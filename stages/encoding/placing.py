@@ -28,7 +28,7 @@ NETWORKS = {
 """Fewest comparisons that sort so many numbers: pairs to be compared and perhaps exchanged."""
 
 RESOLUTION, SKEW, OFFSETS = 0, 1, 2
-"""Where the array `level` holds N, F and the offset of each axis."""
+"""Where the tuple `level` holds N, F and the offset of each axis."""
 
 
 def _cell(code, dims, skewed, points, count, first, level):
@@ -96,15 +96,16 @@ def _cube(code, start, steps, step, fraction):
 @intrinsic(prefer_literal=True)
 def place(
     typing_context, dims, cubic, skewed, hashed, features, points, count, first, level, factors,
-    rows, weights,
+    rows, weights, at,
 ):  # fmt: skip
-    """Fill `rows` (as positions in the flat table of the level) and `weights`, LANES per vertex.
+    """Fill `rows` (as positions in the flat table of the level) and `weights`, LANES per vertex,
+    from `at` on.
 
     Args:
         dims, cubic, skewed, hashed, features: Literal.
         points: One row of `count` per coordinate; those from `first` on are placed.
-        level: N, F, offsets.
-        factors: Those of the level, then the mask of the hash.
+        level: N, F, offsets: float64.
+        factors: Those of the level, then the mask of the hash: int64.
     """
     n, cube, skew, mixed, width = (
         int(kind.literal_value) for kind in (dims, cubic, skewed, hashed, features)
@@ -112,20 +113,21 @@ def place(
 
     def emit(context, builder, signature, values):
         code = Code(context, builder)
-        data = {k: code.data(signature.args[k], values[k]) for k in (5, 8, 9, 10, 11)}
-        corner, fraction = _cell(code, n, skew, data[5], values[6], values[7], data[8])
+        data = {k: code.data(signature.args[k], values[k]) for k in (5, 10, 11)}
+        corner, fraction = _cell(code, n, skew, data[5], *values[6:9])
         found, shares = (_cube if cube else _simplex)(
-            code, *_walk(code, mixed, corner, data[9]), fraction
+            code, *_walk(code, mixed, corner, values[9]), fraction
         )
         for k, (row, share) in enumerate(zip(found, shares, strict=True)):
             if mixed:
-                row = builder.and_(row, code.number(data[9], n))
-            code.store(builder.mul(row, whole(width)), data[10], k * LANES)
-            code.store(share, data[11], k * LANES)
+                row = builder.and_(row, code.number(values[9], n))
+            place = builder.add(values[12], ir.Constant(I64, k * LANES))
+            code.store(builder.mul(row, whole(width)), data[10], place)
+            code.store(share, data[11], place)
         return context.get_dummy_value()
 
     arguments = (dims, cubic, skewed, hashed, features, points, types.int64, types.int64)
-    return types.void(*arguments, level, factors, rows, weights), emit
+    return types.void(*arguments, level, factors, rows, weights, types.int64), emit
 
 
 def _simplex_slopes(code, fraction, values):
@@ -172,7 +174,7 @@ def add_slopes(typing_context, dims, cubic, skewed, points, count, first, level,
 
     Args:
         dims, cubic, skewed: Literal.
-        values: One number per vertex and lane, vertices as `place` orders them.
+        values: From `at` on, one number per vertex and lane, vertices as `place` orders them.
         gradient: Laid out as `points`.
     """
     n, cube, skew = (int(kind.literal_value) for kind in (dims, cubic, skewed))
@@ -180,19 +182,20 @@ def add_slopes(typing_context, dims, cubic, skewed, points, count, first, level,
 
     def emit(context, builder, signature, given):
         code = Code(context, builder)
-        data = {k: code.data(signature.args[k], given[k]) for k in (3, 6, 7, 8)}
-        _, fraction = _cell(code, n, skew, data[3], given[4], given[5], data[6])
-        found = [code.load(data[7], k * LANES) for k in range(vertices)]
+        data = {k: code.data(signature.args[k], given[k]) for k in (3, 7, 9)}
+        _, fraction = _cell(code, n, skew, data[3], *given[4:7])
+        places = [builder.add(given[8], ir.Constant(I64, k * LANES)) for k in range(vertices)]
+        found = [code.load(data[7], place) for place in places]
         slopes = (_cube_slopes if cube else _simplex_slopes)(code, fraction, found)
         if skew:
-            shift = code.times(functools.reduce(code.plus, slopes), code.number(data[6], SKEW))
+            shift = code.times(functools.reduce(code.plus, slopes), code.number(given[6], SKEW))
             slopes = [code.plus(slope, shift) for slope in slopes]
-        resolution = code.number(data[6], RESOLUTION)
+        resolution = code.number(given[6], RESOLUTION)
         for axis, slope in enumerate(slopes):
             at = builder.add(builder.mul(given[4], ir.Constant(I64, axis)), given[5])
-            before = code.load(data[8], at)
-            code.store(code.plus(before, code.times(resolution, slope)), data[8], at)
+            before = code.load(data[9], at)
+            code.store(code.plus(before, code.times(resolution, slope)), data[9], at)
         return context.get_dummy_value()
 
     arguments = (dims, cubic, skewed, points, types.int64, types.int64)
-    return types.void(*arguments, level, values, gradient), emit
+    return types.void(*arguments, level, values, types.int64, gradient), emit

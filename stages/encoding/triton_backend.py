@@ -72,7 +72,8 @@ def _to_points(points: Tensor, table: Tensor, gradient: Tensor, meaning: Meaning
     out = torch.zeros_like(points, memory_format=torch.contiguous_format)
     if len(points):
         triton_kernels.to_points[_grid(points, meaning)[:1]](
-            points.contiguous(), table.contiguous(), gradient, *_numbers(meaning, points.device),
+            points.contiguous(), table.contiguous(), gradient.contiguous(),
+            *_numbers(meaning, points.device),
             out, len(points), len(meaning.levels), *_constants(meaning.settings),
         )  # fmt: skip
     return out
@@ -84,8 +85,8 @@ def _to_table(points: Tensor, table: Tensor, gradient: Tensor, meaning: Meaning)
     out = torch.zeros_like(table, memory_format=torch.contiguous_format)
     if len(points):
         triton_kernels.to_table[_grid(points, meaning)](
-            points.contiguous(), gradient, *_numbers(meaning, points.device), out, len(points),
-            *_constants(meaning.settings),
+            points.contiguous(), gradient.contiguous(), *_numbers(meaning, points.device), out,
+            len(points), *_constants(meaning.settings),
         )  # fmt: skip
     return out
 
