@@ -169,7 +169,9 @@ def _folded(code, fraction, values):
 
 
 @intrinsic(prefer_literal=True)
-def add_slopes(typing_context, dims, cubic, skewed, points, count, first, level, values, gradient):
+def add_slopes(
+    typing_context, dims, cubic, skewed, points, count, first, level, values, at, gradient
+):
     """gradient += d(sum of weight * value) / d points, for LANES points of one level.
 
     Args:
