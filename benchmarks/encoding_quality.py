@@ -16,10 +16,10 @@ from PIL import Image
 from splatworks.stages.encoding import uses
 from splatworks.stages.encoding.field import Field, FieldSettings, normals
 from splatworks.stages.encoding.settings import Settings
+from splatworks.stages.encoding.training import BETAS, EPSILON, Schedule, step
 from splatworks.stages.fit import image as image_stage
 from splatworks.stages.fit import photograph, solid
 from splatworks.stages.fit import sdf as sdf_stage
-from splatworks.stages.fit.loop import BETAS, EPSILON, Schedule, step
 from splatworks.stages.formats import wild
 from splatworks.stages.geometry.components import Surface, weld
 from splatworks.stages.randomness import generator

@@ -1,4 +1,4 @@
 """Fitting fields on simplex encodings to what is known: photographs, signed distances.
 
-Two stages, `image.py` and `sdf.py`, on one training loop (`loop.py`).
+Two stages, `image.py` and `sdf.py`, on the training loop of `encoding/`.
 """

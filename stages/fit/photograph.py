@@ -15,10 +15,10 @@ from ...pipeline.errors import ConfigError, InputError
 from ..encoding import field_files, uses
 from ..encoding.field import Field, FieldSettings
 from ..encoding.settings import Settings
+from ..encoding.training import Schedule, signature, train
 from ..formats import image_files, pictures
 from ..randomness import generator
 from .image import VERSION, Config
-from .loop import Schedule, signature, train
 
 COARSEST = 16.0
 SMALLEST_PX = 4

@@ -14,11 +14,11 @@ from ...pipeline.errors import ConfigError, InputError
 from ..encoding import field_files, uses
 from ..encoding.field import Field, FieldSettings, normals
 from ..encoding.settings import Settings
+from ..encoding.training import Schedule, signature, train
 from ..formats import gltf, wild
 from ..geometry.components import Surface, face_areas, is_watertight, weld
 from ..geometry.open3d_module import open3d
 from ..randomness import generator
-from .loop import Schedule, signature, train
 from .sdf import VERSION, Config
 
 MARGIN = 0.1

@@ -12,8 +12,8 @@ from PIL import Image
 from splatworks.pipeline.cli import main
 from splatworks.pipeline.contract import Context
 from splatworks.stages.artifacts import MeshFile, PhotoFile
-from splatworks.stages.encoding import field_files, uses
-from splatworks.stages.fit import image, loop, sdf, solid
+from splatworks.stages.encoding import field_files, training, uses
+from splatworks.stages.fit import image, sdf, solid
 from splatworks.stages.formats import gltf
 from splatworks.stages.geometry.components import Surface, report
 
@@ -151,10 +151,10 @@ def test_surface_points_are_spread_by_area() -> None:
 def test_the_rate_falls_over_the_second_half(photo: Path) -> None:
     weight = torch.nn.Parameter(torch.zeros(1))
     optimizer = torch.optim.SGD([weight], lr=1.0)
-    schedule = loop.Schedule(iterations=8, rate=0.5, checkpoint_every_s=1e9, signature="")
+    schedule = training.Schedule(iterations=8, rate=0.5, checkpoint_every_s=1e9, signature="")
     rates = []
     for k in range(8):
-        loop.step(None, optimizer, lambda _: weight.sum(), schedule, k)
+        training.step(None, optimizer, lambda _: weight.sum(), schedule, k)
         rates.append(optimizer.param_groups[0]["lr"])
     assert rates[:5] == [0.5] * 5
     assert rates[6] == pytest.approx(0.5 * 0.1**0.5)

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from ...pipeline.contract import Context
 from ...pipeline.errors import InputError
-from ..encoding.field import Field
 from ..formats import tensors
+from .field import Field
 
 BETAS, EPSILON = (0.9, 0.99), 1e-15
 FINAL_SHARE = 0.1
