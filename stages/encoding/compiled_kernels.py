@@ -72,16 +72,10 @@ def _forward(dims, cubic, skewed, vertices, features):
             groups = min(many, (last - block) // LANES)
             for group in range(groups):
                 at = block + group * LANES
-                if hashed:
-                    place(
-                        dims, cubic, skewed, True, features, flat, count, at, level, factors,
-                        rows, weights, group * slots,
-                    )  # fmt: skip
-                else:
-                    place(
-                        dims, cubic, skewed, False, features, flat, count, at, level, factors,
-                        rows, weights, group * slots,
-                    )  # fmt: skip
+                place(
+                    dims, cubic, skewed, features, flat, count, at, level, factors, hashed, rows,
+                    weights, group * slots,
+                )  # fmt: skip
             for group in range(groups):
                 for lane in range(LANES):
                     total = no_row(features)
@@ -112,16 +106,10 @@ def _to_table(dims, cubic, skewed, vertices, features):
             groups = min(many, (count - block) // LANES)
             for group in range(groups):
                 at = block + group * LANES
-                if hashed:
-                    place(
-                        dims, cubic, skewed, True, features, flat, count, at, level, factors,
-                        rows, weights, group * slots,
-                    )  # fmt: skip
-                else:
-                    place(
-                        dims, cubic, skewed, False, features, flat, count, at, level, factors,
-                        rows, weights, group * slots,
-                    )  # fmt: skip
+                place(
+                    dims, cubic, skewed, features, flat, count, at, level, factors, hashed, rows,
+                    weights, group * slots,
+                )  # fmt: skip
                 at += column * count
                 gather_points(features, near, group * LANES * features, given, count, at)
             for group in range(groups):
@@ -152,16 +140,10 @@ def _to_points(dims, cubic, skewed, vertices, features):
             groups = min(many, (last - block) // LANES)
             for group in range(groups):
                 at = block + group * LANES
-                if hashed:
-                    place(
-                        dims, cubic, skewed, True, features, flat, count, at, level, factors,
-                        rows, values, group * slots,
-                    )  # fmt: skip
-                else:
-                    place(
-                        dims, cubic, skewed, False, features, flat, count, at, level, factors,
-                        rows, values, group * slots,
-                    )  # fmt: skip
+                place(
+                    dims, cubic, skewed, features, flat, count, at, level, factors, hashed, rows,
+                    values, group * slots,
+                )  # fmt: skip
                 at += column * count
                 gather_points(features, near, group * LANES * features, given, count, at)
             for group in range(groups):

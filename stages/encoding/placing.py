@@ -95,39 +95,46 @@ def _cube(code, start, steps, step, fraction):
 
 @intrinsic(prefer_literal=True)
 def place(
-    typing_context, dims, cubic, skewed, hashed, features, points, count, first, level, factors,
+    typing_context, dims, cubic, skewed, features, points, count, first, level, factors, hashed,
     rows, weights, at,
 ):  # fmt: skip
     """Fill `rows` (as positions in the flat table of the level) and `weights`, LANES per vertex,
     from `at` on.
 
     Args:
-        dims, cubic, skewed, hashed, features: Literal.
+        dims, cubic, skewed, features: Literal.
         points: One row of `count` per coordinate; those from `first` on are placed.
         level: N, F, offsets: float64.
         factors: Those of the level, then the mask of the hash: int64.
+        hashed: Whether they are primes; else strides.
     """
-    n, cube, skew, mixed, width = (
-        int(kind.literal_value) for kind in (dims, cubic, skewed, hashed, features)
-    )
+    n, cube, skew, width = (int(kind.literal_value) for kind in (dims, cubic, skewed, features))
+    split = _cube if cube else _simplex
 
     def emit(context, builder, signature, values):
         code = Code(context, builder)
-        data = {k: code.data(signature.args[k], values[k]) for k in (5, 10, 11)}
-        corner, fraction = _cell(code, n, skew, data[5], *values[6:9])
-        found, shares = (_cube if cube else _simplex)(
-            code, *_walk(code, mixed, corner, values[9]), fraction
-        )
-        for k, (row, share) in enumerate(zip(found, shares, strict=True)):
-            if mixed:
-                row = builder.and_(row, code.number(values[9], n))
-            place = builder.add(values[12], ir.Constant(I64, k * LANES))
-            code.store(builder.mul(row, whole(width)), data[10], place)
-            code.store(share, data[11], place)
+        data = {k: code.data(signature.args[k], values[k]) for k in (4, 10, 11)}
+        corner, fraction = _cell(code, n, skew, data[4], *values[5:8])
+
+        def fill(mixed):
+            found, shares = split(code, *_walk(code, mixed, corner, values[8]), fraction)
+            for k, (row, share) in enumerate(zip(found, shares, strict=True)):
+                if mixed:
+                    row = builder.and_(row, code.number(values[8], n))
+                place = builder.add(values[12], ir.Constant(I64, k * LANES))
+                code.store(builder.mul(row, whole(width)), data[10], place)
+                code.store(share, data[11], place)
+
+        with builder.if_else(values[9]) as (then, otherwise):
+            with then:
+                fill(True)
+            with otherwise:
+                fill(False)
         return context.get_dummy_value()
 
-    arguments = (dims, cubic, skewed, hashed, features, points, types.int64, types.int64)
-    return types.void(*arguments, level, factors, rows, weights, types.int64), emit
+    numbers = (types.int64, types.int64, level, factors, types.boolean)
+    arguments = (dims, cubic, skewed, features, points, *numbers, rows, weights, types.int64)
+    return types.void(*arguments), emit
 
 
 def _simplex_slopes(code, fraction, values):

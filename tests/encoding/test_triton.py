@@ -1,5 +1,9 @@
 """The Triton encoding against the torch one: on a GPU where there is one, else interpreted."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
 from splatworks.stages.encoding.encoding import SimplexHashEncoding
@@ -41,3 +45,35 @@ def test_says_what_it_cannot_take(monkeypatch: pytest.MonkeyPatch) -> None:
     made = SimplexHashEncoding(Settings(levels=1), backend="triton")
     with pytest.raises(ValueError, match=r"float32 on CUDA; points are torch\.float32 on cpu"):
         made(torch.rand(4, 3, generator=generator(0)))
+
+
+COMPILE = """
+import triton
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+from splatworks.stages.encoding import triton_backend, triton_kernels
+from splatworks.stages.encoding.settings import Settings
+
+for lattice in ("simplex", "cubic"):
+    names = ("dims", "padded", "cubic", "vertices", "features", "width", "BLOCK")
+    values = triton_backend._constants(Settings(dims=3, lattice=lattice))
+    constants = {**dict(zip(names, values, strict=True)), "levels": 16}
+    kinds = {"factors": "*i32", "count": "i32", **dict.fromkeys(constants, "constexpr")}
+    for name in ("forward", "to_table", "to_points"):
+        kernel = getattr(triton_kernels, name)
+        signature = {a: kinds.get(a, "*fp32") for a in kernel.arg_names}
+        given = {k: v for k, v in constants.items() if k in kernel.arg_names}
+        source = ASTSource(fn=kernel, signature=signature, constexprs=given)
+        made = triton.compile(source, target=GPUTarget("cuda", 80, 32))
+        assert made.asm["cubin"]
+"""
+
+
+def test_compiles_for_a_gpu_that_is_not_there(tmp_path) -> None:
+    """What the interpreter lets pass, such as a variable that changes its type in a loop."""
+    environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
+    environment["TRITON_CACHE_DIR"] = str(tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-c", COMPILE], env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-2000:]

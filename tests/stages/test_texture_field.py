@@ -35,7 +35,7 @@ def test_pixels_become_points_of_the_surface() -> None:
     shots[0, ..., :3], shots[0, ..., 3] = 0.57, 0.95  # Premultiplied.
     seen = learn.observe(shots, depths, cameras, RULES)
     assert np.abs(np.linalg.norm(seen.points, axis=1) - RADIUS).max() < 0.004
-    assert set(np.round(np.unique(seen.colors), 4)) == {0.5, 0.6}
+    np.testing.assert_allclose(np.unique(seen.colors.round(4)), (0.5, 0.6), atol=1e-6)
     eyes = -np.einsum("vij,vi->vj", *(cameras.world_to_camera.numpy()[:, :3, k] for k in (
         slice(3), 3)))  # fmt: skip
     toward = eyes[None] - seen.points[:, None]
