@@ -6,7 +6,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 PANEL, MARGIN = (420, 300), 52
-COLORS = {"simplex": (200, 60, 30), "cubic": (40, 90, 190), "kuhn": (60, 150, 70)}
+COLORS = {"simplex": (200, 60, 30), "cubic": (40, 90, 190), "kuhn": (60, 150, 70),
+          "matched": (150, 60, 170)}  # fmt: skip
 
 
 def draw(results: dict, path: Path) -> None:
