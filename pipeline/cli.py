@@ -28,6 +28,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "stitch": (".commands.stitch:stitch", "one captured object's look on another's"),
         "convert": (".commands.convert:convert", "splats as .ply, .compressed.ply, .splat or .spz"),
         "check": (".commands.check:check", "what a file holds, and what will go wrong with it"),
+        "fit": (".commands.fit:fit", "a photograph or a mesh's distance as a small neural field"),
         "run": (".commands.run:run", "a recipe, a preset or an interrupted run directory"),
         "plan": (".commands.run:plan", "what a recipe would do, without doing it"),
         "status": (".commands.look:status", "the steps of a run: done, interrupted, changed"),

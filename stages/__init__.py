@@ -17,6 +17,8 @@ STAGES: Mapping[str, str] = MappingProxyType(
         "convert": f"{__name__}.convert",
         "apply": f"{__name__}.apply",
         "stitch": f"{__name__}.stitch",
+        "fit-image": f"{__name__}.fit.image",
+        "fit-sdf": f"{__name__}.fit.sdf",
         "toybox-props": f"{__name__}.toybox.props",
         "toybox-images": f"{__name__}.toybox.images",
         "toybox-captions": f"{__name__}.toybox.captions",

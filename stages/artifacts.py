@@ -124,6 +124,20 @@ class CaptureDir(Artifact):
 
 
 @dataclass(frozen=True, slots=True)
+class PhotoFile(Artifact):
+    """One picture as it comes: JPEG, PNG, WebP and the like."""
+
+    kind = "photo/1"
+
+
+@dataclass(frozen=True, slots=True)
+class FieldFile(Artifact):
+    """safetensors: the parameters of a field, its settings in the header."""
+
+    kind = "field/1"
+
+
+@dataclass(frozen=True, slots=True)
 class ReportFile(Artifact):
     """JSON: figures about a result, for reading."""
 

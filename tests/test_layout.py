@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = "splatworks"
-LIBRARIES = ("formats", "geometry", "guidance", "scene")
+LIBRARIES = ("encoding", "formats", "geometry", "guidance", "scene")
 """Parts of `stages` that are not stages but stand below them."""
 SHARED = ("artifacts", "randomness")
 HEAVY = (

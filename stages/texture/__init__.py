@@ -6,6 +6,7 @@ Light is not separated from color: the picture is what the splats look like.
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 from ...pipeline.contract import Context
 from ..artifacts import MeshFile, SplatsFile, TexturedMeshFile
@@ -21,6 +22,9 @@ class Inputs:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
+    method: Literal["blend", "field"] = "blend"
+    """`blend` decides texel by texel; `field` fits one function of space to all pixels of the
+    views, and takes longer."""
     texture_size_px: int = 1024
     """Width and height of the texture."""
     gutter_px: int = 4
@@ -43,6 +47,8 @@ class Config:
     """Distance from the views' median color, in sRGB units, at which a view is ignored."""
 
     def __post_init__(self) -> None:
+        if self.method not in ("blend", "field"):
+            raise ValueError(f"method must be blend or field, got {self.method!r}.")
         ranges = {
             "texture_size_px": (64, 16_384),
             "gutter_px": (1, 64),

@@ -60,7 +60,7 @@ def blend(
     """
     poses = cameras.world_to_camera.double().numpy()
     intrinsics = np.concatenate([cameras.focal_px.numpy(), cameras.center_px.numpy()], axis=1)
-    fades = np.stack([_fade(depth, rules) for depth in depths])
+    fades = np.stack([fade(depth, rules) for depth in depths])
     numbers = np.array(
         [rules.sharpness, rules.min_cosine, rules.min_alpha, rules.outlier, rules.tolerance_m]
     )
@@ -80,7 +80,7 @@ def blend(
     return colors, seen
 
 
-def _fade(
+def fade(
     depth: Float32[np.ndarray, "height width"], rules: Rules
 ) -> Float32[np.ndarray, "height width"]:
     """1 far from depth edges, `FAINTEST` on them, linear over `edge_px` pixels."""

@@ -7,12 +7,14 @@ import numpy as np
 
 from ...pipeline.contract import Context
 from ..artifacts import MeshFile, SplatsFile
+from ..encoding import uses
 from ..formats import gltf, pictures, splats
 from ..geometry.activation import activate
 from ..geometry.atlas import atlas, texels
-from ..geometry.bake import bake, fill, spread
+from ..geometry.bake import Maps, bake, fill, spread
 from . import Config
 from .blend import Rules, blend
+from .learn import learn
 from .views import around, depth_maps, render_views
 
 CLEAN_MIPS = 4
@@ -40,6 +42,10 @@ def paint(mesh_file: MeshFile, splats_file: SplatsFile, config: Config, ctx: Con
         tolerance_m=0.01 * radius_m,
     )
     maps = bake(places, lambda p, n, _: blend(p, n, shots, depths, cameras, rules, ctx.threads))
+    if config.method == "field":
+        field = learn(shots, depths, cameras, rules, ctx)
+        if field is not None:  # What no view sees is continued from what is seen, as always.
+            maps = Maps(bake(places, uses.source(field)).values, maps.valid)
     seen = float(maps.valid[places.rows, places.columns].mean())
     ctx.log.info(
         "texture %d px, %d charts, %.1f %% of the texels used, %.1f %% of them seen",

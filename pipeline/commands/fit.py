@@ -1,0 +1,68 @@
+"""`pipeline fit`: a photograph, or a mesh's signed distance, as a small neural field."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from ...stages import STAGES
+from ..errors import InputError
+from ..fault import faults_in
+from ..plan import bind
+from ..recipe import Recipe, Step, with_settings
+from ..runner import held, run_steps
+from ..store import open_store
+from .options import MachineOptions, print_results
+
+
+def fit(
+    kind: tyro.conf.Positional[Literal["image", "sdf"]],
+    file: tyro.conf.Positional[Path],
+    /,
+    *,
+    out: Path,
+    set: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = (),
+    seed: int = 0,
+    store: Path | None = None,
+    options: Annotated[MachineOptions, tyro.conf.arg(name="")] = MachineOptions(),  # noqa: B008
+) -> int:
+    """Fit a field on simplex encodings to FILE, and say how well it fits.
+
+    Args:
+        kind: `image` for a photograph, `sdf` for the signed distance of a mesh.
+        file: A picture, or a GLB, glTF, OBJ, PLY, STL or OFF file.
+        out: The run directory; the results are in latest/fit/.
+        set: fit.FIELD=VALUE, a setting of the stage; may be given several times.
+        seed: Another seed, another start and other samples.
+        store: A directory of results shared between runs; OUT remembers it.
+    """
+    if not file.is_file():
+        raise InputError(f"{file}: no such file.")
+    path = file.absolute()
+    given = {"photo": str(path)} if kind == "image" else {"mesh": f"mesh/1:{path}"}
+    step = Step(name="fit", stage=f"fit-{kind}", inputs=given, config={})
+    recipe = with_settings(Recipe(steps=(step,), seed=seed), set, STAGES)
+    target = open_store(out, store)
+    machine = options.machine()
+    with faults_in(target.run), held(target):
+        finished = run_steps(recipe, bind(recipe, STAGES), target, machine)
+    print_results(target, finished)
+    report = target.folder(finished[0].request) / "report.json"
+    print(_told(kind, json.loads(report.read_text("utf-8"))))
+    return 0
+
+
+def _told(kind: str, report: dict) -> str:
+    """The figures in one line."""
+    if kind == "image":
+        return (
+            f"{report['width_px']} x {report['height_px']} pixels: {report['psnr_db']:.2f} dB with "
+            f"{report['parameters']:,} parameters"
+        )
+    closed = "watertight" if report["watertight"] else "NOT watertight"
+    return (
+        f"{report['faces']:,} faces, {closed}; distance to the old mesh "
+        f"{report['mean_distance_percent']:.3g} % of its diagonal on average, "
+        f"{report['largest_distance_percent']:.3g} % at most"
+    )

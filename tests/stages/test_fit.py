@@ -1,0 +1,218 @@
+"""Fitting photographs and signed distances: quality, resuming, and what cannot be fitted."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import trimesh
+from PIL import Image
+from splatworks.pipeline.cli import main
+from splatworks.pipeline.contract import Context
+from splatworks.stages.artifacts import MeshFile, PhotoFile
+from splatworks.stages.encoding import field_files, training, uses
+from splatworks.stages.fit import image, sdf, solid
+from splatworks.stages.formats import gltf
+from splatworks.stages.geometry.components import Surface, report
+
+from .painted import context
+
+WIDTH, HEIGHT = 60, 36
+IMAGE = image.Config(iterations=80, batch=2048, table_size=1 << 12, levels=8)
+SDF = sdf.Config(
+    iterations=120, batch=2048, samples=8192, levels=6, table_size=1 << 12, n_max=64, resolution=48
+)
+
+
+@pytest.fixture(scope="module")
+def photo(tmp_path_factory) -> Path:
+    """Waves, an edge, and a different color in every corner."""
+    y, x = np.mgrid[:HEIGHT, :WIDTH]
+    red = 128 + 90 * np.sin(x / 5)
+    green = np.where(x + y > 50, 220, 30)
+    blue = 255 * y / HEIGHT
+    path = tmp_path_factory.mktemp("photo") / "waves.png"
+    Image.fromarray(np.stack([red, green, blue], axis=-1).astype(np.uint8)).save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def block(tmp_path_factory) -> Path:
+    shape = trimesh.creation.box((2.0, 1.0, 1.4))
+    shape.apply_translation((5, 6, -7))
+    path = tmp_path_factory.mktemp("block") / "block.glb"
+    mesh = gltf.Mesh(np.asarray(shape.vertices, np.float32), np.asarray(shape.faces))
+    return gltf.save(mesh, path)
+
+
+def test_a_picture_comes_back_the_right_way_up(photo: Path, tmp_path) -> None:
+    outputs = image.run(image.Inputs(PhotoFile(photo)), IMAGE, context(tmp_path))
+    wanted = np.asarray(Image.open(photo), np.float64) / 255
+    found = np.asarray(Image.open(outputs.picture.path), np.float64) / 255
+    psnr_db = -10 * np.log10(np.square(found - wanted).mean())
+    told = json.loads(outputs.report.path.read_text())
+    assert psnr_db > 24
+    assert told["psnr_db"] == pytest.approx(psnr_db, abs=0.2)
+    assert (told["width_px"], told["height_px"]) == (WIDTH, HEIGHT)
+    field = field_files.load(outputs.field.path)
+    again = np.concatenate(list(uses.rows(field, WIDTH, HEIGHT)))
+    np.testing.assert_allclose(again.clip(0, 1), found, atol=0.5 / 255 + 1e-6)
+
+
+def interrupted(ctx: Context, after: int) -> Context:
+    """A context whose user presses Ctrl-C after so many iterations."""
+    plain = ctx.progress
+
+    class Impatient:
+        def __init__(self, title: str, total: int, done: int = 0) -> None:
+            self.left, self.title, self.inner = after, title, plain(title, total, done)
+
+        def __enter__(self):
+            self.bar = self.inner.__enter__()
+            return self
+
+        def __exit__(self, *error):
+            return self.inner.__exit__(*error)
+
+        def advance(self, steps: int = 1, note: str = "") -> None:
+            self.bar.advance(steps, note)
+            self.left -= steps
+            if self.title == "fit" and self.left == 0:
+                raise KeyboardInterrupt
+
+    return dataclasses.replace(ctx, progress=Impatient)
+
+
+def test_resumes_to_the_same_bytes(photo: Path, tmp_path) -> None:
+    config = dataclasses.replace(IMAGE, iterations=24, checkpoint_every_s=0.0)
+    inputs = image.Inputs(PhotoFile(photo))
+    whole = image.run(inputs, config, context(tmp_path / "whole"))
+    broken = context(tmp_path / "broken")
+    with pytest.raises(KeyboardInterrupt):
+        image.run(inputs, config, interrupted(broken, 10))
+    kept = sorted(p.name for p in broken.scratch.glob("checkpoint-*"))
+    assert kept == ["checkpoint-0000008.safetensors", "checkpoint-0000009.safetensors"]
+    (broken.scratch / kept[-1]).write_bytes(b"cut short")
+    seen = []
+    told = dataclasses.replace(
+        broken,
+        threads=2,
+        progress=lambda title, total, done=0: (
+            seen.append((title, done)) or context(tmp_path / "unused").progress(title, total, done)
+        ),
+    )
+    again = image.run(inputs, config, told)
+    assert seen == [("fit", 8)]
+    for name in ("field", "picture", "report"):
+        first, second = (getattr(outputs, name).path.read_bytes() for outputs in (whole, again))
+        assert first == second, name
+
+
+def test_another_runs_checkpoint_is_left_alone(photo: Path, tmp_path) -> None:
+    config = dataclasses.replace(IMAGE, iterations=6, checkpoint_every_s=0.0)
+    inputs = image.Inputs(PhotoFile(photo))
+    whole = image.run(inputs, config, context(tmp_path / "a"))
+    ctx = context(tmp_path / "b")
+    image.run(inputs, dataclasses.replace(config, rate=0.02), ctx)
+    again = image.run(inputs, config, ctx)
+    assert again.field.path.read_bytes() == whole.field.path.read_bytes()
+
+
+def test_a_block_comes_back(block: Path, tmp_path) -> None:
+    outputs = sdf.run(sdf.Inputs(MeshFile(block)), SDF, context(tmp_path))
+    mesh = gltf.load(outputs.mesh.path)
+    told = json.loads(outputs.report.path.read_text())
+    found = report(Surface(mesh.positions, mesh.faces))
+    assert found.watertight and told["watertight"] and told["watertight_input"]
+    assert found.volume_m3 == pytest.approx(2 * 1 * 1.4, rel=0.05)
+    np.testing.assert_allclose(mesh.positions.mean(axis=0), (5, 6, -7), atol=0.1)
+    assert told["mean_distance_percent"] < 1.0
+    assert told["mean_distance_percent"] < told["largest_distance_percent"] < 6.0
+    field = field_files.load(outputs.field.path)
+    inside, outside = uses.values(field, np.array([(5, 6, -7), (5, 7, -7)], np.float32))[:, 0]
+    assert inside == pytest.approx(-0.5, abs=0.1) and outside == pytest.approx(0.5, abs=0.1)
+
+
+def test_surface_points_are_spread_by_area() -> None:
+    """On a square beside one of nine times its area; all in their planes."""
+    corners = [(0, 0, 0), (1, 0, 0), (1, 1, 0), (0, 1, 0)]
+    large = [(3 * x + 5, 3 * y, 2) for x, y, _ in corners]
+    faces = [(0, 1, 2), (0, 2, 3), (4, 5, 6), (4, 6, 7)]
+    surface = Surface(np.array([*corners, *large], np.float32), np.array(faces))
+    found = solid.Solid(surface).on(20_000, 0, "test")
+    on_large = found[:, 2] > 1
+    assert on_large.mean() == pytest.approx(0.9, abs=0.01)
+    np.testing.assert_allclose(found[on_large].mean(axis=0), (6.5, 1.5, 2), atol=0.05)
+    np.testing.assert_allclose(found[~on_large].std(axis=0), (0.29, 0.29, 0), atol=0.02)
+
+
+def test_the_rate_falls_over_the_second_half(photo: Path) -> None:
+    weight = torch.nn.Parameter(torch.zeros(1))
+    optimizer = torch.optim.SGD([weight], lr=1.0)
+    schedule = training.Schedule(iterations=8, rate=0.5, checkpoint_every_s=1e9, signature="")
+    rates = []
+    for k in range(8):
+        training.step(None, optimizer, lambda _: weight.sum(), schedule, k)
+        rates.append(optimizer.param_groups[0]["lr"])
+    assert rates[:5] == [0.5] * 5
+    assert rates[6] == pytest.approx(0.5 * 0.1**0.5)
+
+
+def test_the_command(photo: Path, tmp_path, capsys) -> None:
+    line = ["fit", "image", str(photo), "--out", str(tmp_path / "run"), "--device", "cpu"]
+    for name, value in (("iterations", 12), ("batch", 512), ("levels", 4), ("table_size", 1024)):
+        line += ["--set", f"fit.{name}={value}"]
+    assert main(line) == 0
+    said = capsys.readouterr().out
+    assert "60 x 36 pixels" in said and "dB" in said and "made" in said
+    results = tmp_path / "run" / "latest" / "fit"
+    assert {"field.safetensors", "picture.png", "report.json"} <= {
+        p.name for p in results.iterdir()
+    }
+    assert main(line) == 0
+    assert "reused" in capsys.readouterr().out
+
+
+def flat_mesh(path: Path) -> Path:
+    points = np.array([(0, 0, 0), (1, 1, 1), (2, 2, 2)], np.float32)
+    return gltf.save(gltf.Mesh(points, np.array([(0, 1, 2)])), path)
+
+
+def clear_picture(path: Path) -> Path:
+    Image.new("RGBA", (20, 20), (255, 0, 0, 100)).save(path)
+    return path
+
+
+def text(path: Path) -> Path:
+    path.write_text("hello")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("kind", "make", "more", "said"),
+    (
+        ("image", lambda p: p / "absent.png", (), "no such file"),
+        ("image", lambda p: text(p / "a.png"), (), "no readable picture"),
+        ("image", lambda p: clear_picture(p / "a.png"), (), "partly transparent"),
+        ("image", None, ("table_size=1000",), "table_size must be a power of two, got 1000"),
+        ("image", None, ("lattice=hexagons",), "lattice must be simplex, cubic or kuhn"),
+        ("image", None, ("iterations=0",), "iterations must lie between"),
+        ("sdf", lambda p: text(p / "a.glb"), (), "no GLB file"),
+        ("sdf", lambda p: flat_mesh(p / "a.glb"), (), "degenerate; there is no surface"),
+        ("sdf", lambda p: text(p / "a.xyz"), (), "a mesh ends in"),
+        ("sdf", None, ("n_max=1e9",), "no longer tells them apart"),
+    ),
+)
+def test_one_line_for_what_cannot_be_fitted(
+    kind: str, make, more, said: str, photo: Path, block: Path, tmp_path, capsys
+) -> None:
+    path = make(tmp_path) if make else {"image": photo, "sdf": block}[kind]
+    line = ["fit", kind, str(path), "--out", str(tmp_path / "run"), "--device", "cpu"]
+    for setting in more:
+        line += ["--set", f"fit.{setting}"]
+    assert main(line) == 2
+    told = capsys.readouterr().err
+    assert said in told and "Traceback" not in told
+    assert not (tmp_path / "run" / "latest" / "fit").exists()
