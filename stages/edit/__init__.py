@@ -1,0 +1,1 @@
+"""Edits a scene by one retouched picture of it."""

@@ -1,0 +1,225 @@
+"""The coarse stage: anchors move and turn, Gaussians follow, until the picture is the edited one.
+
+    L = photometric + w_p sum_t a_t |U_t - v_t|^2 + l_arap L_arap + l_rot L_rot + l_dist L_dist
+        + l_mask L_mask + l_stay L_stay                                              eq. 16-19
+
+(Luo et al. 2024). L_stay = mean_k d_k^2 / (d_k^2 + s^2), d_k how far anchor k is from its rest, is
+ours: it costs to leave one's place, but not to go further, so that only what the picture asks to
+move does.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from ...renderers.cpu import render
+from ...renderers.projection import view_depths
+from ...renderers.scene import Gaussians
+from . import masks, rigidity
+from .anchors import Graph
+from .field import position_channels, positions
+from .photometric import photometric
+from .settings import Coarse, Matching, Rigidity
+from .shading import constant, seen_colors
+from .skinning import Deformed, Pose, Skin, deform, product
+from .transport import Match, Potentials, Price, match, tile_means
+from .views import View, composited, tiles_of
+
+STAY_SHARE = 0.01
+"""s, in units of the edit's size."""
+SINKHORN_STEPS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What the coarse stage works on."""
+
+    scene: Gaussians
+    """The whole scene before the edit."""
+    movable: Int[Tensor, " m"]
+    """Gaussians that may move, in order."""
+    still: Sequence[Gaussians]
+    """Per view, what else it shows."""
+    skin: Skin
+    edges: Graph
+    views: Sequence[View]
+    size: float
+    """Of the edit's box at the depth of what is edited, in scene units."""
+    matching: Matching
+    rigidity: Rigidity
+    coarse: Coarse
+    ssim: float
+    """Weight of SSIM in the photometric loss."""
+    threads: int = 1
+
+
+@dataclass(slots=True)
+class State:
+    """Everything that one iteration hands to the next."""
+
+    places: Float[Tensor, "anchor 3"]
+    turns: Float[Tensor, "anchor 4"]
+    masks: Float[Tensor, "kind edge"]
+    """Logits for arap, rotation and distance."""
+    optimizer: torch.optim.Adam
+    iteration: int = 0
+    matches: list[Match | None] = field(default_factory=list)
+    loss: float = 0.0
+
+
+def start(problem: Problem) -> State:
+    """Before the first iteration: nothing has moved."""
+    rest = problem.skin.rest
+    places = rest.clone().requires_grad_()
+    turns = torch.zeros(len(rest), 4)
+    turns[:, 0] = 1
+    turns.requires_grad_()
+    logits = torch.full((3, len(problem.edges.start)), masks.OPEN).requires_grad_()
+    groups = [
+        {"params": [places], "rate": problem.coarse.place_rate * problem.size},
+        {"params": [turns], "rate": problem.coarse.turn_rate},
+        {"params": [logits], "rate": problem.rigidity.mask_rate},
+    ]
+    groups = [{**group, "lr": group["rate"]} for group in groups]
+    optimizer = torch.optim.Adam(groups, foreach=False, eps=1e-12)
+    return State(places, turns, logits, optimizer, matches=[None] * len(problem.views))
+
+
+def step(problem: Problem, state: State) -> None:
+    """One iteration, in place."""
+    settings = problem.coarse
+    share = state.iteration / max(1, settings.iterations)
+    for group in state.optimizer.param_groups:
+        group["lr"] = group["rate"] * settings.last_rate**share
+    if problem.rigidity.adaptive and problem.rigidity.reset_every:
+        if state.iteration and state.iteration % problem.rigidity.reset_every == 0:
+            with torch.no_grad():
+                state.masks.copy_(masks.reset(state.masks, problem.rigidity.eta))
+    state.optimizer.zero_grad()
+    pose = Pose(state.places, state.turns)
+    moved = deform(problem.skin, problem.scene.means[problem.movable], pose)
+    loss = resting(problem, state)
+    for number in range(len(problem.views)):
+        loss = loss + view_loss(problem, state, moved, number, share) / len(problem.views)
+    loss.backward()
+    if not problem.rigidity.adaptive:
+        state.masks.grad = None
+    state.optimizer.step()
+    state.loss = float(loss.detach())
+    state.iteration += 1
+
+
+def resting(problem: Problem, state: State) -> Float[Tensor, ""]:
+    """All terms that no picture enters."""
+    rest, settings, edges = problem.skin.rest, problem.rigidity, problem.edges
+    strained = rigidity.strains(rest, state.places, state.turns, edges)
+    logits = state.masks if settings.adaptive else torch.full_like(state.masks, 30.0)
+    kappa = masks.weights(edges, logits)
+    named = (
+        (settings.arap, strained.arap),
+        (settings.rotation, strained.rotation),
+        (settings.distance, strained.distance),
+    )
+    loss = state.places.new_zeros(())
+    for weight, strain, one in zip(*zip(*named, strict=True), kappa, strict=True):
+        loss = loss + weight * rigidity.mean_over_points(strain, one, edges)
+    if settings.adaptive:
+        # In the units of the strains: an edge of average weight gives way at `mask_price`.
+        for (weight, _), one in zip(named, logits, strict=True):
+            loss = loss + weight * settings.mask_price * masks.closed_share(one)
+    away = (state.places - rest).square().sum(dim=1)
+    stay = away / (away + (STAY_SHARE * problem.size) ** 2)
+    return loss + problem.coarse.stay * stay.mean()
+
+
+def view_loss(
+    problem: Problem, state: State, moved: Deformed, number: int, share: float
+) -> Float[Tensor, ""]:
+    """Photometric and positional loss of one picture."""
+    view, matching = problem.views[number], problem.matching
+    placing = matching.weight > 0 and share < matching.until_share
+    scene = seen(problem, moved, number)
+    outputs = {"rgb", "alpha"}
+    if placing:
+        channels = position_channels(scene, view.camera, spread=matching.covariance)
+        scene, outputs = replace(scene, channels=channels), outputs | {"channels"}
+    frames = render(scene, view.camera, frozenset(outputs), threads=problem.threads)
+    picture = composited(frames, view.background)
+    loss = photometric(picture, view.target, problem.ssim)
+    if not placing:
+        return loss
+    if state.iteration % matching.every == 0 or state.matches[number] is None:
+        state.matches[number] = matched(view, picture, frames.alpha[0], matching, state, number)
+    return loss + matching.weight * positional(view, frames.channels[0], state.matches[number])
+
+
+def matched(
+    view: View, picture: Tensor, alpha: Tensor, settings: Matching, state: State, number: int
+) -> Match:
+    """Match the render's tiles to the target's, starting from the match before."""
+    with torch.no_grad():
+        tiles = tiles_of(picture, alpha, view.tile_px)
+        before = state.matches[number]
+        price = Price(settings.color, settings.blur, settings.leaving)
+        found = match(
+            tiles, view.tiles, price, before.potentials if before else None, SINKHORN_STEPS
+        )
+        # Trust carries the tile's mass from here on.
+        return replace(found, trust=found.trust * tiles.mass)
+
+
+def positional(view: View, channels: Tensor, found: Match) -> Float[Tensor, ""]:
+    """sum_t a_t |U_t - v_t|^2, v_t held fixed."""
+    longer = max(view.camera.width_px, view.camera.height_px)
+    field_ = tile_means(positions(channels), view.tile_px) / longer
+    goal = field_.detach() + found.pull
+    return (found.trust * (field_ - goal).square().sum(dim=1)).sum()
+
+
+def seen(problem: Problem, moved: Deformed, number: int) -> Gaussians:
+    """The scene after the deformation, with its colors towards one camera."""
+    scene, rows, still = problem.scene, problem.movable, problem.still[number]
+    camera = problem.views[number].camera
+    quaternions = product(moved.turns, scene.quaternions[rows])
+    colors = seen_colors(scene.sh[rows], moved.means.detach(), moved.turns.detach(), camera)
+    return Gaussians(
+        means=torch.cat([moved.means, still.means]),
+        quaternions=torch.cat([quaternions, still.quaternions]),
+        scales=torch.cat([scene.scales[rows], still.scales]),
+        opacities=torch.cat([scene.opacities[rows], still.opacities]),
+        sh=torch.cat([constant(colors), still.sh]),
+    )
+
+
+def still_part(scene: Gaussians, movable: Int[Tensor, " m"], view: View) -> Gaussians:
+    """What a view shows of the Gaussians that may not move, with its colors as degree 0."""
+    free = torch.zeros(len(scene.means), dtype=torch.bool)
+    free[movable] = True
+    with torch.no_grad():
+        radii = render(scene, view.camera).radii_px
+    assert radii is not None
+    rows = torch.where(~free & (radii[0] > 0))[0]
+    unturned = torch.tensor([[1.0, 0.0, 0.0, 0.0]]).expand(len(rows), 4)
+    colors = seen_colors(scene.sh[rows], scene.means[rows], unturned, view.camera)
+    return Gaussians(
+        means=scene.means[rows],
+        quaternions=scene.quaternions[rows],
+        scales=scene.scales[rows],
+        opacities=scene.opacities[rows],
+        sh=constant(colors),
+    )
+
+
+def edit_size(view: View, depth: float) -> float:
+    """The box of a view at a depth, in scene units."""
+    longer = max(view.camera.width_px, view.camera.height_px)
+    return longer * depth / float(view.camera.focal_px[0].mean())
+
+
+def depth_of(scene: Gaussians, weights: Float[Tensor, " n"], view: View) -> float:
+    """Weighted mean depth of Gaussians in a view."""
+    depths = view_depths(scene.means, view.camera)[0]
+    return float((depths * weights).sum() / weights.sum().clamp(min=1e-12))

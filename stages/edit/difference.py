@@ -1,0 +1,61 @@
+"""Where the edit is: what differs between the edited picture and the scene's own.
+
+A picture that went through a paint program may carry noise everywhere (JPEG, rounding, dithering),
+which must not count. So the signed difference is averaged over 5 x 5 px, where noise cancels and a
+stroke does not; a place counts if it is above a threshold set by the picture's own noise, and if it
+hangs together with a place twice as far above it.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float
+from scipy import ndimage
+
+AVERAGED_PX = 5
+FLOOR = 0.03
+"""Averaged differences below it never count, in 0 to 1."""
+NOISE_FACTOR = 4.0
+SEED_FACTOR = 2.0
+SMALLEST_PX = 12
+MARGIN_PX = 3
+"""The region is widened by so much, so that its border lies on unchanged pixels."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Where two pictures differ on purpose."""
+
+    mask: Bool[np.ndarray, "height width"]
+    noise: float
+    """Standard deviation of what differs elsewhere, estimated robustly, in 0 to 1."""
+    changed: float
+    """Share of the picture above the threshold, before cleaning and widening."""
+
+
+def difference(
+    render: Float[np.ndarray, "height width 3"], edited: Float[np.ndarray, "height width 3"]
+) -> Difference:
+    """Compare the scene's picture with the edited one; both sRGB, 0 to 1."""
+    change = edited.astype(np.float64) - render
+    noise = 1.4826 * float(np.median(np.abs(change)))
+    averaged = ndimage.uniform_filter(change, size=(AVERAGED_PX, AVERAGED_PX, 1), mode="nearest")
+    strength = np.abs(averaged).max(axis=-1)
+    threshold = max(FLOOR, NOISE_FACTOR * 1.4826 * float(np.median(strength)))
+    above = strength > threshold
+    labels, count = ndimage.label(above, structure=np.ones((3, 3)))
+    numbers = np.arange(1, count + 1)
+    area = np.bincount(labels.ravel(), minlength=count + 1)[1:]
+    peak = ndimage.maximum(strength, labels, numbers) if count else np.zeros(0)
+    smallest = max(SMALLEST_PX, round(2e-5 * strength.size))
+    good = (area >= smallest) & (np.asarray(peak) >= SEED_FACTOR * threshold)
+    mask = np.isin(labels, numbers[good])
+    return Difference(widened(mask), noise, float(above.mean()))
+
+
+def widened(mask: Bool[np.ndarray, "height width"]) -> Bool[np.ndarray, "height width"]:
+    """By `MARGIN_PX`, with holes filled."""
+    if not mask.any():
+        return mask
+    disk = ndimage.iterate_structure(ndimage.generate_binary_structure(2, 1), MARGIN_PX)
+    return ndimage.binary_fill_holes(ndimage.binary_dilation(mask, disk))

@@ -1,0 +1,95 @@
+"""Groups of settings that `Config` is made of. Imports nothing heavy."""
+
+from dataclasses import dataclass
+
+
+def _not_negative(settings: object, *names: str) -> None:
+    for name in names:
+        value = getattr(settings, name)
+        if not value >= 0:
+            raise ValueError(f"{name} must not be negative, got {value}.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Matching:
+    """The positional loss: optimal transport between tiles of the render and of the picture."""
+
+    weight: float = 20.0
+    """Times the mean squared distance to where tiles belong, in units of the box's longer side;
+    0 leaves the positional loss out."""
+    until_share: float = 0.75
+    """From this share of the iterations on, only the photometric loss is left."""
+    color: float = 0.7
+    """lambda: how much colors count against places in the cost of moving."""
+    blur: float = 0.003
+    """eps of the entropy."""
+    leaving: float | None = 0.1
+    """rho: what it costs to leave mass behind, so that objects may change size or leave the
+    picture; null: everything has to arrive."""
+    every: int = 3
+    """Iterations between two matchings."""
+    covariance: bool = False
+    """Also pull at the Gaussians' image covariances (the paper's full reparameterization)."""
+
+    def __post_init__(self) -> None:
+        _not_negative(self, "weight")
+        if not 0 < self.color < 1:
+            raise ValueError(f"color must lie in (0, 1), got {self.color}.")
+        if not 0 <= self.until_share <= 1:
+            raise ValueError(f"until_share must lie in 0..1, got {self.until_share}.")
+        if not self.blur > 0 or not (self.leaving is None or self.leaving > 0):
+            raise ValueError(f"blur and leaving must be positive, got {self.blur}, {self.leaving}.")
+        if self.every < 1:
+            raise ValueError(f"every must be at least 1, got {self.every}.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rigidity:
+    """Weights of what keeps neighbors together; all terms are free of units."""
+
+    arap: float = 0.1
+    rotation: float = 0.1
+    distance: float = 0.02
+    adaptive: bool = True
+    """Edges may learn to give way."""
+    mask_price: float = 0.1
+    """Strain at which an edge gives way, roughly."""
+    reset_every: int = 50
+    """Iterations between two resets of the masks."""
+    eta: float = 0.05
+    """Masks are lifted to at least this at a reset."""
+    mask_rate: float = 0.1
+
+    def __post_init__(self) -> None:
+        _not_negative(self, "arap", "rotation", "distance", "mask_price", "mask_rate")
+        if not 0 < self.eta < 1:
+            raise ValueError(f"eta must lie in (0, 1), got {self.eta}.")
+        if self.reset_every < 0:
+            raise ValueError(f"reset_every must not be negative, got {self.reset_every}.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Coarse:
+    """The first stage: anchors move, Gaussians follow."""
+
+    iterations: int = 300
+    anchors: int = 400
+    edges: int = 8
+    """Neighbors of an anchor."""
+    skin: int = 8
+    """Anchors that a Gaussian hangs on, at most."""
+    place_rate: float = 0.004
+    """Adam's step length, in units of the edit's box at the depth of what is edited."""
+    turn_rate: float = 0.02
+    last_rate: float = 0.05
+    """Rates fall to this share."""
+    stay: float = 0.02
+    """What it costs an anchor to leave its place at all, however far it goes."""
+
+    def __post_init__(self) -> None:
+        _not_negative(self, "iterations", "place_rate", "turn_rate", "stay")
+        for name in ("anchors", "edges", "skin"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")
+        if not 0 < self.last_rate <= 1:
+            raise ValueError(f"last_rate must lie in (0, 1], got {self.last_rate}.")
