@@ -14,6 +14,7 @@ STAGES: Mapping[str, str] = MappingProxyType(
         "preview": f"{__name__}.preview",
         "apply": f"{__name__}.apply",
         "stitch": f"{__name__}.stitch",
+        "edit": f"{__name__}.edit",
         "toybox-props": f"{__name__}.toybox.props",
         "toybox-images": f"{__name__}.toybox.images",
         "toybox-captions": f"{__name__}.toybox.captions",

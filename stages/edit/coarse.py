@@ -9,7 +9,7 @@ move does.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, Int
@@ -17,15 +17,17 @@ from torch import Tensor
 
 from ...renderers.cpu import render
 from ...renderers.projection import view_depths
-from ...renderers.scene import Gaussians
-from . import masks, rigidity
+from ...renderers.scene import Gaussians, Output
+from . import masks
 from .anchors import Graph
 from .field import position_channels, positions
 from .photometric import photometric
 from .settings import Coarse, Matching, Rigidity
 from .shading import constant, seen_colors
 from .skinning import Deformed, Pose, Skin, deform, product
-from .transport import Match, Potentials, Price, match, tile_means
+from .state import State, advance, value
+from .stiffness import stiffness
+from .transport import Match, Price, match, tile_means
 from .views import View, composited, tiles_of
 
 STAY_SHARE = 0.01
@@ -45,6 +47,8 @@ class Problem:
     """Per view, what else it shows."""
     skin: Skin
     edges: Graph
+    smoothing: Float[Tensor, "anchor anchor"]
+    """Of values over the graph; rows sum to 1."""
     views: Sequence[View]
     size: float
     """Of the edit's box at the depth of what is edited, in scene units."""
@@ -56,81 +60,55 @@ class Problem:
     threads: int = 1
 
 
-@dataclass(slots=True)
-class State:
-    """Everything that one iteration hands to the next."""
-
-    places: Float[Tensor, "anchor 3"]
-    turns: Float[Tensor, "anchor 4"]
-    masks: Float[Tensor, "kind edge"]
-    """Logits for arap, rotation and distance."""
-    optimizer: torch.optim.Adam
-    iteration: int = 0
-    matches: list[Match | None] = field(default_factory=list)
-    loss: float = 0.0
-
-
 def start(problem: Problem) -> State:
     """Before the first iteration: nothing has moved."""
-    rest = problem.skin.rest
-    places = rest.clone().requires_grad_()
-    turns = torch.zeros(len(rest), 4)
-    turns[:, 0] = 1
-    turns.requires_grad_()
-    logits = torch.full((3, len(problem.edges.start)), masks.OPEN).requires_grad_()
-    groups = [
-        {"params": [places], "rate": problem.coarse.place_rate * problem.size},
-        {"params": [turns], "rate": problem.coarse.turn_rate},
-        {"params": [logits], "rate": problem.rigidity.mask_rate},
-    ]
-    groups = [{**group, "lr": group["rate"]} for group in groups]
-    optimizer = torch.optim.Adam(groups, foreach=False, eps=1e-12)
-    return State(places, turns, logits, optimizer, matches=[None] * len(problem.views))
+    settings, rest = problem.coarse, problem.skin.rest
+    place, turn = settings.place_rate * problem.size, settings.turn_rate
+    mask_rate = problem.rigidity.mask_rate if problem.rigidity.adaptive else 0.0
+    still, upright = torch.zeros_like(rest), rest.new_zeros(len(rest), 4)
+    logits = torch.full((3, len(problem.edges.start)), masks.OPEN)
+    values = {
+        "drift": value(still, place),
+        "places": value(still, place * settings.own_share),
+        "spin": value(upright, turn),
+        "turns": value(upright, turn * settings.own_share),
+        "masks": value(logits, mask_rate, vectors=False),
+    }
+    return State(values, [None] * len(problem.views))
+
+
+def pose_of(problem: Problem, state: State) -> Pose:
+    """Where the anchors are: what they share with their surroundings, and what is each one's own.
+
+    A stiff body turns slowly if each of its anchors takes a step by itself, since its neighbors
+    hold it back. So the steps are taken in two coordinates at once, one of them smoothed over the
+    graph (as in Nicolet et al. 2021), where a body moves as a whole.
+    """
+    smooth = problem.smoothing
+    upright = state["turns"].new_tensor([1.0, 0.0, 0.0, 0.0])
+    return Pose(
+        problem.skin.rest + state["places"] + smooth @ state["drift"],
+        upright + state["turns"] + smooth @ state["spin"],
+    )
 
 
 def step(problem: Problem, state: State) -> None:
     """One iteration, in place."""
-    settings = problem.coarse
-    share = state.iteration / max(1, settings.iterations)
-    for group in state.optimizer.param_groups:
-        group["lr"] = group["rate"] * settings.last_rate**share
-    if problem.rigidity.adaptive and problem.rigidity.reset_every:
-        if state.iteration and state.iteration % problem.rigidity.reset_every == 0:
-            with torch.no_grad():
-                state.masks.copy_(masks.reset(state.masks, problem.rigidity.eta))
-    state.optimizer.zero_grad()
-    pose = Pose(state.places, state.turns)
+    share = state.iteration / max(1, problem.coarse.iterations)
+    masks.reset_now(state["masks"], state.iteration, problem.rigidity)
+    pose = pose_of(problem, state)
     moved = deform(problem.skin, problem.scene.means[problem.movable], pose)
-    loss = resting(problem, state)
+    loss = resting(problem, state, pose)
     for number in range(len(problem.views)):
         loss = loss + view_loss(problem, state, moved, number, share) / len(problem.views)
-    loss.backward()
-    if not problem.rigidity.adaptive:
-        state.masks.grad = None
-    state.optimizer.step()
-    state.loss = float(loss.detach())
-    state.iteration += 1
+    advance(state, loss, problem.coarse.last_rate**share)
 
 
-def resting(problem: Problem, state: State) -> Float[Tensor, ""]:
+def resting(problem: Problem, state: State, pose: Pose) -> Float[Tensor, ""]:
     """All terms that no picture enters."""
-    rest, settings, edges = problem.skin.rest, problem.rigidity, problem.edges
-    strained = rigidity.strains(rest, state.places, state.turns, edges)
-    logits = state.masks if settings.adaptive else torch.full_like(state.masks, 30.0)
-    kappa = masks.weights(edges, logits)
-    named = (
-        (settings.arap, strained.arap),
-        (settings.rotation, strained.rotation),
-        (settings.distance, strained.distance),
-    )
-    loss = state.places.new_zeros(())
-    for weight, strain, one in zip(*zip(*named, strict=True), kappa, strict=True):
-        loss = loss + weight * rigidity.mean_over_points(strain, one, edges)
-    if settings.adaptive:
-        # In the units of the strains: an edge of average weight gives way at `mask_price`.
-        for (weight, _), one in zip(named, logits, strict=True):
-            loss = loss + weight * settings.mask_price * masks.closed_share(one)
-    away = (state.places - rest).square().sum(dim=1)
+    rest, logits = problem.skin.rest, state["masks"]
+    loss = stiffness(rest, pose.places, pose.turns, problem.edges, logits, problem.rigidity)
+    away = (pose.places - rest).square().sum(dim=1)
     stay = away / (away + (STAY_SHARE * problem.size) ** 2)
     return loss + problem.coarse.stay * stay.mean()
 
@@ -142,7 +120,7 @@ def view_loss(
     view, matching = problem.views[number], problem.matching
     placing = matching.weight > 0 and share < matching.until_share
     scene = seen(problem, moved, number)
-    outputs = {"rgb", "alpha"}
+    outputs: set[Output] = {"rgb", "alpha"}
     if placing:
         channels = position_channels(scene, view.camera, spread=matching.covariance)
         scene, outputs = replace(scene, channels=channels), outputs | {"channels"}
@@ -152,8 +130,11 @@ def view_loss(
     if not placing:
         return loss
     if state.iteration % matching.every == 0 or state.matches[number] is None:
+        assert frames.alpha is not None
         state.matches[number] = matched(view, picture, frames.alpha[0], matching, state, number)
-    return loss + matching.weight * positional(view, frames.channels[0], state.matches[number])
+    found = state.matches[number]
+    assert found is not None and frames.channels is not None
+    return loss + matching.weight * positional(view, frames.channels[0], found)
 
 
 def matched(

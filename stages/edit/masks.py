@@ -17,6 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from .anchors import Graph
+from .settings import Rigidity
 
 OPEN = 4.0
 """m at the start: sigma = 0.982."""
@@ -37,3 +38,11 @@ def weights(
 def reset(masks: Float[Tensor, "*kind edge"], eta: float) -> Float[Tensor, "*kind edge"]:
     """Lift what is below sigma = eta to it; the rest stays as it is."""
     return masks.clamp(min=math.log(eta / (1 - eta)))
+
+
+def reset_now(masks: Float[Tensor, "*kind edge"], iteration: int, settings: Rigidity) -> None:
+    """In place, where it is time for it."""
+    due = settings.reset_every and iteration and iteration % settings.reset_every == 0
+    if settings.adaptive and due:
+        with torch.no_grad():
+            masks.copy_(reset(masks, settings.eta))

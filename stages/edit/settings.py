@@ -81,15 +81,62 @@ class Coarse:
     place_rate: float = 0.004
     """Adam's step length, in units of the edit's box at the depth of what is edited."""
     turn_rate: float = 0.02
+    own_share: float = 0.3
+    """Rates of what each anchor does by itself, against what it does with its surroundings."""
+    smoothing: float = 30.0
+    """How far these reach: the square, in edges."""
     last_rate: float = 0.05
     """Rates fall to this share."""
     stay: float = 0.02
     """What it costs an anchor to leave its place at all, however far it goes."""
 
     def __post_init__(self) -> None:
-        _not_negative(self, "iterations", "place_rate", "turn_rate", "stay")
+        _not_negative(self, "iterations", "place_rate", "turn_rate", "own_share")
+        _not_negative(self, "smoothing", "stay")
         for name in ("anchors", "edges", "skin"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")
         if not 0 < self.last_rate <= 1:
             raise ValueError(f"last_rate must lie in (0, 1], got {self.last_rate}.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fine:
+    """The second stage: Gaussians move by themselves."""
+
+    iterations: int = 200
+    place_rate: float = 0.0005
+    """In units of the edit's box at the depth of what is edited."""
+    turn_rate: float = 0.004
+    scale_rate: float = 0.004
+    last_rate: float = 0.1
+    scale_price: float = 0.05
+    """Weight of L_scale."""
+    edges: int = 6
+    """Neighbors of a Gaussian."""
+
+    def __post_init__(self) -> None:
+        _not_negative(self, "iterations", "place_rate", "turn_rate", "scale_rate", "scale_price")
+        if self.edges < 1:
+            raise ValueError(f"edges must be at least 1, got {self.edges}.")
+        if not 0 < self.last_rate <= 1:
+            raise ValueError(f"last_rate must lie in (0, 1], got {self.last_rate}.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Texture:
+    """Repainting: colors change, geometry does not."""
+
+    keep: float = 0.02
+    """Weight of a Gaussian's own color against one pixel that shows it in full."""
+    iterations: int = 60
+    """Of conjugate gradients, each time."""
+    rounds: int = 3
+    """How often Gaussians that the picture is too fine for are split; 0: never."""
+    split_above: float = 0.03
+    """Mean color error from which on a Gaussian is split."""
+    most_share: float = 0.5
+    """Splitting adds at most so many of the scene's Gaussians."""
+
+    def __post_init__(self) -> None:
+        _not_negative(self, "keep", "iterations", "rounds", "split_above", "most_share")

@@ -1,0 +1,220 @@
+"""An edit of the geometry: which Gaussians may move, the coarse stage, the fine stage."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from ...pipeline.contract import Context
+from ...renderers.cpu import render
+from ...renderers.scene import Gaussians
+from . import Config, anchors, coarse, fine
+from .loop import Pace, finish
+from .pictures_in import Retouched
+from .skinning import Deformed, Pose, bind, deform
+from .state import State
+from .views import View, composited, make_view, weights_inside
+
+SEEN = 0.05
+"""Blending weight in pixels, summed over the masks, from which on a Gaussian counts as edited."""
+REACH = 1.0
+"""What lies outside the box of the edited Gaussians may move as far away as this many diagonals."""
+TOUCHED_PX = 0.1
+"""What moves less, in pixels of the edit, or turns less than `TOUCHED_TURN`, stays as it was."""
+TOUCHED_TURN = 0.005
+"""Sine of half the angle: 0.6 degrees."""
+
+Show = Callable[[Float[Tensor, "height width 3"], str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """What an edit of the geometry did."""
+
+    rows: Int[Tensor, " m"]
+    """Gaussians that it moved."""
+    means: Float[Tensor, "m 3"]
+    turns: Float[Tensor, "m 4"]
+    growth: Float[Tensor, "m 3"]
+    """Change of the log scales."""
+    rest: Float[Tensor, "anchor 3"]
+    pose: Pose
+    """Of the anchors."""
+    error_before: float
+    """Mean absolute difference to the edited pictures inside the masks."""
+    error_coarse: float
+    error_after: float
+
+
+def views_of(scene: Gaussians, shots: Sequence[Retouched]) -> list[View]:
+    """The edited pictures, each cut to its edit."""
+    return [
+        make_view(scene, shot.camera, shot.edited, shot.mask, torch.from_numpy(shot.background))
+        for shot in shots
+        if shot.mask.any()
+    ]
+
+
+def posed_problem(
+    scene: Gaussians, views: Sequence[View], config: Config, threads: int
+) -> coarse.Problem:
+    """Anchors among what is near the edit, and what follows them."""
+    weights = weights_inside(scene, [v.camera for v in views], [v.mask for v in views])
+    near = within_reach(scene.means.double().numpy(), (weights > SEEN).numpy())
+    movable = torch.from_numpy(np.flatnonzero(near))
+    points = scene.means[movable].double().numpy()
+    settings = config.coarse
+    places = anchors.spread(points, settings.anchors)
+    edges = anchors.graph(places, settings.edges)
+    depth = coarse.depth_of(scene, weights, views[0])
+    return coarse.Problem(
+        scene=scene,
+        movable=movable,
+        still=[coarse.still_part(scene, movable, view) for view in views],
+        skin=bind(points, places, edges, settings.skin),
+        edges=edges,
+        smoothing=anchors.smoothing(edges, settings.smoothing),
+        views=views,
+        size=coarse.edit_size(views[0], depth),
+        matching=config.matching,
+        rigidity=config.rigidity,
+        coarse=settings,
+        ssim=config.ssim,
+        threads=threads,
+    )
+
+
+def within_reach(
+    points: Float[np.ndarray, "n 3"], seen: np.ndarray
+) -> np.ndarray:
+    """Which points may move: those in the box of the seen ones, widened by `REACH` diagonals."""
+    if not seen.any():
+        return np.ones(len(points), bool)
+    low, high = np.percentile(points[seen], [1, 99], axis=0)
+    margin = REACH * float(np.linalg.norm(high - low))
+    return ((points >= low - margin) & (points <= high + margin)).all(axis=1)
+
+
+def move(
+    scene: Gaussians, shots: Sequence[Retouched], config: Config, ctx: Context, show: Show
+) -> Moved:
+    """Both stages."""
+    views = views_of(scene, shots)
+    problem = posed_problem(scene, views, config, ctx.threads)
+    ctx.log.info(
+        "%d of %d Gaussians may move, with %d anchors",
+        len(problem.movable), len(scene.means), len(problem.skin.rest),
+    )  # fmt: skip
+    pace = Pace(_signature(config, ctx), config.checkpoint_every_s, config.preview_every_s)
+    state = coarse.start(problem)
+    finish(
+        "coarse",
+        state,
+        config.coarse.iterations,
+        lambda now: coarse.step(problem, now),
+        lambda now: show(_picture(coarse.seen(problem, _deformed(problem, now), 0), views[0]),
+                         "coarse"),
+        pace,
+        ctx,
+    )  # fmt: skip
+    deformed = _deformed(problem, state)
+    chosen = touched(problem, deformed)
+    rows = problem.movable[chosen]
+    before = [_error(scene, view) for view in views]
+    after = [
+        _error(coarse.seen(problem, deformed, k), view) for k, view in enumerate(views)
+    ]
+    pose = coarse.pose_of(problem, state)
+    result = Moved(
+        rows=rows,
+        means=deformed.means[chosen],
+        turns=deformed.turns[chosen],
+        growth=torch.zeros(len(rows), 3),
+        rest=problem.skin.rest,
+        pose=Pose(pose.places.detach(), pose.turns.detach()),
+        error_before=float(np.mean(before)),
+        error_coarse=float(np.mean(after)),
+        error_after=float(np.mean(after)),
+    )
+    if not config.fine.iterations or len(rows) < 2:
+        return result
+    return _refined(result, problem, config, pace, ctx, show)
+
+
+def _refined(
+    result: Moved,
+    coarse_problem: coarse.Problem,
+    config: Config,
+    pace: Pace,
+    ctx: Context,
+    show: Show,
+) -> Moved:
+    scene, views, rows = coarse_problem.scene, coarse_problem.views, result.rows
+    problem = fine.Problem(
+        scene=scene,
+        free=rows,
+        still=[coarse.still_part(scene, rows, view) for view in views],
+        places=result.means,
+        turns=result.turns,
+        edges=anchors.graph(scene.means[rows].double().numpy(), config.fine.edges),
+        views=views,
+        size=coarse_problem.size,
+        rigidity=config.rigidity,
+        fine=config.fine,
+        ssim=config.ssim,
+        threads=ctx.threads,
+    )
+    state = fine.start(problem)
+    finish(
+        "fine",
+        state,
+        config.fine.iterations,
+        lambda now: fine.step(problem, now),
+        lambda now: show(_picture(fine.seen(problem, now, 0), views[0]), "fine"),
+        pace,
+        ctx,
+    )
+    errors = [_error(fine.seen(problem, state, k), view) for k, view in enumerate(views)]
+    return replace(
+        result,
+        means=state["places"].detach(),
+        turns=torch.nn.functional.normalize(state["turns"].detach(), dim=1),
+        growth=state["growth"].detach(),
+        error_after=float(np.mean(errors)),
+    )
+
+
+def touched(problem: coarse.Problem, deformed: Deformed) -> Tensor:
+    """Which of the movable Gaussians have moved to speak of."""
+    view = problem.views[0]
+    pixel = problem.size / max(view.camera.width_px, view.camera.height_px)
+    gone = (deformed.means - problem.scene.means[problem.movable]).norm(dim=1)
+    turned = deformed.turns[:, 1:].norm(dim=1)
+    return (gone > TOUCHED_PX * pixel) | (turned > TOUCHED_TURN)
+
+
+def _deformed(problem: coarse.Problem, state: State) -> Deformed:
+    with torch.no_grad():
+        points = problem.scene.means[problem.movable]
+        return deform(problem.skin, points, coarse.pose_of(problem, state))
+
+
+def _picture(scene: Gaussians, view: View) -> Float[Tensor, "height width 3"]:
+    with torch.no_grad():
+        return composited(render(scene, view.camera), view.background)
+
+
+def _error(scene: Gaussians, view: View) -> float:
+    return float((_picture(scene, view) - view.target).abs()[view.mask].mean())
+
+
+def _signature(config: Config, ctx: Context) -> str:
+    """Tells a checkpoint of another configuration; the inputs are in the scratch path's key."""
+    values = asdict(config)
+    values.pop("checkpoint_every_s")
+    values.pop("preview_every_s")
+    return json.dumps({"seed": ctx.seed, **values}, sort_keys=True)
