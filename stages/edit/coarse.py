@@ -20,7 +20,7 @@ from ...renderers.projection import view_depths
 from ...renderers.scene import Gaussians, Output
 from . import masks
 from .anchors import Graph
-from .field import position_channels, positions
+from .positional import position_channels, positions
 from .photometric import photometric
 from .settings import Coarse, Matching, Rigidity
 from .shading import constant, seen_colors

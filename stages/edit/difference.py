@@ -13,9 +13,14 @@ from jaxtyping import Bool, Float
 from scipy import ndimage
 
 AVERAGED_PX = 5
-FLOOR = 0.03
-"""Averaged differences below it never count, in 0 to 1."""
-NOISE_FACTOR = 4.0
+FLOOR, CEILING = 0.03, 0.12
+"""Averaged differences below the first never count, in 0 to 1; above the second always."""
+NOISE_FACTOR = 5.0
+QUIET = 0.25
+"""Noise is estimated from the share of the picture that differs least, so that most of it may be
+edited."""
+OF_NORMAL, OF_LARGEST = 0.319, 0.9
+"""That quantile of |z|, and of the largest of three, for z of standard deviation 1."""
 SEED_FACTOR = 2.0
 SMALLEST_PX = 12
 MARGIN_PX = 3
@@ -38,10 +43,11 @@ def difference(
 ) -> Difference:
     """Compare the scene's picture with the edited one; both sRGB, 0 to 1."""
     change = edited.astype(np.float64) - render
-    noise = 1.4826 * float(np.median(np.abs(change)))
+    noise = float(np.quantile(np.abs(change), QUIET)) / OF_NORMAL
     averaged = ndimage.uniform_filter(change, size=(AVERAGED_PX, AVERAGED_PX, 1), mode="nearest")
     strength = np.abs(averaged).max(axis=-1)
-    threshold = max(FLOOR, NOISE_FACTOR * 1.4826 * float(np.median(strength)))
+    spread = float(np.quantile(strength, QUIET)) / OF_LARGEST
+    threshold = min(max(FLOOR, NOISE_FACTOR * spread), CEILING)
     above = strength > threshold
     labels, count = ndimage.label(above, structure=np.ones((3, 3)))
     numbers = np.arange(1, count + 1)

@@ -121,15 +121,33 @@ def move(
         pace,
         ctx,
     )  # fmt: skip
-    deformed = _deformed(problem, state)
+    result = moved_by(problem, state, _deformed(problem, state))
+    if not config.fine.iterations or len(result.rows) < 2:
+        return result
+    second = fine_problem(result, problem, config)
+    last = fine.start(second)
+    finish(
+        "fine",
+        last,
+        config.fine.iterations,
+        lambda now: fine.step(second, now),
+        lambda now: show(_picture(fine.seen(second, now, 0), views[0]), "fine"),
+        pace,
+        ctx,
+    )
+    errors = [_error(fine.seen(second, last, k), view) for k, view in enumerate(views)]
+    return replace(with_fine(result, last), error_after=float(np.mean(errors)))
+
+
+def moved_by(problem: coarse.Problem, state: State, deformed: Deformed) -> Moved:
+    """What the coarse stage has done."""
+    scene, views = problem.scene, problem.views
     chosen = touched(problem, deformed)
     rows = problem.movable[chosen]
     before = [_error(scene, view) for view in views]
-    after = [
-        _error(coarse.seen(problem, deformed, k), view) for k, view in enumerate(views)
-    ]
+    after = [_error(coarse.seen(problem, deformed, k), view) for k, view in enumerate(views)]
     pose = coarse.pose_of(problem, state)
-    result = Moved(
+    return Moved(
         rows=rows,
         means=deformed.means[chosen],
         turns=deformed.turns[chosen],
@@ -140,51 +158,34 @@ def move(
         error_coarse=float(np.mean(after)),
         error_after=float(np.mean(after)),
     )
-    if not config.fine.iterations or len(rows) < 2:
-        return result
-    return _refined(result, problem, config, pace, ctx, show)
 
 
-def _refined(
-    result: Moved,
-    coarse_problem: coarse.Problem,
-    config: Config,
-    pace: Pace,
-    ctx: Context,
-    show: Show,
-) -> Moved:
-    scene, views, rows = coarse_problem.scene, coarse_problem.views, result.rows
-    problem = fine.Problem(
+def fine_problem(result: Moved, before: coarse.Problem, config: Config) -> fine.Problem:
+    """What the coarse stage has left to do."""
+    scene, rows = before.scene, result.rows
+    return fine.Problem(
         scene=scene,
         free=rows,
-        still=[coarse.still_part(scene, rows, view) for view in views],
+        still=[coarse.still_part(scene, rows, view) for view in before.views],
         places=result.means,
         turns=result.turns,
         edges=anchors.graph(scene.means[rows].double().numpy(), config.fine.edges),
-        views=views,
-        size=coarse_problem.size,
+        views=before.views,
+        size=before.size,
         rigidity=config.rigidity,
         fine=config.fine,
         ssim=config.ssim,
-        threads=ctx.threads,
+        threads=before.threads,
     )
-    state = fine.start(problem)
-    finish(
-        "fine",
-        state,
-        config.fine.iterations,
-        lambda now: fine.step(problem, now),
-        lambda now: show(_picture(fine.seen(problem, now, 0), views[0]), "fine"),
-        pace,
-        ctx,
-    )
-    errors = [_error(fine.seen(problem, state, k), view) for k, view in enumerate(views)]
+
+
+def with_fine(result: Moved, state: State) -> Moved:
+    """What the fine stage has done."""
     return replace(
         result,
         means=state["places"].detach(),
         turns=torch.nn.functional.normalize(state["turns"].detach(), dim=1),
         growth=state["growth"].detach(),
-        error_after=float(np.mean(errors)),
     )
 
 

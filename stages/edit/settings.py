@@ -47,13 +47,13 @@ class Matching:
 class Rigidity:
     """Weights of what keeps neighbors together; all terms are free of units."""
 
-    arap: float = 0.1
-    rotation: float = 0.1
-    distance: float = 0.02
+    arap: float = 2.0
+    rotation: float = 0.5
+    distance: float = 0.2
     adaptive: bool = True
     """Edges may learn to give way."""
-    mask_price: float = 0.1
-    """Strain at which an edge gives way, roughly."""
+    gives_way: float = 0.12
+    """Strain (change of length over length, or radians) at which an edge gives way, roughly."""
     reset_every: int = 50
     """Iterations between two resets of the masks."""
     eta: float = 0.05
@@ -61,7 +61,7 @@ class Rigidity:
     mask_rate: float = 0.1
 
     def __post_init__(self) -> None:
-        _not_negative(self, "arap", "rotation", "distance", "mask_price", "mask_rate")
+        _not_negative(self, "arap", "rotation", "distance", "gives_way", "mask_rate")
         if not 0 < self.eta < 1:
             raise ValueError(f"eta must lie in (0, 1), got {self.eta}.")
         if self.reset_every < 0:

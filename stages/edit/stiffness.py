@@ -1,9 +1,10 @@
 """What a deformation costs, all terms together: strains, weighted by masks that have their price.
 
-    l_arap L_arap + l_rot L_rot + l_dist L_dist + sum over the three of l price L_mask
+    l_arap L_arap + l_rot L_rot + l_dist L_dist + sum over the three of l p L_mask
 
-L_mask is weighted in the units of the strains, so that an edge of average weight gives way where
-its strain exceeds the price.
+p is what the term comes to at the strain e at which an edge shall give way: e^2 for arap, e^2 / 4 for
+a turn by e radians, 2 e for the change of a squared length. So an edge of average weight gives way
+where it is strained by more than e. (The paper has one weight for all masks.)
 """
 
 import torch
@@ -32,10 +33,11 @@ def stiffness(
     each = (strained.arap, strained.rotation, strained.distance)
     shown = logits if settings.adaptive else torch.full_like(logits, SHUT)
     kappa = masks.weights(edges, shown)
+    e = settings.gives_way
+    prices = (e * e, e * e / 4, 2 * e)
     loss = places.new_zeros(())
     for number, (weight, strain) in enumerate(zip(weights, each, strict=True)):
         loss = loss + weight * rigidity.mean_over_points(strain, kappa[number], edges)
         if settings.adaptive:
-            price = weight * settings.mask_price
-            loss = loss + price * masks.closed_share(logits[number])
+            loss = loss + weight * prices[number] * masks.closed_share(logits[number])
     return loss

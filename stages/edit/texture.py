@@ -17,16 +17,18 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 from jaxtyping import Bool, Float, Int
 from scipy import sparse
 from scipy.sparse.linalg import LinearOperator, cg
 
 from ...renderers.cpu.contributions import contributions
+from ...renderers.projection import rotation_matrices, view_directions
 from ...renderers.scene import Cameras
-from ...renderers.sh import C0
+from ...renderers.sh import C0, colors
 from ..formats.splats import RawSplats
 from ..geometry.activation import activate
-from ..scene.affine import joined, rotation_matrix, take
+from ..scene.affine import joined, take
 from .settings import Texture
 
 SHIFT, SHRINK = 0.6, 0.55
@@ -64,7 +66,7 @@ def painted(
     most = len(splats) * (1 + settings.most_share)
     before = after = None
     for number in range(settings.rounds + 1):
-        matrix, residual = _system(splats, wishes, colors_of=None)
+        matrix, residual = _system(splats, wishes)
         if before is None:
             before = _rms(residual)
         change = _solved(matrix, residual, settings)
@@ -87,7 +89,7 @@ def painted(
 
 
 def _system(
-    splats: RawSplats, wishes: list[Wish], colors_of: None
+    splats: RawSplats, wishes: list[Wish]
 ) -> tuple[sparse.csr_array, Float[np.ndarray, "pixel 3"]]:
     """W and r over the pixels of all masks."""
     scene = activate(splats)
@@ -105,9 +107,6 @@ def _system(
 
 
 def _colors_towards(splats: RawSplats, camera: Cameras) -> Float[np.ndarray, "n 3"]:
-    from ...renderers.projection import view_directions
-    from ...renderers.sh import colors
-
     scene = activate(splats)
     return colors(scene.sh, view_directions(scene.means, camera))[0].double().numpy()
 
@@ -166,7 +165,7 @@ def split(
     """
     parents = np.delete(np.arange(len(splats)), chosen)
     order = np.argsort(splats.log_scales[chosen], axis=1)
-    turns = rotation_matrices_of(splats.quaternions[chosen])
+    turns = rotation_matrices(torch.from_numpy(splats.quaternions[chosen]).double()).numpy()
     scales = np.exp(splats.log_scales[chosen].astype(np.float64))
     rows = np.arange(len(chosen))
     parts = []
@@ -182,11 +181,6 @@ def split(
         parts.append(replace(part, means=means.astype(np.float32), log_scales=logs))
     whole = joined([take(splats, parents), *parts], splats)
     return whole, np.concatenate([parents, np.tile(chosen, 4)])
-
-
-def rotation_matrices_of(quaternions: Float[np.ndarray, "n 4"]) -> Float[np.ndarray, "n 3 3"]:
-    """Local to world."""
-    return np.stack([rotation_matrix(one) for one in quaternions]).reshape(-1, 3, 3)
 
 
 def _rms(residual: Float[np.ndarray, "pixel 3"]) -> float:

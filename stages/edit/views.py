@@ -147,7 +147,7 @@ def _grid(height: int, width: int) -> Float[Tensor, "height width 2"]:
 
 
 def weights_inside(
-    scene: Gaussians, cameras: Sequence[Cameras], masks: Sequence[Bool[Tensor, "height width"]]
+    scene: Gaussians, cameras: Sequence[Cameras], masks: Sequence[Bool[Tensor, "_ _"]]
 ) -> Float[Tensor, " n"]:
     """Per Gaussian, its blending weights summed over the pixels of all masks.
 
