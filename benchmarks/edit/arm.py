@@ -1,4 +1,4 @@
-"""A patterned arm of two links, at rest and bent: the case in which every Gaussian's truth is known.
+"""A patterned arm of two links, at rest and bent: every Gaussian's truth is known.
 
 The links lie along x and meet at the origin. Bending turns the second one about an axis through
 the joint; what turns with it, turns rigidly.
@@ -8,9 +8,11 @@ import math
 
 import numpy as np
 import torch
+from splatworks.renderers.choose import named
 from splatworks.renderers.scene import Cameras
 from splatworks.renderers.sh import C0
 from splatworks.stages.formats.splats import RawSplats
+from splatworks.stages.geometry.activation import activate
 from splatworks.stages.geometry.orbit import look_at_origin
 from splatworks.stages.scene.affine import about, carried, joined, rotation_matrix, take
 
@@ -63,7 +65,6 @@ def cameras(size_px: int = 128) -> Cameras:
 def _capsules(count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Points and normals, spread evenly over the surfaces outside of one another."""
     points, normals = np.empty((0, 3)), np.empty((0, 3))
-    span = LENGTH_M + 2 * RADIUS_M
     while len(points) < count:
         x = rng.uniform(-RADIUS_M, LENGTH_M + RADIUS_M, 4 * count)
         angle = rng.uniform(0, 2 * math.pi, len(x))
@@ -72,12 +73,11 @@ def _capsules(count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndar
         offset = np.stack([x - inside, ring * np.cos(angle), ring * np.sin(angle)], axis=1)
         normal = offset / RADIUS_M
         here = np.stack([inside, 0 * x, 0 * x], axis=1) + offset
-        sign = np.where(rng.uniform(size=len(x)) < 0.5, 1.0, -1.0)[:, None] * [[1, 0, 0]]
-        sign = np.where(sign == 0, 1.0, sign)
-        keep = here[:, 0] > -0.0
+        sign = np.ones((len(x), 3))
+        sign[:, 0] = np.where(rng.uniform(size=len(x)) < 0.5, 1.0, -1.0)
+        keep = here[:, 0] > 0  # The other half lies inside of the other link.
         points = np.concatenate([points, (here * sign)[keep]])
         normals = np.concatenate([normals, (normal * sign)[keep]])
-    assert span > 0
     return points[:count], normals[:count]
 
 
@@ -101,9 +101,6 @@ def _turn_z_to(normals: np.ndarray) -> np.ndarray:
 
 def picture(scene: RawSplats, camera: Cameras) -> np.ndarray:
     """All views on white, stacked."""
-    from splatworks.renderers.choose import named
-    from splatworks.stages.geometry.activation import activate
-
     with torch.no_grad():
         frames = named("cpu")(activate(scene), camera)
     assert frames.rgb is not None and frames.alpha is not None

@@ -10,6 +10,7 @@ the edited view does not show at all.
 """
 
 import argparse
+import logging
 import os
 import sys
 import time
@@ -22,7 +23,7 @@ import arm
 import numpy as np
 import torch
 from splatworks.renderers.scene import Gaussians
-from splatworks.stages.edit import Config, anchors, coarse, fine, moving, skinning
+from splatworks.stages.edit import Config, anchors, coarse, fine, groups, moving, skinning
 from splatworks.stages.edit.difference import difference
 from splatworks.stages.edit.photometric import ssim
 from splatworks.stages.edit.pictures_in import Retouched
@@ -34,6 +35,7 @@ from splatworks.stages.formats import pictures
 from splatworks.stages.formats.splats import RawSplats
 from splatworks.stages.geometry.activation import activate
 
+LOG = logging.getLogger("edit")
 LENGTH_M = 2 * (arm.LENGTH_M + arm.RADIUS_M)
 
 
@@ -66,7 +68,8 @@ class Score:
 def rungs(iterations: int) -> list[Rung]:
     """The paper's table 2, and what this package adds."""
     arap = Rigidity(rotation=0, distance=0, adaptive=False)
-    plain = Coarse(iterations=iterations, smoothing=0.0, stay=0.0, own_share=1.0)
+    plain = Coarse(iterations=iterations, smoothing=0.0, stay=0.0, own_share=1.0,
+                   group_iterations=0)  # fmt: skip
     none, ot = Matching(weight=0.0), Matching(leaving=None)
     return [
         Rung("photometric + ARAP", False, none, arap, plain),
@@ -74,8 +77,11 @@ def rungs(iterations: int) -> list[Rung]:
         Rung("+ anchors", True, ot, arap, plain, fine=True),
         Rung("+ adaptive masks", True, ot, replace(arap, adaptive=True), plain, fine=True),
         Rung("+ rotation, distance", True, ot, Rigidity(), plain, fine=True),
-        Rung("ours", True, Matching(), Rigidity(), Coarse(iterations=iterations), fine=True),
-    ]
+        Rung("+ smoothed steps, leaving, staying", True, Matching(), Rigidity(),
+             Coarse(iterations=iterations, group_iterations=0), fine=True),
+        Rung("+ rigid groups (all)", True, Matching(), Rigidity(),
+             Coarse(iterations=iterations), fine=True),
+    ]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -111,13 +117,26 @@ def solve(given: Case, rung: Rung) -> tuple[RawSplats, coarse.Problem, State]:
     state = coarse.start(problem)
     for _ in range(rung.coarse.iterations):
         coarse.step(problem, state)
-    with torch.no_grad():
-        points = scene.means[problem.movable]
-        deformed = skinning.deform(problem.skin, points, coarse.pose_of(problem, state))
-    result = moving.moved_by(problem, state, deformed)
+    pose = coarse.pose_of(problem, state)
+    if rung.coarse.group_iterations:
+        pose = settled(problem, state)
+    result = moving.moved_by(problem, pose)
     if rung.fine:
         result = refined(result, problem, config)
     return carried(given.rest, result), problem, state
+
+
+def settled(problem: coarse.Problem, state: State) -> skinning.Pose:
+    """The rigid groups without their files."""
+    found = coarse.pose_of(problem, state)
+    pieces = groups.grouped(problem.skin.rest, found, problem.edges)
+    if pieces is None:
+        return found
+    last = groups.start(problem, pieces)
+    for _ in range(problem.coarse.group_iterations):
+        groups.step(problem, pieces, state["masks"].detach(), last)
+    rigid = groups.pose_of(problem, pieces, last)
+    return moving.better(problem, found, rigid, int(pieces.moves.sum()), LOG)
 
 
 def refined(result: moving.Moved, problem: coarse.Problem, config: Config) -> moving.Moved:

@@ -20,8 +20,8 @@ from ...renderers.projection import view_depths
 from ...renderers.scene import Gaussians, Output
 from . import masks
 from .anchors import Graph
-from .positional import position_channels, positions
 from .photometric import photometric
+from .positional import position_channels, positions
 from .settings import Coarse, Matching, Rigidity
 from .shading import constant, seen_colors
 from .skinning import Deformed, Pose, Skin, deform, product
@@ -98,15 +98,15 @@ def step(problem: Problem, state: State) -> None:
     masks.reset_now(state["masks"], state.iteration, problem.rigidity)
     pose = pose_of(problem, state)
     moved = deform(problem.skin, problem.scene.means[problem.movable], pose)
-    loss = resting(problem, state, pose)
+    loss = resting(problem, state["masks"], pose)
     for number in range(len(problem.views)):
         loss = loss + view_loss(problem, state, moved, number, share) / len(problem.views)
     advance(state, loss, problem.coarse.last_rate**share)
 
 
-def resting(problem: Problem, state: State, pose: Pose) -> Float[Tensor, ""]:
-    """All terms that no picture enters."""
-    rest, logits = problem.skin.rest, state["masks"]
+def resting(problem: Problem, logits: Float[Tensor, "3 edge"], pose: Pose) -> Float[Tensor, ""]:
+    """All terms that no picture enters; `logits` are the masks."""
+    rest = problem.skin.rest
     loss = stiffness(rest, pose.places, pose.turns, problem.edges, logits, problem.rigidity)
     away = (pose.places - rest).square().sum(dim=1)
     stay = away / (away + (STAY_SHARE * problem.size) ** 2)

@@ -82,9 +82,7 @@ def step(problem: Problem, state: State) -> None:
 def resting(problem: Problem, state: State) -> Float[Tensor, ""]:
     """All terms that no picture enters."""
     rest, edges = problem.scene.means[problem.free], problem.edges
-    loss = stiffness(
-        rest, state["places"], state["turns"], edges, state["masks"], problem.rigidity
-    )
+    loss = stiffness(rest, state["places"], state["turns"], edges, state["masks"], problem.rigidity)
     grown = (torch.exp(state["growth"]) - 1).abs().mean()
     return loss + problem.fine.scale_price * grown
 

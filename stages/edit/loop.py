@@ -1,4 +1,4 @@
-"""Runs a stage's iterations with progress, checkpoints and a preview; none touch what it computes."""
+"""Runs a stage's iterations with progress, checkpoints and previews, which change no result."""
 
 import time
 from collections.abc import Callable

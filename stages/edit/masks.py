@@ -28,9 +28,7 @@ def closed_share(masks: Float[Tensor, "*kind edge"]) -> Float[Tensor, ""]:
     return (torch.sigmoid(masks) - 1).abs().mean()
 
 
-def weights(
-    edges: Graph, masks: Float[Tensor, "*kind edge"]
-) -> Float[Tensor, "*kind edge"]:
+def weights(edges: Graph, masks: Float[Tensor, "*kind edge"]) -> Float[Tensor, "*kind edge"]:
     """kappa."""
     return edges.kernel.to(masks) * torch.sigmoid(masks)
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from logging import Logger
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor
 from ...pipeline.contract import Context
 from ...renderers.cpu import render
 from ...renderers.scene import Gaussians
-from . import Config, anchors, coarse, fine
+from . import Config, anchors, coarse, fine, groups
 from .loop import Pace, finish
 from .pictures_in import Retouched
 from .skinning import Deformed, Pose, bind, deform
@@ -27,6 +28,9 @@ TOUCHED_PX = 0.1
 """What moves less, in pixels of the edit, or turns less than `TOUCHED_TURN`, stays as it was."""
 TOUCHED_TURN = 0.005
 """Sine of half the angle: 0.6 degrees."""
+GROUP_SLACK, GROUP_FLOOR = 1.5, 0.004
+"""Rigid groups are taken if the difference to the picture is at most so many times that without
+them, plus this."""
 
 Show = Callable[[Float[Tensor, "height width 3"], str], None]
 
@@ -88,9 +92,7 @@ def posed_problem(
     )
 
 
-def within_reach(
-    points: Float[np.ndarray, "n 3"], seen: np.ndarray
-) -> np.ndarray:
+def within_reach(points: Float[np.ndarray, "n 3"], seen: np.ndarray) -> np.ndarray:
     """Which points may move: those in the box of the seen ones, widened by `REACH` diagonals."""
     if not seen.any():
         return np.ones(len(points), bool)
@@ -116,12 +118,14 @@ def move(
         state,
         config.coarse.iterations,
         lambda now: coarse.step(problem, now),
-        lambda now: show(_picture(coarse.seen(problem, _deformed(problem, now), 0), views[0]),
-                         "coarse"),
+        lambda now: show(_seen_now(problem, coarse.pose_of(problem, now)), "coarse"),
         pace,
         ctx,
     )  # fmt: skip
-    result = moved_by(problem, state, _deformed(problem, state))
+    pose = coarse.pose_of(problem, state)
+    if config.coarse.group_iterations:
+        pose = _settled(problem, state, pace, ctx)
+    result = moved_by(problem, pose)
     if not config.fine.iterations or len(result.rows) < 2:
         return result
     second = fine_problem(result, problem, config)
@@ -139,18 +143,54 @@ def move(
     return replace(with_fine(result, last), error_after=float(np.mean(errors)))
 
 
-def moved_by(problem: coarse.Problem, state: State, deformed: Deformed) -> Moved:
-    """What the coarse stage has done."""
+def _settled(problem: coarse.Problem, state: State, pace: Pace, ctx: Context) -> Pose:
+    """The anchors after their rigid groups have found their places, if they are of use."""
+    found = coarse.pose_of(problem, state)
+    pieces = groups.grouped(problem.skin.rest, found, problem.edges)
+    if pieces is None:
+        return found
+    count = int(pieces.moves.sum())
+    last = groups.start(problem, pieces)
+    logits = state["masks"].detach()
+    finish(
+        "groups",
+        last,
+        problem.coarse.group_iterations,
+        lambda now: groups.step(problem, pieces, logits, now),
+        lambda now: None,
+        pace,
+        ctx,
+    )
+    return better(problem, found, groups.pose_of(problem, pieces, last), count, ctx.log)
+
+
+def better(problem: coarse.Problem, found: Pose, rigid: Pose, count: int, log: Logger) -> Pose:
+    """The rigid pose, unless the picture shows that the edit was not rigid."""
+    errors = [
+        np.mean([_error(coarse.seen(problem, deformed(problem, pose), k), view)
+                 for k, view in enumerate(problem.views)])
+        for pose in (found, rigid)
+    ]  # fmt: skip
+    taken = errors[1] <= GROUP_SLACK * errors[0] + GROUP_FLOOR
+    log.info(
+        "%d rigid groups: difference %.4f, without them %.4f: %s",
+        count, errors[1], errors[0], "taken" if taken else "left",
+    )  # fmt: skip
+    return rigid if taken else found
+
+
+def moved_by(problem: coarse.Problem, pose: Pose) -> Moved:
+    """What a pose of the anchors does."""
     scene, views = problem.scene, problem.views
-    chosen = touched(problem, deformed)
+    moved = deformed(problem, pose)
+    chosen = touched(problem, moved)
     rows = problem.movable[chosen]
     before = [_error(scene, view) for view in views]
-    after = [_error(coarse.seen(problem, deformed, k), view) for k, view in enumerate(views)]
-    pose = coarse.pose_of(problem, state)
+    after = [_error(coarse.seen(problem, moved, k), view) for k, view in enumerate(views)]
     return Moved(
         rows=rows,
-        means=deformed.means[chosen],
-        turns=deformed.turns[chosen],
+        means=moved.means[chosen],
+        turns=moved.turns[chosen],
         growth=torch.zeros(len(rows), 3),
         rest=problem.skin.rest,
         pose=Pose(pose.places.detach(), pose.turns.detach()),
@@ -198,10 +238,14 @@ def touched(problem: coarse.Problem, deformed: Deformed) -> Tensor:
     return (gone > TOUCHED_PX * pixel) | (turned > TOUCHED_TURN)
 
 
-def _deformed(problem: coarse.Problem, state: State) -> Deformed:
+def deformed(problem: coarse.Problem, pose: Pose) -> Deformed:
+    """The movable Gaussians where the anchors put them."""
     with torch.no_grad():
-        points = problem.scene.means[problem.movable]
-        return deform(problem.skin, points, coarse.pose_of(problem, state))
+        return deform(problem.skin, problem.scene.means[problem.movable], pose)
+
+
+def _seen_now(problem: coarse.Problem, pose: Pose) -> Float[Tensor, "height width 3"]:
+    return _picture(coarse.seen(problem, deformed(problem, pose), 0), problem.views[0])
 
 
 def _picture(scene: Gaussians, view: View) -> Float[Tensor, "height width 3"]:

@@ -83,7 +83,7 @@ def retouched(
 
 def fitted(
     picture: Float[np.ndarray, "height width channel"], camera: Cameras, name: str, log: Logger
-) -> Float[np.ndarray, "height width channel"]:
+) -> Float[np.ndarray, "wanted_height wanted_width channel"]:
     """The picture in its camera's size."""
     height, width = picture.shape[:2]
     wanted = (camera.width_px, camera.height_px)

@@ -87,12 +87,16 @@ class Coarse:
     """How far these reach: the square, in edges."""
     last_rate: float = 0.05
     """Rates fall to this share."""
+    group_iterations: int = 100
+    """Afterwards, of rigid groups of anchors."""
+    group_rate: float = 0.003
+    """Their step length, in units of the edit's box and in radians."""
     stay: float = 0.02
     """What it costs an anchor to leave its place at all, however far it goes."""
 
     def __post_init__(self) -> None:
         _not_negative(self, "iterations", "place_rate", "turn_rate", "own_share")
-        _not_negative(self, "smoothing", "stay")
+        _not_negative(self, "smoothing", "stay", "group_iterations", "group_rate")
         for name in ("anchors", "edges", "skin"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")

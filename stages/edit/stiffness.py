@@ -2,9 +2,9 @@
 
     l_arap L_arap + l_rot L_rot + l_dist L_dist + sum over the three of l p L_mask
 
-p is what the term comes to at the strain e at which an edge shall give way: e^2 for arap, e^2 / 4 for
-a turn by e radians, 2 e for the change of a squared length. So an edge of average weight gives way
-where it is strained by more than e. (The paper has one weight for all masks.)
+p is what the term comes to at the strain e at which an edge shall give way: e^2 for arap, e^2 / 4
+for a turn by e radians, 2 e for the change of a squared length. So an edge of average weight gives
+way where it is strained by more than e. (The paper has one weight for all masks.)
 """
 
 import torch

@@ -68,9 +68,7 @@ class Match:
 def tile_means(picture: Float[Tensor, "height width value"], size: int) -> Float[Tensor, "t value"]:
     """Means over tiles of `size` pixels, row by row; those at the far edges may be smaller."""
     values = picture.permute(2, 0, 1)[None]
-    means = torch.nn.functional.avg_pool2d(
-        values, size, ceil_mode=True, count_include_pad=False
-    )
+    means = torch.nn.functional.avg_pool2d(values, size, ceil_mode=True, count_include_pad=False)
     return means[0].flatten(1).T
 
 
@@ -104,9 +102,7 @@ def match(
     return Match(torch.where(found[:, None], pull, 0.0), trust * found, Potentials(f, g, h))
 
 
-def _cold(
-    across: Tensor, own: Tensor, render: Tiles, target: Tiles, price: Price
-) -> Potentials:
+def _cold(across: Tensor, own: Tensor, render: Tiles, target: Tiles, price: Price) -> Potentials:
     """Potentials by annealing: from a blur as wide as the picture down to the wanted one."""
     f, g = across.new_zeros(len(across)), across.new_zeros(across.shape[1])
     h = torch.zeros_like(f)

@@ -156,9 +156,7 @@ def weights_inside(
     total = torch.zeros(len(scene.means))
     for camera, mask in zip(cameras, masks, strict=True):
         values = torch.zeros(len(scene.means), 3, requires_grad=True)
-        frames = named("cpu")(
-            replace(scene, channels=values), camera, frozenset({"channels"})
-        )
+        frames = named("cpu")(replace(scene, channels=values), camera, frozenset({"channels"}))
         assert frames.channels is not None
         (frames.channels[0, ..., 0] * mask).sum().backward()
         assert values.grad is not None

@@ -150,9 +150,7 @@ def test_skinning_is_the_sum_over_anchors() -> None:
     places = skin.rest + 0.2 * torch.randn(skin.rest.shape, generator=generator)
     turns = random_turns(len(places), 2, torch.float32)
     turns[turns[:, 0] < 0] *= -1
-    moved = skinning.deform(
-        skin, torch.from_numpy(points).float(), skinning.Pose(places, turns)
-    )
+    moved = skinning.deform(skin, torch.from_numpy(points).float(), skinning.Pose(places, turns))
     weights = skin.weights.toarray()
     for i in range(30):
         mean, quaternion = np.zeros(3), np.zeros(4)
@@ -190,7 +188,7 @@ def test_a_point_hangs_on_one_surface_alone() -> None:
     """Two sheets nearer to each other than the nearest of eight anchors."""
     grid = np.stack(np.meshgrid(np.linspace(0, 1, 15), np.linspace(0, 1, 15)), -1).reshape(-1, 2)
     lower = np.concatenate([grid, np.zeros((225, 1))], axis=1)
-    upper = lower + [0, 0, 0.35]
+    upper = [*lower, 0, 0, 0.35]
     places = np.concatenate([lower[::2], upper[::2]])
     edges = anchors.graph(places, 4)
     skin = skinning.bind(np.concatenate([lower, upper]), places, edges, 8)
@@ -284,8 +282,8 @@ def test_masks_open_where_the_strain_is_above_their_price() -> None:
 
 def test_masks_are_reset_to_eta_and_not_below() -> None:
     logits = torch.tensor([-9.0, 0.0, 4.0])
-    assert torch.allclose(torch.sigmoid(masks.reset(logits, 0.05)), torch.tensor([0.05, 0.5, 0.982]),
-                          atol=1e-3)  # fmt: skip
+    lifted = torch.sigmoid(masks.reset(logits, 0.05))
+    assert lifted.tolist() == pytest.approx([0.05, 0.5, 0.982], abs=1e-3)
     settings = Rigidity(reset_every=10, eta=0.05)
     for iteration, expected in ((0, -9.0), (5, -9.0), (10, float(np.log(0.05 / 0.95)))):
         now = torch.tensor([-9.0])
@@ -365,7 +363,9 @@ def test_covariances_pull_as_the_closed_form_says() -> None:
     pixels = np.stack([columns, rows], axis=-1)
 
     def total(scales: torch.Tensor) -> float:
-        roots = [sqrtm(m) for m in image_covariances(replace(double, scales=scales), view)[0].numpy()]
+        roots = [
+            sqrtm(m) for m in image_covariances(replace(double, scales=scales), view)[0].numpy()
+        ]
         out = 0.0
         for i in range(6):
             epsilon = (pixels - centers[i]) @ np.linalg.inv(before[i]).T
@@ -412,7 +412,7 @@ def test_a_sharp_balanced_match_is_the_optimal_assignment() -> None:
     left, right = random_tiles(12, 0), random_tiles(12, 1)
     price = Price(0.6, 1e-4, None)
     found = transport.match(left, right, price, None, 400)
-    rows, columns = linear_sum_assignment(transport.cost(left, right, price).numpy())
+    _rows, columns = linear_sum_assignment(transport.cost(left, right, price).numpy())
     goal = right.centers[torch.from_numpy(columns)] - left.centers
     assert torch.allclose(found.pull, goal, atol=1e-3)
 

@@ -107,7 +107,7 @@ def test_an_edit_on_the_other_background_is_found_as_well(shown, tmp_path) -> No
 
 
 def test_a_transparent_picture_is_put_on_the_background(shown, tmp_path) -> None:
-    splats, view, own, edited = shown
+    _splats, _view, _own, edited = shown
     alpha = (edited < 0.999).any(axis=-1, keepdims=True).astype(np.float32)
     shot = read(shown, write_png(np.concatenate([edited * alpha, alpha], -1), tmp_path / "a.png"))
     plain = read(shown, write_png(edited, tmp_path / "b.png"))

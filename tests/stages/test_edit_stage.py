@@ -137,7 +137,7 @@ def stopping(after: int):
 
 
 def test_without_the_positional_loss_a_long_shift_is_not_found(shifted, tmp_path) -> None:
-    scene, goal, view, out, inputs, _ = shifted
+    _scene, goal, view, out, inputs, _ = shifted
     config = replace(QUICK, matching=Matching(weight=0.0), fine=Fine(iterations=0))
     alone = run(inputs, config, context(tmp_path))
     score = [
@@ -194,7 +194,7 @@ def test_a_patch_is_repainted_and_geometry_stays(tmp_path) -> None:
 
 
 def test_splitting_paints_finer_than_the_gaussians_are() -> None:
-    scene, view, edited, mask = painted_ball()
+    _scene, view, edited, mask = painted_ball()
     coarse = patched(sphere(120, 0.4))
     checks = np.indices((16, 16)).sum(axis=0) // 4 % 2
     edited[24:40, 24:40] = np.where(checks[..., None], [0.95, 0.9, 0.9], [0.1, 0.1, 0.2])
@@ -396,4 +396,3 @@ def test_settings_out_of_range_are_named() -> None:
     ):
         with pytest.raises(ValueError, match="must"):
             settings()
-
