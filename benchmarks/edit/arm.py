@@ -23,14 +23,14 @@ VIEWS = 8
 def arm(count: int = 2000, seed: int = 0) -> RawSplats:
     """Flat Gaussians on two capsules."""
     rng = np.random.default_rng(seed)
-    points, normals = _capsules(count, rng)
+    points, normals = _links(count, rng)
     area = 2 * (2 * math.pi * RADIUS_M * LENGTH_M + 2 * math.pi * RADIUS_M**2)
     width = 0.75 * math.sqrt(area / count)
     return RawSplats(
         means=points.astype(np.float32),
         log_scales=np.log(np.tile([width, width, 0.15 * width], (count, 1))).astype(np.float32),
         logit_opacities=np.full(count, 3.0, np.float32),
-        quaternions=_turn_z_to(normals).astype(np.float32),
+        quaternions=turn_z_to(normals).astype(np.float32),
         sh=((_pattern(points) - 0.5) / C0)[:, None].astype(np.float32),
     )
 
@@ -62,23 +62,34 @@ def cameras(size_px: int = 128) -> Cameras:
     )
 
 
-def _capsules(count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Points and normals, spread evenly over the surfaces outside of one another."""
-    points, normals = np.empty((0, 3)), np.empty((0, 3))
-    while len(points) < count:
-        x = rng.uniform(-RADIUS_M, LENGTH_M + RADIUS_M, 4 * count)
-        angle = rng.uniform(0, 2 * math.pi, len(x))
-        inside = x.clip(0, LENGTH_M)
-        ring = np.sqrt((RADIUS_M**2 - (x - inside) ** 2).clip(min=0))
-        offset = np.stack([x - inside, ring * np.cos(angle), ring * np.sin(angle)], axis=1)
-        normal = offset / RADIUS_M
-        here = np.stack([inside, 0 * x, 0 * x], axis=1) + offset
-        sign = np.ones((len(x), 3))
-        sign[:, 0] = np.where(rng.uniform(size=len(x)) < 0.5, 1.0, -1.0)
-        keep = here[:, 0] > 0  # The other half lies inside of the other link.
-        points = np.concatenate([points, (here * sign)[keep]])
-        normals = np.concatenate([normals, (normal * sign)[keep]])
-    return points[:count], normals[:count]
+def capsule(
+    start: np.ndarray, end: np.ndarray, radius: float, count: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Points and normals, spread evenly over the surface."""
+    length = float(np.linalg.norm(end - start))
+    along = (end - start) / length
+    side = np.cross(along, np.eye(3)[np.abs(along).argmin()])
+    side /= np.linalg.norm(side)
+    # Archimedes: the ends of a capsule, too, have equal areas at equal heights.
+    x = rng.uniform(-radius, length + radius, count)
+    angle = rng.uniform(0, 2 * math.pi, count)
+    inside = x.clip(0, length)
+    ring = np.sqrt((radius**2 - (x - inside) ** 2).clip(min=0))
+    around = np.cos(angle)[:, None] * side + np.sin(angle)[:, None] * np.cross(along, side)
+    offset = (x - inside)[:, None] * along + ring[:, None] * around
+    return start + inside[:, None] * along + offset, offset / radius
+
+
+def _links(count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Points and normals on both links, without what lies inside of the other one."""
+    parts = []
+    for sign in (-1.0, 1.0):
+        end = np.array([sign * LENGTH_M, 0.0, 0.0])
+        points, normals = capsule(np.zeros(3), end, RADIUS_M, 2 * count, rng)
+        outside = np.flatnonzero(sign * points[:, 0] > 0)[: count // 2]
+        parts.append((points[outside], normals[outside]))
+    points, normals = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return points, normals
 
 
 def _pattern(points: np.ndarray) -> np.ndarray:
@@ -92,7 +103,8 @@ def _pattern(points: np.ndarray) -> np.ndarray:
     return np.stack(waves, axis=1).clip(0.03, 0.97)
 
 
-def _turn_z_to(normals: np.ndarray) -> np.ndarray:
+def turn_z_to(normals: np.ndarray) -> np.ndarray:
+    """Quaternions of the shortest turn from +Z to each normal."""
     w = 1 + normals[:, 2]
     turns = np.stack([w, -normals[:, 1], normals[:, 0], np.zeros_like(w)], axis=1)
     turns[w < 1e-9] = [0, 1, 0, 0]

@@ -1,10 +1,10 @@
 """Rigid groups: after the coarse stage, what has moved as one piece moves on as one piece.
 
 One picture says little about depth, and anchors that are only nearly rigid lean out of the
-picture's plane at no cost to speak of. A piece that is exactly rigid can not: its outline and its pattern in
-perspective fix all six of its degrees of freedom. So anchors that share a motion are joined (grown
-from seeds, in the spirit of the group rigidity of Kim et al. 2025, DeformSplat), and only the
-motions of the groups are optimized, by the same losses.
+picture's plane at no cost to speak of. A piece that is exactly rigid can not: its outline and its
+pattern in perspective fix all six of its degrees of freedom. So anchors that share a motion are
+joined (grown from seeds, in the spirit of the group rigidity of Kim et al. 2025, DeformSplat), and
+only the motions of the groups are optimized, by the same losses.
 
 Notation: group g with rest center c_g, place p_g, unit quaternion r_g. Anchors follow the groups as
 Gaussians follow anchors (`skinning.py`): those of a group exactly, those of none by a blend.
