@@ -103,6 +103,13 @@ class RegionFile(Artifact):
 
 
 @dataclass(frozen=True, slots=True)
+class PairsFile(Artifact):
+    """CSV: pixel pairs between a scene's own picture and the edited one."""
+
+    kind = "correspondence/1"
+
+
+@dataclass(frozen=True, slots=True)
 class EditsFile(Artifact):
     """JSON: an edit script, one operation a line."""
 

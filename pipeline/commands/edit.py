@@ -30,6 +30,7 @@ def edit(
     image: Annotated[tuple[Path, ...], tyro.conf.UseAppendAction],
     out: Path,
     mask: Path | None = None,
+    pairs: Path | None = None,
     what: Literal["auto", "geometry", "texture", "both"] = "auto",
     set: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = (),
     store: Path | None = None,
@@ -46,6 +47,7 @@ def edit(
         image: The edited picture; may be given several times, for one edit seen from several sides.
         out: The run directory; the result is latest/edit/scene.ply.
         mask: A picture that is light where the edit is, in place of comparing; for one --image.
+        pairs: CSV lines x0,y0,x1,y1: this pixel of the scene's own picture went there.
         what: What was edited: geometry, texture (colors alone), or both. auto finds out.
         set: edit.FIELD=VALUE, a setting of the stage; may be given several times.
         store: A directory of results shared between runs; OUT remembers it.
@@ -54,7 +56,11 @@ def edit(
         raise ConfigError(f"edit: {len(image)} --image for {len(camera)} --camera; give pairs.")
     if mask is not None and len(image) > 1:
         raise ConfigError("edit: --mask goes with a single --image.")
-    for path in (scene, *camera, *image, *([] if mask is None else [mask])):
+    if pairs is not None and len(image) > 1:
+        raise ConfigError("edit: --pairs goes with a single --image.")
+    extra = {"mask": mask, "pairs": pairs}
+    given = {name: path for name, path in extra.items() if path is not None}
+    for path in (scene, *camera, *image, *given.values()):
         if not path.is_file():
             raise InputError(f"{path}: no such file.")
     target = open_store(out, store)
@@ -65,8 +71,7 @@ def edit(
             inputs |= {"image": f"picture/1:{image[0].absolute()}"}
         else:
             inputs |= _gathered(camera, image, target)
-        if mask is not None:
-            inputs["mask"] = str(mask.absolute())
+        inputs |= {name: str(path.absolute()) for name, path in given.items()}
         step = Step(name="edit", stage="edit", inputs=inputs, config={"what": what})
         recipe = with_settings(Recipe(steps=(step,)), set, STAGES)
         machine = options.machine()

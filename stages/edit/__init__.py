@@ -8,7 +8,15 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from ...pipeline.contract import RUNTIME, Context
-from ..artifacts import CameraFile, ImagesDir, PictureFile, PreviewDir, SplatsFile, TensorsFile
+from ..artifacts import (
+    CameraFile,
+    ImagesDir,
+    PairsFile,
+    PictureFile,
+    PreviewDir,
+    SplatsFile,
+    TensorsFile,
+)
 from .settings import Coarse, Fine, Matching, Rigidity, Texture
 
 VERSION = 1
@@ -23,6 +31,8 @@ class Inputs:
     """The edited picture, or 000.png, 001.png, ... of several cameras."""
     mask: PictureFile | None = None
     """Light where the edit is; of the first picture. Found by comparing where absent."""
+    pairs: PairsFile | None = None
+    """What is known to have gone where; between the first picture and the scene's own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

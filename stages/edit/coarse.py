@@ -20,6 +20,7 @@ from ...renderers.projection import view_depths
 from ...renderers.scene import Gaussians, Output
 from . import masks
 from .anchors import Graph
+from .pairs import Pairs, pair_loss
 from .photometric import photometric
 from .positional import position_channels, positions
 from .settings import Coarse, Matching, Rigidity
@@ -57,6 +58,8 @@ class Problem:
     coarse: Coarse
     ssim: float
     """Weight of SSIM in the photometric loss."""
+    pairs: Pairs | None = None
+    """Of the first view."""
     threads: int = 1
 
 
@@ -127,6 +130,8 @@ def view_loss(
     frames = render(scene, view.camera, frozenset(outputs), threads=problem.threads)
     picture = composited(frames, view.background)
     loss = photometric(picture, view.target, problem.ssim)
+    if problem.pairs is not None and number == 0 and matching.pairs:
+        loss = loss + matching.pairs * pair_loss(problem.pairs, scene, view.camera)
     if not placing:
         return loss
     if state.iteration % matching.every == 0 or state.matches[number] is None:

@@ -15,6 +15,7 @@ from ...renderers.cpu import render
 from ...renderers.scene import Gaussians
 from . import Config, anchors, coarse, fine, groups
 from .loop import Pace, finish
+from .pairs import bound
 from .pictures_in import Retouched
 from .skinning import Deformed, Pose, bind, deform
 from .state import State
@@ -64,7 +65,11 @@ def views_of(scene: Gaussians, shots: Sequence[Retouched]) -> list[View]:
 
 
 def posed_problem(
-    scene: Gaussians, views: Sequence[View], config: Config, threads: int
+    scene: Gaussians,
+    views: Sequence[View],
+    config: Config,
+    threads: int,
+    pairs: Float[np.ndarray, "pair 4"] | None = None,
 ) -> coarse.Problem:
     """Anchors among what is near the edit, and what follows them."""
     weights = weights_inside(scene, [v.camera for v in views], [v.mask for v in views])
@@ -75,6 +80,11 @@ def posed_problem(
     places = anchors.spread(points, settings.anchors)
     edges = anchors.graph(places, settings.edges)
     depth = coarse.depth_of(scene, weights, views[0])
+    box = views[0].box
+    known = None
+    if pairs is not None:
+        shift = [box.left, box.top, box.left, box.top]
+        known = bound(scene, movable, views[0].camera, pairs - shift)
     return coarse.Problem(
         scene=scene,
         movable=movable,
@@ -88,6 +98,7 @@ def posed_problem(
         rigidity=config.rigidity,
         coarse=settings,
         ssim=config.ssim,
+        pairs=known,
         threads=threads,
     )
 
@@ -106,7 +117,7 @@ def move(
 ) -> Moved:
     """Both stages."""
     views = views_of(scene, shots)
-    problem = posed_problem(scene, views, config, ctx.threads)
+    problem = posed_problem(scene, views, config, ctx.threads, shots[0].pairs)
     ctx.log.info(
         "%d of %d Gaussians may move, with %d anchors",
         len(problem.movable), len(scene.means), len(problem.skin.rest),

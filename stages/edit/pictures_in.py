@@ -35,6 +35,8 @@ class Retouched:
     """Where the edit is."""
     background: Float[np.ndarray, "3"]
     noise: float
+    pairs: Float[np.ndarray, "pair 4"] | None = None
+    """Pixels of the own picture, and where they went."""
 
 
 def read(path: Path) -> Float[np.ndarray, "height width channel"]:

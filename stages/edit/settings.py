@@ -28,11 +28,13 @@ class Matching:
     picture; null: everything has to arrive."""
     every: int = 3
     """Iterations between two matchings."""
+    pairs: float = 2.0
+    """Weight of the pixel pairs, where some are given."""
     covariance: bool = False
     """Also pull at the Gaussians' image covariances (the paper's full reparameterization)."""
 
     def __post_init__(self) -> None:
-        _not_negative(self, "weight")
+        _not_negative(self, "weight", "pairs")
         if not 0 < self.color < 1:
             raise ValueError(f"color must lie in (0, 1), got {self.color}.")
         if not 0 <= self.until_share <= 1:
@@ -52,7 +54,7 @@ class Rigidity:
     distance: float = 0.2
     adaptive: bool = True
     """Edges may learn to give way."""
-    gives_way: float = 0.12
+    gives_way: float = 0.2
     """Strain (change of length over length, or radians) at which an edge gives way, roughly."""
     reset_every: int = 50
     """Iterations between two resets of the masks."""

@@ -17,6 +17,7 @@ from ...renderers.cpu import render
 from ...renderers.scene import Cameras, Gaussians
 from ..artifacts import ImagesDir, PreviewDir, SplatsFile, TensorsFile
 from ..formats import cameras as camera_files
+from ..formats import pairs as pair_files
 from ..formats import pictures, splats, tensors
 from ..formats.splats import RawSplats
 from ..geometry.activation import activate
@@ -66,10 +67,14 @@ def _shots(inputs: Inputs, scene: Gaussians, config: Config, ctx: Context) -> li
         )
     masks: list[Path | None] = [None if inputs.mask is None else inputs.mask.path]
     masks += [None] * (count - 1)
-    return [
+    shots = [
         retouched(scene, pick(cameras, k), image, mask, config.background, ctx.log)
         for k, (image, mask) in enumerate(zip(images, masks, strict=True))
     ]
+    if inputs.pairs is not None:
+        found = pair_files.load(inputs.pairs.path, cameras.width_px, cameras.height_px)
+        shots[0] = replace(shots[0], pairs=found)
+    return shots
 
 
 def _edited(
