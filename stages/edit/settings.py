@@ -54,7 +54,7 @@ class Rigidity:
     distance: float = 0.2
     adaptive: bool = True
     """Edges may learn to give way."""
-    gives_way: float = 0.2
+    gives_way: float = 0.15
     """Strain (change of length over length, or radians) at which an edge gives way, roughly."""
     reset_every: int = 50
     """Iterations between two resets of the masks."""
@@ -89,7 +89,7 @@ class Coarse:
     """How far these reach: the square, in edges."""
     last_rate: float = 0.05
     """Rates fall to this share."""
-    group_iterations: int = 100
+    group_iterations: int = 150
     """Afterwards, of rigid groups of anchors."""
     group_rate: float = 0.003
     """Their step length, in units of the edit's box and in radians."""

@@ -188,7 +188,7 @@ def test_a_point_hangs_on_one_surface_alone() -> None:
     """Two sheets nearer to each other than the nearest of eight anchors."""
     grid = np.stack(np.meshgrid(np.linspace(0, 1, 15), np.linspace(0, 1, 15)), -1).reshape(-1, 2)
     lower = np.concatenate([grid, np.zeros((225, 1))], axis=1)
-    upper = [*lower, 0, 0, 0.35]
+    upper = lower + np.array([0, 0, 0.35])
     places = np.concatenate([lower[::2], upper[::2]])
     edges = anchors.graph(places, 4)
     skin = skinning.bind(np.concatenate([lower, upper]), places, edges, 8)

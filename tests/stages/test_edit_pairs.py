@@ -57,7 +57,7 @@ def test_pairs_are_bound_to_what_their_pixels_show() -> None:
     right = torch.where(scene.means[:, 0] > 0)[0]
     front = right[scene.means[right, 2].argmax()]
     start = pixels_of(scene, view, [int(front)])
-    found = bound(scene, right, view, np.concatenate([start, start + [3.0, -5.0]], axis=1))
+    found = bound(scene, right, view, np.hstack([start, start + np.array([3.0, -5.0])]))
     shown = scene.means[right][found.rows[0]]
     near = shown[found.weights[0] > 0.05]
     assert (near - scene.means[front]).norm(dim=1).max() < 0.12
@@ -70,15 +70,15 @@ def test_the_loss_is_least_where_the_pairs_say_and_pulls_there() -> None:
     order = torch.cat([right, torch.where(scene.means[:, 0] <= 0)[0]])
     front = right[scene.means[right, 2] > 0.15]
     start = pixels_of(scene, view, front)
-    found = bound(scene, right, view, np.concatenate([start, start + [0.0, -8.0]], axis=1))
+    found = bound(scene, right, view, np.hstack([start, start + np.array([0.0, -8.0])]))
     shift = 8.0 * (2.0 - 0.17) / float(view.focal_px[0, 1])
 
-    def loss(up: float) -> torch.Tensor:
+    def loss(up: float) -> tuple[torch.Tensor, torch.Tensor]:
         means = scene.means[order].clone()
         means[: len(right), 1] += up
         leaf = means.requires_grad_()
         value = pair_loss(found, replace(scene, means=leaf), view)
-        return value, torch.autograd.grad(value, leaf)[0]
+        return value.detach(), torch.autograd.grad(value, leaf)[0]
 
     assert float(loss(0.0)[0]) == pytest.approx(np.hypot(8 / 64, SOFT), rel=0.02)
     assert float(loss(shift)[0]) < 1.3 * SOFT
