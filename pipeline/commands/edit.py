@@ -31,7 +31,7 @@ def edit(
     out: Path,
     mask: Path | None = None,
     pairs: Path | None = None,
-    what: Literal["auto", "geometry", "texture", "both"] = "auto",
+    what: Literal["auto", "geometry", "texture", "both", "remove"] = "auto",
     set: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = (),
     store: Path | None = None,
     options: Annotated[MachineOptions, tyro.conf.arg(name="")] = MachineOptions(),  # noqa: B008
@@ -48,7 +48,8 @@ def edit(
         out: The run directory; the result is latest/edit/scene.ply.
         mask: A picture that is light where the edit is, in place of comparing; for one --image.
         pairs: CSV lines x0,y0,x1,y1: this pixel of the scene's own picture went there.
-        what: What was edited: geometry, texture (colors alone), or both. auto finds out.
+        what: What was edited: geometry, texture (colors alone), both, or remove: something
+            is gone. auto finds out between the first two.
         set: edit.FIELD=VALUE, a setting of the stage; may be given several times.
         store: A directory of results shared between runs; OUT remembers it.
     """
@@ -121,7 +122,7 @@ def _camera(path: Path) -> dict:
 def _told(report: dict) -> str:
     """The figures in one line."""
     count, same = report["gaussians"], report["untouched"]
-    if count == same:
+    if count == same and not report["removed"]:
         return f"the picture shows no edit: all {count:,} Gaussians are as they were"
     parts = [f"{count:,} Gaussians, {same:,} of them bit for bit as they were"]
     if report["moved"]:
@@ -129,6 +130,8 @@ def _told(report: dict) -> str:
             f"{report['moved']:,} moved, by {report['moved_by_median']:.3g} in the middle"
             f" and {report['moved_by_most']:.3g} at most"
         )
+    if report["removed"]:
+        parts.append(f"{report['removed']:,} removed")
     if report["recolored"]:
         parts.append(f"{report['recolored']:,} recolored")
     return "; ".join(parts)

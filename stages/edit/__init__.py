@@ -17,7 +17,7 @@ from ..artifacts import (
     SplatsFile,
     TensorsFile,
 )
-from .settings import Coarse, Fine, Matching, Rigidity, Texture
+from .settings import Coarse, Fine, Matching, Removal, Rigidity, Texture
 
 VERSION = 1
 
@@ -37,8 +37,9 @@ class Inputs:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    what: Literal["auto", "geometry", "texture", "both"] = "auto"
-    """What the edit changed. `auto`: geometry where moving explains the picture, else texture."""
+    what: Literal["auto", "geometry", "texture", "both", "remove"] = "auto"
+    """What the edit changed. `auto`: geometry where moving explains the picture, else texture.
+    `remove`: something is gone."""
     background: Literal["auto", "white", "black"] = "auto"
     """What the edited picture has where the scene is empty."""
     explained: float = 0.5
@@ -50,6 +51,7 @@ class Config:
     coarse: Coarse = field(default=Coarse())
     fine: Fine = field(default=Fine())
     texture: Texture = field(default=Texture())
+    removal: Removal = field(default=Removal())
     checkpoint_every_s: float = field(default=20.0, metadata=RUNTIME)
     preview_every_s: float = field(default=10.0, metadata=RUNTIME)
 

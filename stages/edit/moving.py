@@ -7,13 +7,14 @@ from logging import Logger
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ...pipeline.contract import Context
 from ...renderers.cpu import render
+from ...renderers.projection import view_depths
 from ...renderers.scene import Gaussians
-from . import Config, anchors, coarse, fine, groups
+from . import Config, anchors, coarse, fine, groups, removing
 from .loop import Pace, finish
 from .pairs import bound
 from .pictures_in import Retouched
@@ -23,7 +24,7 @@ from .views import View, composited, make_view, weights_inside
 
 SEEN = 0.05
 """Blending weight in pixels, summed over the masks, from which on a Gaussian counts as edited."""
-REACH = 1.0
+REACH = 0.6
 """What lies outside the box of the edited Gaussians may move as far away as this many diagonals."""
 TOUCHED_PX = 0.1
 """What moves less, in pixels of the edit, or turns less than `TOUCHED_TURN`, stays as it was."""
@@ -32,6 +33,9 @@ TOUCHED_TURN = 0.005
 GROUP_SLACK, GROUP_FLOOR = 1.5, 0.004
 """Rigid groups are taken if the difference to the picture is at most so many times that without
 them, plus this."""
+
+LAYER_GAP, LAYER_SHARE = 0.06, 0.1
+"""A gap in the logarithm of depth parts two surfaces, if each has this share of what is seen."""
 
 Show = Callable[[Float[Tensor, "height width 3"], str], None]
 
@@ -73,13 +77,15 @@ def posed_problem(
 ) -> coarse.Problem:
     """Anchors among what is near the edit, and what follows them."""
     weights = weights_inside(scene, [v.camera for v in views], [v.mask for v in views])
-    near = within_reach(scene.means.double().numpy(), (weights > SEEN).numpy())
+    depths = view_depths(scene.means, views[0].camera)[0].numpy()
+    edited = front_layer(depths, weights.numpy())
+    near = within_reach(scene.means.double().numpy(), edited)
     movable = torch.from_numpy(np.flatnonzero(near))
     points = scene.means[movable].double().numpy()
     settings = config.coarse
     places = anchors.spread(points, settings.anchors)
     edges = anchors.graph(places, settings.edges)
-    depth = coarse.depth_of(scene, weights, views[0])
+    depth = coarse.depth_of(scene, weights * torch.from_numpy(edited), views[0])
     box = views[0].box
     known = None
     if pairs is not None:
@@ -103,6 +109,27 @@ def posed_problem(
     )
 
 
+def front_layer(
+    depths: Float[np.ndarray, " n"], weights: Float[np.ndarray, " n"]
+) -> Bool[np.ndarray, " n"]:
+    """Of the Gaussians seen inside the masks, those of the front surface.
+
+    Where something moved, the picture differs at its old place and at its new one, and what lies
+    behind the new one counts as seen as well. It is left out if there is a gap in depth before it.
+    """
+    seen = np.flatnonzero((weights > SEEN) & (depths > 0))
+    order = seen[np.argsort(depths[seen], kind="stable")]
+    if len(order) < 2:
+        return weights > SEEN
+    share = np.cumsum(weights[order]) / weights[order].sum()
+    steps = np.diff(np.log(depths[order]))
+    steps[(share[:-1] < LAYER_SHARE) | (share[:-1] > 1 - LAYER_SHARE)] = 0
+    out = np.zeros(len(depths), bool)
+    widest = int(steps.argmax())
+    out[order[: widest + 1] if steps[widest] > LAYER_GAP else order] = True
+    return out
+
+
 def within_reach(points: Float[np.ndarray, "n 3"], seen: np.ndarray) -> np.ndarray:
     """Which points may move: those in the box of the seen ones, widened by `REACH` diagonals."""
     if not seen.any():
@@ -122,7 +149,7 @@ def move(
         "%d of %d Gaussians may move, with %d anchors",
         len(problem.movable), len(scene.means), len(problem.skin.rest),
     )  # fmt: skip
-    pace = Pace(_signature(config, ctx), config.checkpoint_every_s, config.preview_every_s)
+    pace = _pace(config, ctx)
     state = coarse.start(problem)
     finish(
         "coarse",
@@ -152,6 +179,25 @@ def move(
     )
     errors = [_error(fine.seen(second, last, k), view) for k, view in enumerate(views)]
     return replace(with_fine(result, last), error_after=float(np.mean(errors)))
+
+
+def take_out(
+    scene: Gaussians, shots: Sequence[Retouched], config: Config, ctx: Context, show: Show
+) -> Int[np.ndarray, " k"]:
+    """Which Gaussians a removal takes out."""
+    views = views_of(scene, shots)
+    problem = removing.Problem(posed_problem(scene, views, config, ctx.threads), config.removal)
+    state = removing.start(problem)
+    finish(
+        "removal",
+        state,
+        config.removal.iterations,
+        lambda now: removing.step(problem, now),
+        lambda now: show(_picture(removing.faded(problem, now), views[0]), "removal"),
+        _pace(config, ctx),
+        ctx,
+    )
+    return removing.removed(problem, state)
 
 
 def _settled(problem: coarse.Problem, state: State, pace: Pace, ctx: Context) -> Pose:
@@ -266,6 +312,10 @@ def _picture(scene: Gaussians, view: View) -> Float[Tensor, "height width 3"]:
 
 def _error(scene: Gaussians, view: View) -> float:
     return float((_picture(scene, view) - view.target).abs()[view.mask].mean())
+
+
+def _pace(config: Config, ctx: Context) -> Pace:
+    return Pace(_signature(config, ctx), config.checkpoint_every_s, config.preview_every_s)
 
 
 def _signature(config: Config, ctx: Context) -> str:

@@ -146,3 +146,19 @@ class Texture:
 
     def __post_init__(self) -> None:
         _not_negative(self, "keep", "iterations", "rounds", "split_above", "most_share")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Removal:
+    """Taking out what the edited picture shows no more."""
+
+    iterations: int = 120
+    rate: float = 0.1
+    """Step length of the presences' logits."""
+    smooth: float = 0.2
+    """How strongly neighbors stay or go together."""
+    price: float = 0.01
+    """What it costs to take out everything."""
+
+    def __post_init__(self) -> None:
+        _not_negative(self, "iterations", "rate", "smooth", "price")

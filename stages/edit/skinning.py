@@ -34,6 +34,10 @@ class Skin:
     rest: Float[Tensor, "anchor 3"]
     """a0."""
 
+    def blended(self, values: Float[Tensor, "anchor value"]) -> Float[Tensor, "n value"]:
+        """Values of the anchors carried to the points; differentiable by them."""
+        return _Sparse.apply(values, self.weights, self.transposed)
+
 
 @dataclass(frozen=True, slots=True)
 class Pose:
@@ -109,8 +113,7 @@ def deform(skin: Skin, points: Float[Tensor, "n 3"], pose: Pose) -> Deformed:
     matrices = rotation_matrices(turns)
     shifts = pose.places - torch.einsum("kij,kj->ki", matrices, skin.rest.to(matrices))
     each = torch.cat([matrices.flatten(1), shifts, turns], dim=1)
-    mixed = _Sparse.apply(each, skin.weights, skin.transposed)
-    linear, shift, turn = mixed.split([9, 3, 4], dim=1)
+    linear, shift, turn = skin.blended(each).split([9, 3, 4], dim=1)
     means = torch.einsum("nij,nj->ni", linear.unflatten(1, (3, 3)), points) + shift
     return Deformed(means, turn / turn.norm(dim=1, keepdim=True))
 

@@ -21,8 +21,9 @@ from ..formats import pairs as pair_files
 from ..formats import pictures, splats, tensors
 from ..formats.splats import RawSplats
 from ..geometry.activation import activate
+from ..scene.affine import take
 from . import Config, Inputs, Outputs
-from .moving import Moved, move
+from .moving import Moved, Show, move, take_out
 from .pictures_in import Retouched, retouched
 from .shading import turned
 from .skinning import product
@@ -42,14 +43,20 @@ def edit(inputs: Inputs, config: Config, ctx: Context) -> Outputs:
     if not any(shot.mask.any() for shot in shots):
         ctx.log.info("the picture shows no edit; the scene stays as it is")
         return _unchanged(inputs, before, shots, ctx)
-    moved, paint = _edited(before, scene, shots, config, ctx)
+    if config.what == "remove":
+        gone = take_out(scene, shots, config, ctx, _show(ctx))
+        if len(gone) == len(before):
+            raise InputError("edit: everything would be removed, and a scene is not empty.")
+        origin = np.delete(np.arange(len(before)), gone)
+        after = take(before, origin)
+        report = _report(before, after, origin, None, None, shots)
+        return _written(before, after, None, report, shots, ctx)
+    moved, paint = _edited(scene, shots, config, ctx)
     after = before if moved is None else carried(before, moved)
-    origin = np.arange(len(before))
+    origin, result = np.arange(len(before)), None
     if paint:
         result = _painted(after, shots, config, ctx)
         after, origin = result.splats, result.origin
-    else:
-        result = None
     report = _report(before, after, origin, moved, result, shots)
     return _written(before, after, moved, report, shots, ctx)
 
@@ -78,24 +85,30 @@ def _shots(inputs: Inputs, scene: Gaussians, config: Config, ctx: Context) -> li
 
 
 def _edited(
-    before: RawSplats, scene: Gaussians, shots: list[Retouched], config: Config, ctx: Context
+    scene: Gaussians, shots: list[Retouched], config: Config, ctx: Context
 ) -> tuple[Moved | None, bool]:
     """How the geometry moves, if it does; whether colors are to be changed."""
     if config.what == "texture":
         return None, True
 
-    def show(picture: Float[Tensor, "height width 3"], stage: str) -> None:
-        path = ctx.scratch / "preview.png"
-        pictures.save(picture.numpy(), path)
-        ctx.log.info("%s: as it is now: %s", stage, path)
-
-    moved = move(scene, shots, config, ctx, show)
+    moved = move(scene, shots, config, ctx, _show(ctx))
     explained = 1 - moved.error_coarse / max(moved.error_before, 1e-9)
     ctx.log.info("moving explains %.0f %% of the difference", 100 * explained)
     if config.what == "auto" and explained < config.explained:
         ctx.log.info("taken for a change of colors; --what geometry insists on moving")
         return None, True
     return moved, config.what == "both"
+
+
+def _show(ctx: Context) -> Show:
+    """Writes the picture as it forms."""
+
+    def show(picture: Float[Tensor, "height width 3"], stage: str) -> None:
+        path = ctx.scratch / "preview.png"
+        pictures.save(picture.numpy(), path)
+        ctx.log.info("%s: as it is now: %s", stage, path)
+
+    return show
 
 
 def carried(splats: RawSplats, moved: Moved) -> RawSplats:
@@ -146,6 +159,7 @@ def _report(
         "gaussians_before": len(before),
         "gaussians": len(after),
         "untouched": int(same.sum()),
+        "removed": len(before) - len(np.unique(origin)),
         "moved": len(far),
         "moved_by_median": float(np.median(far)) if len(far) else 0.0,
         "moved_by_most": float(far.max()) if len(far) else 0.0,

@@ -30,7 +30,7 @@ from .edit_setup import (
 from .splat_objects import context, saved, sphere
 
 QUICK = Config(
-    coarse=Coarse(iterations=60, anchors=60, place_rate=0.015),
+    coarse=Coarse(iterations=60, anchors=60, place_rate=0.015, group_iterations=20),
     fine=Fine(iterations=15),
     what="geometry",
 )
@@ -107,7 +107,7 @@ def test_interrupted_and_run_again_gives_the_same_bytes(shifted, tmp_path) -> No
     _, _, _, out, inputs, _ = shifted
     wanted = hashlib.sha256(out.splats.path.read_bytes()).hexdigest()
     config = replace(QUICK, checkpoint_every_s=0.0, preview_every_s=1e9)
-    for iterations_until in (23, 66):
+    for iterations_until in (23, 66, 88):
         folder = tmp_path / str(iterations_until)
         base = context(folder)
         with pytest.raises(KeyboardInterrupt):
@@ -323,7 +323,6 @@ def test_render_never_writes_over_a_picture(rendered: Path, capsys) -> None:
         [],
         ["--orbit", "0"],
         ["--orbit", "2", "--size", "large"],
-        ["--orbit", "2", "--background", "green"],
     ],
 )
 def test_render_explains_what_it_can_not_do(rendered: Path, words: list[str], capsys) -> None:
@@ -396,3 +395,78 @@ def test_settings_out_of_range_are_named() -> None:
     ):
         with pytest.raises(ValueError, match="must"):
             settings()
+
+
+# A second surface
+
+
+def with_a_wall(scene: RawSplats) -> RawSplats:
+    """A gray wall behind."""
+    from splatworks.stages.scene.affine import joined
+
+    from .splat_objects import raw
+
+    rows, columns = np.meshgrid(np.linspace(-0.9, 0.9, 26), np.linspace(-0.9, 0.9, 26))
+    means = np.stack([columns.ravel(), rows.ravel(), np.full(676, -0.6)], axis=1)
+    shade = 0.5 + 0.2 * np.sin(5 * means[:, :1]) * np.ones(3)
+    wall = raw(means, np.tile([0.06, 0.06, 0.01], (676, 1)),
+               np.tile([1.0, 0, 0, 0], (676, 1)), np.full(676, 0.97), shade)  # fmt: skip
+    return joined([scene, wall], scene)
+
+
+def test_a_wall_behind_the_edited_ball_stays(tmp_path) -> None:
+    balls, view = two_balls(150), camera(64)
+    scene = with_a_wall(balls)
+    right = (scene.means[:, 0] > 0) & (scene.means[:, 2] > -0.4)
+    goal = right_shifted(balls, [0.0, 0.25, 0.0])
+    shown = picture(with_a_wall(goal), view)
+    out = run(inputs_for(tmp_path / "in", scene, shown, view), QUICK, context(tmp_path / "run"))
+    after = splats.load(out.splats.path)
+    way = after.means - scene.means
+    assert np.median(way[right, 1]) == pytest.approx(0.25, abs=0.05)
+    wall = scene.means[:, 2] < -0.5
+    assert (way[wall] == 0).all(axis=1).mean() > 0.95
+    assert np.abs(way[wall]).max() < 0.03
+
+
+def test_the_front_layer_is_cut_at_the_widest_gap_in_depth() -> None:
+    from splatworks.stages.edit.moving import front_layer
+
+    depths = np.array([2.0, 1.0, 1.05, 2.1, 1.02, 9.0])
+    weights = np.array([3.0, 2.0, 2.0, 3.0, 1.0, 0.0])
+    assert front_layer(depths, weights).tolist() == [False, True, True, False, True, False]
+    smooth = np.linspace(1, 1.5, 50)
+    assert front_layer(smooth, np.ones(50)).all()
+    few = front_layer(np.array([1.0, 2.0]), np.array([0.06, 9.0]))
+    assert few.tolist() == [True, True]  # Too little in front to be a surface.
+
+
+# Removal
+
+
+def test_a_removed_ball_goes_with_its_back_and_the_wall_behind_stays(tmp_path) -> None:
+    from splatworks.stages.scene.affine import take
+
+    balls, view = two_balls(150), camera(64)
+    scene = with_a_wall(balls)
+    right = (scene.means[:, 0] > 0) & (scene.means[:, 2] > -0.4)
+    goal = take(scene, ~right)
+    inputs = inputs_for(tmp_path / "in", scene, picture(goal, view), view)
+    out = run(inputs, Config(what="remove"), context(tmp_path / "run"))
+    after = splats.load(out.splats.path)
+    left = {tuple(row) for row in after.means.tolist()}
+    kept = np.array([tuple(row) in left for row in scene.means.tolist()])
+    assert kept[right].mean() < 0.05
+    back = right & (scene.means[:, 2] < -0.08)
+    assert kept[back].mean() < 0.1
+    assert kept[~right].mean() > 0.99
+    assert report(out)["removed"] == (~kept).sum()
+    assert report(out)["untouched"] == len(after)
+    assert psnr(picture(after, view), picture(goal, view)) > 30
+
+
+def test_removing_everything_is_refused(tmp_path) -> None:
+    scene, view = two_balls(60), camera(48)
+    inputs = inputs_for(tmp_path / "in", scene, np.ones((48, 48, 3), np.float32), view)
+    with pytest.raises(InputError, match="everything would be removed"):
+        run(inputs, Config(what="remove"), context(tmp_path / "run"))
