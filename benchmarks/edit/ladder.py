@@ -6,7 +6,7 @@
 One picture of the bent arm is the edit; seven others judge. Every rung has the same number of
 iterations and the same optimizer. The first two have no anchors: every Gaussian moves by itself.
 `hidden` is the mean distance to the truth, in percent of the arm's length, of moved Gaussians that
-the edited view does not show at all.
+the edited view does not show.
 """
 
 import argparse
@@ -177,9 +177,9 @@ def scored(given: Case, rung: Rung) -> tuple[Score, np.ndarray]:
 
 
 def unseen(scene: Gaussians, given: Case) -> np.ndarray:
-    """Gaussians without any blending weight in the edited view."""
+    """Gaussians that the edited view shows less of than a hundredth of a pixel."""
     everything = torch.ones(given.shot.mask.shape, dtype=torch.bool)
-    return (weights_inside(scene, [given.shot.camera], [everything]) == 0).numpy()
+    return (weights_inside(scene, [given.shot.camera], [everything]) < 0.01).numpy()
 
 
 def mask_means(given: Case, problem: coarse.Problem, state: State) -> tuple[float, float]:
