@@ -15,6 +15,7 @@ STAGES: Mapping[str, str] = MappingProxyType(
         "apply": f"{__name__}.apply",
         "stitch": f"{__name__}.stitch",
         "edit": f"{__name__}.edit",
+        "track": f"{__name__}.edit.track",
         "render": f"{__name__}.render",
         "toybox-props": f"{__name__}.toybox.props",
         "toybox-images": f"{__name__}.toybox.images",

@@ -48,13 +48,21 @@ def read(path: Path) -> Float[np.ndarray, "height width channel"]:
 
 
 def retouched(
-    scene: Gaussians, camera: Cameras, image: Path, mask: Path | None, background: str, log: Logger
+    scene: Gaussians,
+    camera: Cameras,
+    image: Path,
+    mask: Path | None,
+    background: str,
+    log: Logger,
+    *,
+    wary: bool = True,
 ) -> Retouched:
     """Read one edited picture and find out where it was edited.
 
     Args:
         mask: A picture of the camera's size, light where the edit is; `None` compares.
         background: `white`, `black`, or `auto`: what the rest of the picture fits better.
+        wary: Warn if most of the picture differs.
     """
     check_outside(scene, camera, image.name)
     with torch.no_grad():
@@ -75,7 +83,7 @@ def retouched(
     where = found.mask
     if mask is not None:
         where = widened(_mask(mask, camera, log))
-    elif found.changed > OTHER_CAMERA:
+    elif wary and found.changed > OTHER_CAMERA:
         log.warning(
             "%s: %.0f %% of it differs from the scene's own picture. Is it of this camera?",
             image.name, 100 * found.changed,
