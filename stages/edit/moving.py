@@ -58,6 +58,11 @@ class Moved:
     error_coarse: float
     error_after: float
 
+    @property
+    def explained(self) -> float:
+        """Share of the difference that anchors alone remove."""
+        return 1 - self.error_coarse / max(self.error_before, 1e-9)
+
 
 def views_of(scene: Gaussians, shots: Sequence[Retouched]) -> list[View]:
     """The edited pictures, each cut to its edit."""
@@ -142,7 +147,7 @@ def within_reach(points: Float[np.ndarray, "n 3"], seen: np.ndarray) -> np.ndarr
 def move(
     scene: Gaussians, shots: Sequence[Retouched], config: Config, ctx: Context, show: Show
 ) -> Moved:
-    """Both stages."""
+    """All stages; only the coarse one where `auto` finds that nothing has moved."""
     views = views_of(scene, shots)
     problem = posed_problem(scene, views, config, ctx.threads, shots[0].pairs)
     ctx.log.info(
@@ -160,10 +165,13 @@ def move(
         pace,
         ctx,
     )  # fmt: skip
-    pose = coarse.pose_of(problem, state)
+    result = moved_by(problem, coarse.pose_of(problem, state))
+    ctx.log.info("moving explains %.0f %% of the difference", 100 * result.explained)
+    if config.what == "auto" and result.explained < config.explained:
+        return result
     if config.coarse.group_iterations:
-        pose = _settled(problem, state, pace, ctx)
-    result = moved_by(problem, pose)
+        settled = moved_by(problem, _settled(problem, state, pace, ctx))
+        result = replace(settled, error_coarse=result.error_coarse)
     if not config.fine.iterations or len(result.rows) < 2:
         return result
     second = fine_problem(result, problem, config)

@@ -92,9 +92,7 @@ def _edited(
         return None, True
 
     moved = move(scene, shots, config, ctx, _show(ctx))
-    explained = 1 - moved.error_coarse / max(moved.error_before, 1e-9)
-    ctx.log.info("moving explains %.0f %% of the difference", 100 * explained)
-    if config.what == "auto" and explained < config.explained:
+    if config.what == "auto" and moved.explained < config.explained:
         ctx.log.info("taken for a change of colors; --what geometry insists on moving")
         return None, True
     return moved, config.what == "both"
