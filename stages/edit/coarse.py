@@ -104,7 +104,8 @@ def step(problem: Problem, state: State) -> None:
     loss = resting(problem, state["masks"], pose)
     for number in range(len(problem.views)):
         loss = loss + view_loss(problem, state, moved, number, share) / len(problem.views)
-    advance(state, loss, problem.coarse.last_rate**share)
+    hold = problem.coarse.hold
+    advance(state, loss, problem.coarse.last_rate ** (max(0.0, share - hold) / (1 - hold)))
 
 
 def resting(problem: Problem, logits: Float[Tensor, "3 edge"], pose: Pose) -> Float[Tensor, ""]:

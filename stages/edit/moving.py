@@ -27,9 +27,9 @@ SEEN = 0.05
 REACH = 0.6
 """What lies outside the box of the edited Gaussians may move as far away as this many diagonals."""
 TOUCHED_PX = 0.1
-"""What moves less, in pixels of the edit, or turns less than `TOUCHED_TURN`, stays as it was."""
-TOUCHED_TURN = 0.005
-"""Sine of half the angle: 0.6 degrees."""
+"""What moves less, in pixels of the edit, stays as it was."""
+EXTENT = 2.0
+"""How far out a Gaussian is judged, in its longest standard deviation."""
 GROUP_SLACK, GROUP_FLOOR = 1.5, 0.004
 """Rigid groups are taken if the difference to the picture is at most so many times that without
 them, plus this."""
@@ -298,9 +298,11 @@ def touched(problem: coarse.Problem, deformed: Deformed) -> Tensor:
     """Which of the movable Gaussians have moved to speak of."""
     view = problem.views[0]
     pixel = problem.size / max(view.camera.width_px, view.camera.height_px)
-    gone = (deformed.means - problem.scene.means[problem.movable]).norm(dim=1)
-    turned = deformed.turns[:, 1:].norm(dim=1)
-    return (gone > TOUCHED_PX * pixel) | (turned > TOUCHED_TURN)
+    rows = problem.movable
+    gone = (deformed.means - problem.scene.means[rows]).norm(dim=1)
+    half_sine = deformed.turns[:, 1:].norm(dim=1)
+    swept = 2 * half_sine * EXTENT * problem.scene.scales[rows].amax(dim=1)
+    return gone + swept > TOUCHED_PX * pixel
 
 
 def deformed(problem: coarse.Problem, pose: Pose) -> Deformed:

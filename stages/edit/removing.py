@@ -29,6 +29,8 @@ from .views import View, composited
 
 PRESENT = 3.0
 """Logit at the start: a presence of 0.95, taken as 1."""
+OWN_SHARE = 0.3
+"""Rate of each anchor's own logit against that shared with its surroundings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,21 +43,31 @@ class Problem:
 
 def start(problem: Problem) -> State:
     """Before the first iteration: everything is there."""
-    logits = torch.full((len(problem.base.skin.rest),), PRESENT)
-    return State({"logits": value(logits, problem.removal.rate, vectors=False)}, [])
+    still, rate = torch.zeros(len(problem.base.skin.rest)), problem.removal.rate
+    values = {
+        "shared": value(still, rate, vectors=False),
+        "own": value(still, OWN_SHARE * rate, vectors=False),
+    }
+    return State(values, [])
+
+
+def shares_of(problem: Problem, state: State) -> Float[Tensor, " anchor"]:
+    """s. A part of the logits is smoothed over the graph: a surface that fades alone only shows
+    its own back, so that a body has to go as a whole."""
+    return torch.sigmoid(PRESENT + state["own"] + problem.base.smoothing @ state["shared"])
 
 
 def presence(problem: Problem, state: State) -> Float[Tensor, " m"]:
     """Of the movable Gaussians, at most 1."""
     full = torch.sigmoid(torch.tensor(PRESENT))
-    shares = (torch.sigmoid(state["logits"]) / full).clamp(max=1.0)
+    shares = (shares_of(problem, state) / full).clamp(max=1.0)
     return problem.base.skin.blended(shares[:, None])[:, 0]
 
 
 def step(problem: Problem, state: State) -> None:
     """One iteration, in place."""
     base, settings = problem.base, problem.removal
-    shares = torch.sigmoid(state["logits"])
+    shares = shares_of(problem, state)
     edges = base.edges
     rough = edges.kernel * (shares[edges.start] - shares[edges.end]).square()
     loss = settings.smooth * rough.sum() / edges.count + settings.price * (1 - shares).mean()

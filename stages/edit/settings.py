@@ -23,7 +23,7 @@ class Matching:
     """lambda: how much colors count against places in the cost of moving."""
     blur: float = 0.003
     """eps of the entropy."""
-    leaving: float | None = 0.1
+    leaving: float | None = 0.3
     """rho: what it costs to leave mass behind, so that objects may change size or leave the
     picture; null: everything has to arrive."""
     every: int = 3
@@ -80,15 +80,18 @@ class Coarse:
     """Neighbors of an anchor."""
     skin: int = 8
     """Anchors that a Gaussian hangs on, at most."""
-    place_rate: float = 0.004
+    place_rate: float = 0.006
     """Adam's step length, in units of the edit's box at the depth of what is edited."""
     turn_rate: float = 0.02
     own_share: float = 0.3
     """Rates of what each anchor does by itself, against what it does with its surroundings."""
     smoothing: float = 30.0
     """How far these reach: the square, in edges."""
+    hold: float = 0.4
+    """Rates stay as they are for this share of the iterations: the way has to be gone, however
+    long it is."""
     last_rate: float = 0.05
-    """Rates fall to this share."""
+    """Then they fall to this share."""
     group_iterations: int = 150
     """Afterwards, of rigid groups of anchors."""
     group_rate: float = 0.003
@@ -102,6 +105,8 @@ class Coarse:
         for name in ("anchors", "edges", "skin"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")
+        if not 0 <= self.hold < 1:
+            raise ValueError(f"hold must lie in [0, 1), got {self.hold}.")
         if not 0 < self.last_rate <= 1:
             raise ValueError(f"last_rate must lie in (0, 1], got {self.last_rate}.")
 

@@ -2,11 +2,13 @@
 
 Where geometry and opacity are frozen, a view is linear in the colors: I = W c + (1 - alpha) b. So
 
-    minimize over x   sum_u |(W x)_u - r_u|^2 + keep sum_i x_i^2,   r = I_ref - I,  u in the mask
+    minimize over x   sum_u |(W x)_u - r_u|^2 + keep sum_i x_i^2
 
-with x the change of the colors (degree 0, so that it shows from all sides) is one sparse linear
-problem, solved by conjugate gradients on its normal equations. What a view hardly sees keeps its
-color: that is what `keep` does.
+with r = I_ref - I inside of the mask and 0 around it, x the change of the colors (degree 0, so that
+it shows from all sides), is one sparse linear problem, solved by conjugate gradients on its normal
+equations. What a view hardly sees keeps its color: that is what `keep` does. Only those are free
+that show mostly inside of the mask: a wide one that reaches into it would have to take a wild color
+to help there, and be wrong everywhere else. For the same reason colors stay within 0 and 1.
 
 The paper's stage has no way to paint finer than the Gaussians are (its stated limit). Here those
 whose pixels stay wrong are split in four across their two longer axes, and the problem is solved
@@ -30,7 +32,12 @@ from ..formats.splats import RawSplats
 from ..geometry.activation import activate
 from ..scene.affine import joined, take
 from .settings import Texture
+from .views import box_around, cut, weights_inside
 
+SEEN_PX = 0.05
+"""Blending weight from which on a Gaussian may change its color."""
+MOSTLY = 0.5
+"""Share of its blending weight that has to lie inside of the masks."""
 SHIFT, SHRINK = 0.6, 0.55
 """Of a Gaussian split in four: where the parts go and how wide they are, in standard deviations."""
 
@@ -66,18 +73,18 @@ def painted(
     most = len(splats) * (1 + settings.most_share)
     before = after = None
     for number in range(settings.rounds + 1):
-        matrix, residual = _system(splats, wishes)
+        problem = system(splats, wishes)
         if before is None:
-            before = _rms(residual)
-        change = _solved(matrix, residual, settings)
+            before = _rms(problem)
+        change = solved(problem, settings)
         splats, changed = _recolored(splats, change)
         touched |= changed
-        residual = residual - matrix @ change
-        after = _rms(residual)
+        problem = replace(problem, residual=problem.residual - problem.matrix @ change)
+        after = _rms(problem)
         advance()
         if number == settings.rounds:
             break
-        wanted = _to_split(matrix, residual, splats, settings)
+        wanted = _to_split(problem, settings)
         room = int((most - len(splats)) / 3)
         wanted = wanted[:room]
         if not len(wanted):
@@ -88,46 +95,75 @@ def painted(
     return Painted(splats, origin, touched, before or 0.0, after or 0.0)
 
 
-def _system(
-    splats: RawSplats, wishes: list[Wish]
-) -> tuple[sparse.csr_array, Float[np.ndarray, "pixel 3"]]:
-    """W and r over the pixels of all masks."""
+@dataclass(frozen=True, slots=True)
+class System:
+    """The least-squares problem, over the pixels of all boxes."""
+
+    matrix: sparse.csr_array
+    """W; pixel by Gaussian."""
+    residual: Float[np.ndarray, "pixel 3"]
+    """r."""
+    inside: Bool[np.ndarray, " pixel"]
+    """Of a mask."""
+    free: Bool[np.ndarray, " n"]
+    """Gaussians that may change."""
+    low: Float[np.ndarray, "n 3"]
+    """Bounds of the change."""
+    high: Float[np.ndarray, "n 3"]
+
+
+def system(splats: RawSplats, wishes: list[Wish]) -> System:
+    """W and r, and who may change."""
     scene = activate(splats)
-    rows, residuals = [], []
+    rows, residuals, insides = [], [], []
+    shown, shown_inside = np.zeros(len(splats)), np.zeros(len(splats))
+    low, high = np.full((len(splats), 3), -np.inf), np.full((len(splats), 3), np.inf)
     for wish in wishes:
-        (whole,) = contributions(scene, wish.camera)
-        inside = np.flatnonzero(wish.mask.ravel())
-        matrix = whole.tocsr()[inside]
-        colors = _colors_towards(splats, wish.camera)
-        alpha = np.asarray(matrix.sum(axis=1)).reshape(-1, 1)
-        own = matrix @ colors + (1 - alpha) * wish.background
+        box = box_around(wish.mask)
+        part = slice(box.top, box.bottom), slice(box.left, box.right)
+        (matrix,) = (one.tocsr() for one in contributions(scene, cut(wish.camera, box)))
+        towards = colors(scene.sh, view_directions(scene.means, wish.camera))[0].double().numpy()
+        own = matrix @ towards + (1 - _row_sums(matrix)[:, None]) * wish.background
+        inside = wish.mask[part].ravel()
         rows.append(matrix)
-        residuals.append(wish.target.reshape(-1, 3)[inside] - own)
-    return sparse.vstack(rows).tocsr(), np.concatenate(residuals)
+        residuals.append(np.where(inside[:, None], wish.target[part].reshape(-1, 3) - own, 0.0))
+        insides.append(inside)
+        everything = torch.ones(wish.mask.shape, dtype=torch.bool)
+        shown += weights_inside(scene, [wish.camera], [everything]).numpy()
+        shown_inside += matrix.T @ inside.astype(np.float64)
+        low, high = np.maximum(low, -towards), np.minimum(high, 1 - towards)
+    free = (shown_inside > SEEN_PX) & (shown_inside > MOSTLY * shown)
+    return System(
+        matrix=sparse.vstack(rows).tocsr(),
+        residual=np.concatenate(residuals),
+        inside=np.concatenate(insides),
+        free=free,
+        low=np.minimum(low, 0.0),
+        high=np.maximum(high, 0.0),
+    )
 
 
-def _colors_towards(splats: RawSplats, camera: Cameras) -> Float[np.ndarray, "n 3"]:
-    scene = activate(splats)
-    return colors(scene.sh, view_directions(scene.means, camera))[0].double().numpy()
+def _row_sums(matrix: sparse.csr_array) -> Float[np.ndarray, " pixel"]:
+    return np.asarray(matrix.sum(axis=1)).ravel()
 
 
-def _solved(
-    matrix: sparse.csr_array, residual: Float[np.ndarray, "pixel 3"], settings: Texture
-) -> Float[np.ndarray, "n 3"]:
+def solved(problem: System, settings: Texture) -> Float[np.ndarray, "n 3"]:
     """x, channel by channel."""
+    matrix = problem.matrix[:, np.flatnonzero(problem.free)]
     transposed = matrix.T.tocsr()
     count = matrix.shape[1]
 
-    def normal(x: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+    def normal(x: Float[np.ndarray, " m"]) -> Float[np.ndarray, " m"]:
         return transposed @ (matrix @ x) + settings.keep * x
 
-    system = LinearOperator((count, count), matvec=normal, dtype=np.float64)
-    right = transposed @ residual
-    each = [
-        cg(system, right[:, channel], rtol=1e-4, maxiter=settings.iterations)[0]
-        for channel in range(3)
-    ]
-    return np.stack(each, axis=1)
+    equations = LinearOperator((count, count), matvec=normal, dtype=np.float64)
+    right = transposed @ problem.residual
+    out = np.zeros((len(problem.free), 3))
+    for channel in range(3 if count else 0):
+        out[problem.free, channel] = cg(
+            equations, right[:, channel], rtol=1e-4, maxiter=settings.iterations
+        )[0]
+    return out.clip(problem.low, problem.high)
 
 
 def _recolored(
@@ -140,15 +176,11 @@ def _recolored(
     return replace(splats, sh=sh), changed
 
 
-def _to_split(
-    matrix: sparse.csr_array,
-    residual: Float[np.ndarray, "pixel 3"],
-    splats: RawSplats,
-    settings: Texture,
-) -> Int[np.ndarray, " k"]:
+def _to_split(problem: System, settings: Texture) -> Int[np.ndarray, " k"]:
     """Gaussians whose pixels stay wrong, the worst first."""
-    weight = np.asarray(matrix.sum(axis=0)).ravel()
-    wrong = matrix.T @ np.abs(residual).mean(axis=1)
+    inside = problem.matrix[np.flatnonzero(problem.inside)]
+    weight = np.asarray(inside.sum(axis=0)).ravel()
+    wrong = inside.T @ np.abs(problem.residual[problem.inside]).mean(axis=1)
     error = wrong / np.maximum(weight, 1e-9)
     # One that fills less than a pixel can not be too coarse for the picture.
     chosen = np.flatnonzero((error > settings.split_above) & (weight > 1.0))
@@ -183,5 +215,6 @@ def split(
     return whole, np.concatenate([parents, np.tile(chosen, 4)])
 
 
-def _rms(residual: Float[np.ndarray, "pixel 3"]) -> float:
-    return float(np.sqrt(np.square(residual).mean())) if residual.size else 0.0
+def _rms(problem: System) -> float:
+    """Of the residual inside of the masks."""
+    return float(np.sqrt(np.square(problem.residual[problem.inside]).mean()))

@@ -13,7 +13,7 @@ from splatworks.pipeline.errors import InputError
 from splatworks.stages.artifacts import CameraFile, ImagesDir, PictureFile
 from splatworks.stages.edit import Config, Inputs, run
 from splatworks.stages.edit.settings import Coarse, Fine, Matching, Rigidity, Texture
-from splatworks.stages.edit.texture import Wish, painted, split
+from splatworks.stages.edit.texture import Wish, painted, solved, split, system
 from splatworks.stages.formats import cameras as camera_files
 from splatworks.stages.formats import splats
 from splatworks.stages.formats.splats import RawSplats
@@ -193,6 +193,23 @@ def test_a_patch_is_repainted_and_geometry_stays(tmp_path) -> None:
     assert np.array_equal(after.sh[back], scene.sh[back])
 
 
+def test_a_wide_gaussian_that_reaches_into_the_mask_keeps_its_color() -> None:
+    """And no color leaves 0 to 1."""
+    from splatworks.stages.scene.affine import joined
+
+    scene, view, edited, mask = painted_ball()
+    wide = sphere(1, 0.01, (0.0, 0.0, 0.55), opacity=0.5)
+    wide = replace(wide, log_scales=np.full((1, 3), np.log(0.3), np.float32))
+    both = joined([scene, wide], scene)
+    edited[mask] = [0.0, 0.0, 1.0]
+    wish = Wish(view, edited.astype(np.float32), mask, np.ones(3, np.float32))
+    found = painted(both, [wish], Texture(rounds=0), lambda: None)
+    assert np.array_equal(found.splats.sh[-1], both.sh[-1])
+    seen = 0.28209479 * found.splats.sh[:, 0] + 0.5
+    assert seen.min() > -1e-5
+    assert seen.max() < 1 + 1e-5
+
+
 def test_splitting_paints_finer_than_the_gaussians_are() -> None:
     _scene, view, edited, mask = painted_ball()
     coarse = patched(sphere(120, 0.4))
@@ -222,20 +239,23 @@ def test_a_split_gaussian_looks_about_the_same() -> None:
 
 def test_repainting_solves_its_least_squares() -> None:
     """No other change of the colors has a smaller sum of squares."""
-    from splatworks.stages.edit.texture import _solved, _system
-
     scene, view, edited, mask = painted_ball()
     wish = Wish(view, edited.astype(np.float32), mask, np.ones(3, np.float32))
-    matrix, residual = _system(scene, [wish])
+    problem = replace(
+        system(scene, [wish]), low=np.full((500, 3), -9.0), high=np.full((500, 3), 9.0)
+    )
     settings = Texture(iterations=400)
-    found = _solved(matrix, residual, settings)
+    found = solved(problem, settings)
 
     def cost(x: np.ndarray) -> float:
-        return np.square(matrix @ x - residual).sum() + settings.keep * np.square(x).sum()
+        off = problem.matrix @ x - problem.residual
+        return np.square(off).sum() + settings.keep * np.square(x).sum()
 
     rng = np.random.default_rng(0)
     for _ in range(20):
-        assert cost(found) < cost(found + 0.02 * rng.standard_normal(found.shape)) + 1e-6
+        step = 0.02 * rng.standard_normal(found.shape) * problem.free[:, None]
+        assert cost(found) < cost(found + step) + 1e-6
+    assert not found[~problem.free].any()
     assert cost(found) < 0.2 * cost(0 * found)
 
 
