@@ -23,8 +23,8 @@ from splatworks.stages.formats import pictures
 from splatworks.stages.formats.splats import RawSplats
 from splatworks.stages.scene.affine import about, carried, joined, take
 
-METHODS = ("photometric + ARAP", "+ rotation, distance", "+ rigid groups (all)")
-"""The last but one is the paper's own set of losses."""
+METHODS = ("photometric + ARAP", "+ rotation, distance", "+ patches found again (all)")
+"""The second is the paper's own set of losses."""
 
 
 @dataclass(frozen=True)

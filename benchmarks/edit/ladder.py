@@ -70,16 +70,18 @@ def rungs(iterations: int) -> list[Rung]:
     arap = Rigidity(rotation=0, distance=0, adaptive=False)
     plain = Coarse(iterations=iterations, smoothing=0.0, stay=0.0, own_share=1.0,
                    group_iterations=0)  # fmt: skip
-    none, ot = Matching(weight=0.0), Matching(leaving=None)
+    none = Matching(weight=0.0, find_pairs=False)
+    ot, own = Matching(leaving=None, find_pairs=False), Matching(find_pairs=False)
     return [
         Rung("photometric + ARAP", False, none, arap, plain),
         Rung("+ positional (OT)", False, ot, arap, plain),
         Rung("+ anchors", True, ot, arap, plain, fine=True),
         Rung("+ adaptive masks", True, ot, replace(arap, adaptive=True), plain, fine=True),
         Rung("+ rotation, distance", True, ot, Rigidity(), plain, fine=True),
-        Rung("+ smoothed steps, leaving, staying", True, Matching(), Rigidity(),
+        Rung("+ smoothed steps, leaving, staying", True, own, Rigidity(),
              Coarse(iterations=iterations, group_iterations=0), fine=True),
-        Rung("+ rigid groups (all)", True, Matching(), Rigidity(),
+        Rung("+ rigid groups", True, own, Rigidity(), Coarse(iterations=iterations), fine=True),
+        Rung("+ patches found again (all)", True, Matching(), Rigidity(),
              Coarse(iterations=iterations), fine=True),
     ]  # fmt: skip
 
@@ -111,7 +113,7 @@ def solve(given: Case, rung: Rung) -> tuple[RawSplats, coarse.Problem, State]:
     config = Config(
         matching=rung.matching, rigidity=rung.rigidity, coarse=rung.coarse, what="geometry"
     )
-    problem = moving.posed_problem(scene, moving.views_of(scene, [given.shot]), config, 1)
+    problem = moving.posed_problem(scene, [given.shot], config, 1)
     if not rung.anchors:
         problem = direct(problem)
     state = coarse.start(problem)

@@ -54,8 +54,13 @@ def main() -> int:
         means = rest.means + np.float32([shift_px / meter_px, 0.15 * shift_px / meter_px, 0])
         goal = replace(rest, means=means)
         given = ladder.case(rest, goal, views, np.ones(60, bool))
-        for name, weight in (("photometric", 0.0), ("+ positional", Matching().weight)):
-            rung = ladder.Rung(name, True, Matching(weight=weight), Rigidity(), settings)
+        ways = {
+            "photometric": Matching(weight=0.0, find_pairs=False),
+            "+ positional": Matching(find_pairs=False),
+            "+ patches": Matching(),
+        }
+        for name, matching in ways.items():
+            rung = ladder.Rung(name, True, matching, Rigidity(), settings)
             after, _, _ = ladder.solve(given, rung)
             score = ladder.psnr(arm.picture(after, views)[0], given.truth[0])
             off = (after.means - goal.means)[:, :2]  # The picture's plane; depth hardly shows.

@@ -58,8 +58,8 @@ class Problem:
     coarse: Coarse
     ssim: float
     """Weight of SSIM in the photometric loss."""
-    pairs: Pairs | None = None
-    """Of the first view."""
+    pairs: Sequence[Pairs | None] = ()
+    """Per view; none where they are not known."""
     threads: int = 1
 
 
@@ -131,8 +131,9 @@ def view_loss(
     frames = render(scene, view.camera, frozenset(outputs), threads=problem.threads)
     picture = composited(frames, view.background)
     loss = photometric(picture, view.target, problem.ssim)
-    if problem.pairs is not None and number == 0 and matching.pairs:
-        loss = loss + matching.pairs * pair_loss(problem.pairs, scene, view.camera)
+    known = problem.pairs[number] if problem.pairs else None
+    if known is not None and share < matching.until_share:
+        loss = loss + matching.pairs * pair_loss(known, scene, view.camera)
     if not placing:
         return loss
     if state.iteration % matching.every == 0 or state.matches[number] is None:

@@ -11,12 +11,14 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ...pipeline.contract import Context
+from ...pipeline.errors import InputError
 from ...renderers.cpu import render
 from ...renderers.projection import view_depths
 from ...renderers.scene import Gaussians
 from . import Config, anchors, coarse, fine, groups, removing
 from .loop import Pace, finish
-from .pairs import bound
+from .matcher import found_pairs
+from .pairs import Pairs, bound
 from .pictures_in import Retouched
 from .skinning import Deformed, Pose, bind, deform
 from .state import State
@@ -68,19 +70,23 @@ def views_of(scene: Gaussians, shots: Sequence[Retouched]) -> list[View]:
     """The edited pictures, each cut to its edit."""
     return [
         make_view(scene, shot.camera, shot.edited, shot.mask, torch.from_numpy(shot.background))
-        for shot in shots
-        if shot.mask.any()
+        for shot in edited_ones(shots)
     ]
+
+
+def edited_ones(shots: Sequence[Retouched]) -> list[Retouched]:
+    """Those that show an edit."""
+    return [shot for shot in shots if shot.mask.any()]
 
 
 def posed_problem(
     scene: Gaussians,
-    views: Sequence[View],
+    shots: Sequence[Retouched],
     config: Config,
     threads: int,
-    pairs: Float[np.ndarray, "pair 4"] | None = None,
 ) -> coarse.Problem:
     """Anchors among what is near the edit, and what follows them."""
+    views = views_of(scene, shots)
     weights = weights_inside(scene, [v.camera for v in views], [v.mask for v in views])
     depths = view_depths(scene.means, views[0].camera)[0].numpy()
     edited = front_layer(depths, weights.numpy())
@@ -91,11 +97,9 @@ def posed_problem(
     places = anchors.spread(points, settings.anchors)
     edges = anchors.graph(places, settings.edges)
     depth = coarse.depth_of(scene, weights * torch.from_numpy(edited), views[0])
-    box = views[0].box
-    known = None
-    if pairs is not None:
-        shift = [box.left, box.top, box.left, box.top]
-        known = bound(scene, movable, views[0].camera, pairs - shift)
+    known = [
+        _pairs(scene, movable, *one, config) for one in zip(edited_ones(shots), views, strict=True)
+    ]
     return coarse.Problem(
         scene=scene,
         movable=movable,
@@ -112,6 +116,23 @@ def posed_problem(
         pairs=known,
         threads=threads,
     )
+
+
+def _pairs(
+    scene: Gaussians, movable: Int[Tensor, " m"], shot: Retouched, view: View, config: Config
+) -> Pairs | None:
+    """Given with a picture, or found."""
+    pairs = shot.pairs
+    if pairs is None and config.matching.find_pairs and config.matching.pairs:
+        pairs = found_pairs(shot.own, shot.edited, shot.mask)
+    if pairs is None or not len(pairs):
+        return None
+    box = view.box
+    shift = [box.left, box.top, box.left, box.top]
+    known = bound(scene, movable, view.camera, pairs - shift)
+    if known is None and shot.pairs is not None:
+        raise InputError("pairs: none of them starts on something that may move.")
+    return known
 
 
 def front_layer(
@@ -148,8 +169,10 @@ def move(
     scene: Gaussians, shots: Sequence[Retouched], config: Config, ctx: Context, show: Show
 ) -> Moved:
     """All stages; only the coarse one where `auto` finds that nothing has moved."""
-    views = views_of(scene, shots)
-    problem = posed_problem(scene, views, config, ctx.threads, shots[0].pairs)
+    problem = posed_problem(scene, shots, config, ctx.threads)
+    views = problem.views
+    count = sum(len(one.rows) for one in problem.pairs if one is not None)
+    ctx.log.info("%d pixel pairs", count)
     ctx.log.info(
         "%d of %d Gaussians may move, with %d anchors",
         len(problem.movable), len(scene.means), len(problem.skin.rest),
@@ -193,8 +216,9 @@ def take_out(
     scene: Gaussians, shots: Sequence[Retouched], config: Config, ctx: Context, show: Show
 ) -> Int[np.ndarray, " k"]:
     """Which Gaussians a removal takes out."""
-    views = views_of(scene, shots)
-    problem = removing.Problem(posed_problem(scene, views, config, ctx.threads), config.removal)
+    settings = replace(config, matching=replace(config.matching, find_pairs=False))
+    base = posed_problem(scene, shots, settings, ctx.threads)
+    views, problem = base.views, removing.Problem(base, config.removal)
     state = removing.start(problem)
     finish(
         "removal",

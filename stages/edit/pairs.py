@@ -15,7 +15,6 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ...pipeline.errors import InputError
 from ...renderers.cpu import render
 from ...renderers.projection import image_points
 from ...renderers.scene import Cameras, Gaussians
@@ -43,8 +42,9 @@ def bound(
     movable: Int[Tensor, " m"],
     camera: Cameras,
     pairs: Float[np.ndarray, "pair 4"],
-) -> Pairs:
-    """Look up what the first pixels show. `pairs` are in pixels of `camera`."""
+) -> Pairs | None:
+    """Look up what the first pixels show; None if nothing that may move. `pairs` are in pixels of
+    `camera`."""
     with torch.no_grad():
         found = render(scene, camera, contributors=SHOWN).contributors
         places = image_points(scene, camera)[0]
@@ -59,7 +59,7 @@ def bound(
     total = weights.sum(dim=1, keepdim=True)
     good = total[:, 0] > 0.1
     if not bool(good.any()):
-        raise InputError("pairs: none of them starts on something that may move.")
+        return None
     rows, weights = rows[good].clamp(min=0), (weights / total.clamp(min=1e-9))[good]
     shift = torch.from_numpy(pairs[:, 2:] - pairs[:, :2]).float()[good]
     now = (weights[..., None] * places[movable][rows]).sum(dim=1)

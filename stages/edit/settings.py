@@ -29,7 +29,9 @@ class Matching:
     every: int = 3
     """Iterations between two matchings."""
     pairs: float = 2.0
-    """Weight of the pixel pairs, where some are given."""
+    """Weight of the pixel pairs, given or found."""
+    find_pairs: bool = True
+    """Look for patches of the scene's picture in the edited one, where no pairs are given."""
     covariance: bool = False
     """Also pull at the Gaussians' image covariances (the paper's full reparameterization)."""
 

@@ -51,16 +51,15 @@ def track(inputs: Inputs, config: Config, ctx: Context) -> Outputs:
     rows, state, problem = [], None, None
     for number, frame in enumerate(frames):
         shot = _shot(follower, frame)
-        view = make_view(
-            follower.scene, shot.camera, shot.edited, np.ones_like(shot.mask),
-            torch.from_numpy(shot.background),
-        )  # fmt: skip
+        shot = replace(shot, mask=np.ones_like(shot.mask))
+        ground = torch.from_numpy(shot.background)
+        view = make_view(follower.scene, shot.camera, shot.edited, shot.mask, ground)
         if problem is None:
             settings = EditConfig(
-                matching=config.matching, rigidity=config.rigidity, coarse=config.coarse,
-                ssim=config.ssim,
+                matching=replace(config.matching, find_pairs=False),  # A frame is never far.
+                rigidity=config.rigidity, coarse=config.coarse, ssim=config.ssim,
             )  # fmt: skip
-            problem = posed_problem(follower.scene, [view], settings, ctx.threads)
+            problem = posed_problem(follower.scene, [shot], settings, ctx.threads)
         else:
             settings = replace(config.coarse, iterations=config.next_iterations)
             problem = replace(problem, views=[view], coarse=settings)

@@ -14,6 +14,7 @@ from torch import Tensor
 from ...pipeline.contract import Context, replacing
 from ...pipeline.errors import InputError
 from ...renderers.cpu import render
+from ...renderers.projection import view_depths
 from ...renderers.scene import Cameras, Gaussians
 from ..artifacts import ImagesDir, PreviewDir, SplatsFile, TensorsFile
 from ..formats import cameras as camera_files
@@ -23,14 +24,14 @@ from ..formats.splats import RawSplats
 from ..geometry.activation import activate
 from ..scene.affine import take
 from . import Config, Inputs, Outputs
-from .moving import Moved, Show, move, take_out
+from .moving import Moved, Show, front_layer, move, take_out
 from .pictures_in import Retouched, retouched
 from .shading import turned
 from .skinning import product
 from .texture import Painted, Wish, painted
-from .views import composited, pick
+from .views import composited, pick, weights_inside
 
-AROUND_DEG = (0.0, 45.0, 180.0, 315.0)
+AROUND_DEG = (0.0, 40.0, 180.0, 320.0)
 TURNED_AT_ONCE = 1 << 14
 
 
@@ -246,15 +247,13 @@ def _sheet(
 
 
 def _pivot(splats: RawSplats, shot: Retouched) -> Float[Tensor, "3"]:
-    """The middle of what is opaque in the picture's middle distance."""
-    from .views import weights_inside
-
-    everything = torch.ones(shot.mask.shape, dtype=torch.bool)
-    mask = torch.from_numpy(shot.mask) if shot.mask.any() else everything
+    """The middle of the edited surface, or of all that is seen."""
+    mask = shot.mask if shot.mask.any() else np.ones_like(shot.mask)
     scene = activate(splats)
-    weights = weights_inside(scene, [shot.camera], [mask])
-    total = weights.sum().clamp(min=1e-9)
-    return (scene.means * weights[:, None]).sum(dim=0) / total
+    weights = weights_inside(scene, [shot.camera], [torch.from_numpy(mask)])
+    depths = view_depths(scene.means, shot.camera)[0]
+    weights = weights * torch.from_numpy(front_layer(depths.numpy(), weights.numpy()))
+    return (scene.means * weights[:, None]).sum(dim=0) / weights.sum().clamp(min=1e-9)
 
 
 def around(camera: Cameras, pivot: Float[Tensor, "3"], angle_deg: float) -> Cameras:

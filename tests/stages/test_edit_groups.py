@@ -96,7 +96,7 @@ def test_groups_take_a_leaning_piece_back_into_its_place() -> None:
     shot = Retouched(view, picture(scene, view), edited, mask, np.ones(3, np.float32), 0.0)
     config = Config(coarse=Coarse(anchors=60, group_iterations=60), matching=Matching(weight=0.0))
     gaussians = activate(scene)
-    problem = moving.posed_problem(gaussians, moving.views_of(gaussians, [shot]), config, 1)
+    problem = moving.posed_problem(gaussians, [shot], config, 1)
     rest = problem.skin.rest
     places = rest.clone()
     right = rest[:, 0] > 0
