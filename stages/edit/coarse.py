@@ -31,7 +31,7 @@ from .stiffness import stiffness
 from .transport import Match, Price, match, tile_means
 from .views import View, composited, tiles_of
 
-STAY_SHARE = 0.01
+STAY_SHARE = 0.005
 """s, in units of the edit's size."""
 SINKHORN_STEPS = 3
 

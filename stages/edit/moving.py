@@ -28,11 +28,11 @@ SEEN = 0.05
 """Blending weight in pixels, summed over the masks, from which on a Gaussian counts as edited."""
 REACH = 0.6
 """What lies outside the box of the edited Gaussians may move as far away as this many diagonals."""
-TOUCHED_PX = 0.1
+TOUCHED_PX = 0.15
 """What moves less, in pixels of the edit, stays as it was."""
 EXTENT = 2.0
 """How far out a Gaussian is judged, in its longest standard deviation."""
-GROUP_SLACK, GROUP_FLOOR = 1.5, 0.004
+GROUP_SLACK, GROUP_FLOOR = 1.15, 0.004
 """Rigid groups are taken if the difference to the picture is at most so many times that without
 them, plus this."""
 

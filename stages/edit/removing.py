@@ -3,11 +3,13 @@
 Notation: anchor k with presence s_k in (0, 1), Gaussian i with skinning weights w_ik.
 
     opacity_i = o_i sum_k w_ik s_k
-    L = photometric + smooth 1/N sum_ij khat_ij (s_i - s_j)^2 + price mean_k (1 - s_k)
+    L = photometric + smooth 1/N sum_ij khat_ij (s_i - s_j)^2
 
-Nothing moves. What no view shows follows its neighbors by the second term; the third keeps what
-the picture does not ask to leave. A Gaussian is deleted if its presence ends below one half and its
-center lies inside of the edit in every picture; all others stay bit for bit.
+Nothing moves. At the start everything near whose center lies inside of the edit is gone, and what
+the picture does show comes back: the other way round, a surface that fades first shows its own
+back, and nothing ever goes. What no view shows follows its neighbors by the second term. A Gaussian
+is deleted if its presence ends below one half and its center lies inside of the edit in every
+picture; all others stay bit for bit.
 """
 
 from collections.abc import Sequence
@@ -28,7 +30,7 @@ from .state import State, advance, value
 from .views import View, composited
 
 PRESENT = 3.0
-"""Logit at the start: a presence of 0.95, taken as 1."""
+"""Logit of a presence of 0.95, which is taken as 1."""
 OWN_SHARE = 0.3
 """Rate of each anchor's own logit against that shared with its surroundings."""
 
@@ -42,19 +44,22 @@ class Problem:
 
 
 def start(problem: Problem) -> State:
-    """Before the first iteration: everything is there."""
-    still, rate = torch.zeros(len(problem.base.skin.rest)), problem.removal.rate
+    """Before the first iteration: everything inside of the edit is gone."""
+    base, rate = problem.base, problem.removal.rate
+    inside = inside_all(base.scene, base.views)[base.movable].float()
+    count = base.skin.transposed @ np.ones(len(inside), np.float32)
+    shares = (base.skin.transposed @ inside.numpy()) / np.maximum(count, 1e-9)
+    logits = torch.where(torch.from_numpy(shares) > 0.5, -PRESENT, PRESENT)
     values = {
-        "shared": value(still, rate, vectors=False),
-        "own": value(still, OWN_SHARE * rate, vectors=False),
+        "shared": value(torch.zeros_like(logits), rate, vectors=False),
+        "own": value(logits, OWN_SHARE * rate, vectors=False),
     }
     return State(values, [])
 
 
 def shares_of(problem: Problem, state: State) -> Float[Tensor, " anchor"]:
-    """s. A part of the logits is smoothed over the graph: a surface that fades alone only shows
-    its own back, so that a body has to go as a whole."""
-    return torch.sigmoid(PRESENT + state["own"] + problem.base.smoothing @ state["shared"])
+    """s. A part of the logits is smoothed over the graph, so that bodies come and go as a whole."""
+    return torch.sigmoid(state["own"] + problem.base.smoothing @ state["shared"])
 
 
 def presence(problem: Problem, state: State) -> Float[Tensor, " m"]:
@@ -70,7 +75,7 @@ def step(problem: Problem, state: State) -> None:
     shares = shares_of(problem, state)
     edges = base.edges
     rough = edges.kernel * (shares[edges.start] - shares[edges.end]).square()
-    loss = settings.smooth * rough.sum() / edges.count + settings.price * (1 - shares).mean()
+    loss = settings.smooth * rough.sum() / edges.count
     scene = faded(problem, state)
     for view in base.views:
         picture = composited(render(scene, view.camera, threads=base.threads), view.background)

@@ -140,7 +140,7 @@ class Fine:
 class Texture:
     """Repainting: colors change, geometry does not."""
 
-    keep: float = 0.02
+    keep: float = 0.5
     """Weight of a Gaussian's own color against one pixel that shows it in full."""
     iterations: int = 60
     """Of conjugate gradients, each time."""
@@ -164,8 +164,6 @@ class Removal:
     """Step length of the presences' logits."""
     smooth: float = 0.2
     """How strongly neighbors stay or go together."""
-    price: float = 0.01
-    """What it costs to take out everything."""
 
     def __post_init__(self) -> None:
-        _not_negative(self, "iterations", "rate", "smooth", "price")
+        _not_negative(self, "iterations", "rate", "smooth")

@@ -38,6 +38,8 @@ SEEN_PX = 0.05
 """Blending weight from which on a Gaussian may change its color."""
 MOSTLY = 0.5
 """Share of its blending weight that has to lie inside of the masks."""
+ENOUGH = 0.2
+"""The same, to be split."""
 SHIFT, SHRINK = 0.6, 0.55
 """Of a Gaussian split in four: where the parts go and how wide they are, in standard deviations."""
 
@@ -107,6 +109,8 @@ class System:
     """Of a mask."""
     free: Bool[np.ndarray, " n"]
     """Gaussians that may change."""
+    near: Bool[np.ndarray, " n"]
+    """Gaussians that may be split: of which enough shows inside."""
     low: Float[np.ndarray, "n 3"]
     """Bounds of the change."""
     high: Float[np.ndarray, "n 3"]
@@ -138,6 +142,7 @@ def system(splats: RawSplats, wishes: list[Wish]) -> System:
         residual=np.concatenate(residuals),
         inside=np.concatenate(insides),
         free=free,
+        near=shown_inside > ENOUGH * shown,
         low=np.minimum(low, 0.0),
         high=np.maximum(high, 0.0),
     )
@@ -182,8 +187,9 @@ def _to_split(problem: System, settings: Texture) -> Int[np.ndarray, " k"]:
     weight = np.asarray(inside.sum(axis=0)).ravel()
     wrong = inside.T @ np.abs(problem.residual[problem.inside]).mean(axis=1)
     error = wrong / np.maximum(weight, 1e-9)
-    # One that fills less than a pixel can not be too coarse for the picture.
-    chosen = np.flatnonzero((error > settings.split_above) & (weight > 1.0))
+    # One that fills less than a pixel can not be too coarse for the picture; one that is wide
+    # and reaches into it is no part of what is painted.
+    chosen = np.flatnonzero((error > settings.split_above) & (weight > 1.0) & problem.near)
     return chosen[np.argsort(-wrong[chosen], kind="stable")]
 
 

@@ -138,7 +138,9 @@ def stopping(after: int):
 
 def test_without_the_positional_loss_a_long_shift_is_not_found(shifted, tmp_path) -> None:
     _scene, goal, view, out, inputs, _ = shifted
-    config = replace(QUICK, matching=Matching(weight=0.0), fine=Fine(iterations=0))
+    config = replace(
+        QUICK, matching=Matching(weight=0.0, find_pairs=False), fine=Fine(iterations=0)
+    )
     alone = run(inputs, config, context(tmp_path))
     score = [
         psnr(picture(splats.load(one.splats.path), view), picture(goal, view))
@@ -203,8 +205,9 @@ def test_a_wide_gaussian_that_reaches_into_the_mask_keeps_its_color() -> None:
     both = joined([scene, wide], scene)
     edited[mask] = [0.0, 0.0, 1.0]
     wish = Wish(view, edited.astype(np.float32), mask, np.ones(3, np.float32))
-    found = painted(both, [wish], Texture(rounds=0), lambda: None)
-    assert np.array_equal(found.splats.sh[-1], both.sh[-1])
+    found = painted(both, [wish], Texture(rounds=2), lambda: None)
+    (row,) = np.flatnonzero(found.origin == len(scene))
+    assert np.array_equal(found.splats.sh[row], both.sh[-1])
     seen = 0.28209479 * found.splats.sh[:, 0] + 0.5
     assert seen.min() > -1e-5
     assert seen.max() < 1 + 1e-5
@@ -244,7 +247,7 @@ def test_repainting_solves_its_least_squares() -> None:
     problem = replace(
         system(scene, [wish]), low=np.full((500, 3), -9.0), high=np.full((500, 3), 9.0)
     )
-    settings = Texture(iterations=400)
+    settings = Texture(iterations=400, keep=0.02)
     found = solved(problem, settings)
 
     def cost(x: np.ndarray) -> float:
