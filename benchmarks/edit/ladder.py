@@ -225,7 +225,13 @@ def main() -> int:
             flush=True,
         )
     if options.sheet:
-        pictures.save(pictures.sheet([cell for row in rows for cell in row], 4), options.sheet)
+        names = ["the truth", *(rung.name for rung in rungs(options.iterations))]
+        cells = [
+            pictures.label(cell, name) if column == 0 else cell
+            for name, row in zip(names, rows, strict=True)
+            for column, cell in enumerate(row)
+        ]
+        pictures.save(pictures.sheet(cells, 4), options.sheet)
     return 0
 
 
