@@ -124,7 +124,7 @@ def case(seed: int, count: int, size_px: int) -> ladder.Case:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--cases", type=int, default=12)
     parser.add_argument("--size", type=int, default=128)
     parser.add_argument("--gaussians", type=int, default=3000)

@@ -22,7 +22,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import arm
 import numpy as np
 import torch
-from splatworks.renderers.scene import Gaussians
+from splatworks.renderers.scene import Cameras, Gaussians
 from splatworks.stages.edit import Config, anchors, coarse, fine, groups, moving, skinning
 from splatworks.stages.edit.difference import difference
 from splatworks.stages.edit.photometric import ssim
@@ -92,7 +92,7 @@ class Case:
 
     rest: RawSplats
     goal: RawSplats
-    views: object
+    views: Cameras
     moving: np.ndarray
     shot: Retouched
     truth: np.ndarray
@@ -199,7 +199,7 @@ def psnr(left: np.ndarray, right: np.ndarray) -> float:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--angle", type=float, default=45.0)
     parser.add_argument("--size", type=int, default=128)
     parser.add_argument("--gaussians", type=int, default=2000)

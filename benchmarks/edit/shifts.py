@@ -51,7 +51,8 @@ def main() -> int:
     settings = Coarse(iterations=200, group_iterations=0)
     print("| shift px | loss | dB | error px |\n|---|---|---|---|")
     for shift_px in SHIFTS_PX:
-        means = rest.means + np.float32([shift_px / meter_px, 0.15 * shift_px / meter_px, 0])
+        way = np.array([shift_px / meter_px, 0.15 * shift_px / meter_px, 0.0])
+        means = (rest.means + way).astype(np.float32)
         goal = replace(rest, means=means)
         given = ladder.case(rest, goal, views, np.ones(60, bool))
         ways = {

@@ -124,11 +124,12 @@ def view_loss(
     view, matching = problem.views[number], problem.matching
     placing = matching.weight > 0 and share < matching.until_share
     scene = seen(problem, moved, number)
-    outputs: set[Output] = {"rgb", "alpha"}
+    outputs: frozenset[Output] = frozenset({"rgb", "alpha"})
     if placing:
         channels = position_channels(scene, view.camera, spread=matching.covariance)
-        scene, outputs = replace(scene, channels=channels), outputs | {"channels"}
-    frames = render(scene, view.camera, frozenset(outputs), threads=problem.threads)
+        scene = replace(scene, channels=channels)
+        outputs = frozenset({"rgb", "alpha", "channels"})
+    frames = render(scene, view.camera, outputs, threads=problem.threads)
     picture = composited(frames, view.background)
     loss = photometric(picture, view.target, problem.ssim)
     known = problem.pairs[number] if problem.pairs else None

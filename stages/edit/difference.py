@@ -44,12 +44,14 @@ def difference(
     """Compare the scene's picture with the edited one; both sRGB, 0 to 1."""
     change = edited.astype(np.float64) - render
     noise = float(np.quantile(np.abs(change), QUIET)) / OF_NORMAL
-    averaged = ndimage.uniform_filter(change, size=(AVERAGED_PX, AVERAGED_PX, 1), mode="nearest")
+    averaged = boxed(change, AVERAGED_PX)
     strength = np.abs(averaged).max(axis=-1)
     spread = float(np.quantile(strength, QUIET)) / OF_LARGEST
     threshold = min(max(FLOOR, NOISE_FACTOR * spread), CEILING)
     above = strength > threshold
-    labels, count = ndimage.label(above, structure=np.ones((3, 3)))
+    found = ndimage.label(above, structure=np.ones((3, 3)))
+    assert isinstance(found, tuple)
+    labels, count = found
     numbers = np.arange(1, count + 1)
     area = np.bincount(labels.ravel(), minlength=count + 1)[1:]
     peak = ndimage.maximum(strength, labels, numbers) if count else np.zeros(0)
@@ -64,4 +66,12 @@ def widened(mask: Bool[np.ndarray, "height width"]) -> Bool[np.ndarray, "height 
     if not mask.any():
         return mask
     disk = ndimage.iterate_structure(ndimage.generate_binary_structure(2, 1), MARGIN_PX)
-    return ndimage.binary_fill_holes(ndimage.binary_dilation(mask, disk))
+    return np.asarray(ndimage.binary_fill_holes(ndimage.binary_dilation(mask, disk)))
+
+
+def boxed(
+    picture: Float[np.ndarray, "height width channel"], size: int
+) -> Float[np.ndarray, "height width channel"]:
+    """Means over squares of `size` pixels; the border is continued."""
+    rows = ndimage.uniform_filter1d(picture, size, axis=0, mode="nearest")
+    return ndimage.uniform_filter1d(rows, size, axis=1, mode="nearest")

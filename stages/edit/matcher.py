@@ -12,6 +12,8 @@ from jaxtyping import Bool, Float
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
+from .difference import boxed
+
 HALF_PX = 6
 """Patches are 13 px wide."""
 MOST_PATCHES, MOST_PLACES = 160, 24_000
@@ -67,19 +69,20 @@ def _inner(mask: Bool[np.ndarray, "height width"], margin: int) -> np.ndarray:
 
 def _detailed(picture: Picture, places: np.ndarray) -> np.ndarray:
     """Whether there is anything to recognize."""
-    size = (2 * HALF_PX + 1, 2 * HALF_PX + 1, 1)
-    mean = ndimage.uniform_filter(picture.astype(np.float64), size)
-    square = ndimage.uniform_filter(np.square(picture, dtype=np.float64), size)
+    size = 2 * HALF_PX + 1
+    mean = boxed(picture.astype(np.float64), size)
+    square = boxed(np.square(picture, dtype=np.float64), size)
     spread = np.sqrt(np.maximum(square - mean**2, 0)).mean(axis=-1)
     return spread[places[:, 0], places[:, 1]] > DETAIL
 
 
 def _thinned(places: np.ndarray, most: int) -> np.ndarray:
     """Evenly over the picture: every k-th row and column."""
-    stride = 1
-    while len(places) and len(kept := places[(places % stride == 0).all(axis=1)]) > most:
+    stride, kept = 1, places
+    while len(kept) > most:
         stride += 1
-    return kept if len(places) else places
+        kept = places[(places % stride == 0).all(axis=1)]
+    return kept
 
 
 def _patches(picture: Picture, places: np.ndarray, angle_deg: float) -> Float[np.ndarray, "n d"]:

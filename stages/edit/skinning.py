@@ -18,7 +18,6 @@ from jaxtyping import Float
 from scipy import sparse
 from scipy.spatial import cKDTree
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from ...renderers.projection import rotation_matrices
 from .anchors import Graph
@@ -102,7 +101,6 @@ class _Sparse(torch.autograd.Function):
         return torch.from_numpy(matrix @ values.detach().numpy())
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor, None, None]:
         return torch.from_numpy(ctx.transposed @ upstream[0].contiguous().numpy()), None, None
 

@@ -138,7 +138,7 @@ def system(splats: RawSplats, wishes: list[Wish]) -> System:
         low, high = np.maximum(low, -towards), np.minimum(high, 1 - towards)
     free = (shown_inside > SEEN_PX) & (shown_inside > MOSTLY * shown)
     return System(
-        matrix=sparse.vstack(rows).tocsr(),
+        matrix=sparse.csr_array(sparse.vstack(rows)),
         residual=np.concatenate(residuals),
         inside=np.concatenate(insides),
         free=free,
@@ -161,7 +161,7 @@ def solved(problem: System, settings: Texture) -> Float[np.ndarray, "n 3"]:
     def normal(x: Float[np.ndarray, " m"]) -> Float[np.ndarray, " m"]:
         return transposed @ (matrix @ x) + settings.keep * x
 
-    equations = LinearOperator((count, count), matvec=normal, dtype=np.float64)
+    equations = LinearOperator((count, count), matvec=normal, dtype=np.float64)  # type: ignore[call-arg]
     right = transposed @ problem.residual
     out = np.zeros((len(problem.free), 3))
     for channel in range(3 if count else 0):
