@@ -56,14 +56,16 @@ def positions(
     channels: Float[Tensor, "height width channel"],
 ) -> Float[Tensor, "height width 2"]:
     """U from the blended channels: column and row of each pixel's centre, in pixels."""
-    height, width = channels.shape[:2]
-    rows, columns = torch.meshgrid(
-        torch.arange(height).to(channels) + 0.5,
-        torch.arange(width).to(channels) + 0.5,
-        indexing="ij",
-    )
-    pixels = torch.stack([columns, rows], dim=-1)
+    pixels = pixel_centers(*channels.shape[:2]).to(channels)
     out = pixels + channels[..., :2]
     if channels.shape[-1] == 2:
         return out
     return out + torch.einsum("hwij,hwj->hwi", channels[..., 2:].unflatten(-1, (2, 2)), pixels)
+
+
+def pixel_centers(height: int, width: int) -> Float[Tensor, "height width 2"]:
+    """Column and row of each."""
+    rows, columns = torch.meshgrid(
+        torch.arange(height) + 0.5, torch.arange(width) + 0.5, indexing="ij"
+    )
+    return torch.stack([columns, rows], dim=-1)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ...renderers.choose import named
 from ...renderers.scene import Cameras, Frames, Gaussians
+from .positional import pixel_centers
 from .transport import Tiles, tile_means
 
 MARGIN_SHARE = 0.15
@@ -133,17 +134,9 @@ def tiles_of(
     mass = torch.where(mass < EMPTY, 0.0, mass)
     return Tiles(
         colors=tile_means(picture, size),
-        centers=tile_means(_grid(height, width), size) / max(height, width),
+        centers=tile_means(pixel_centers(height, width), size) / max(height, width),
         mass=mass / mass.sum().clamp(min=1e-12),
     )
-
-
-def _grid(height: int, width: int) -> Float[Tensor, "height width 2"]:
-    """Pixel centers, column first."""
-    rows, columns = torch.meshgrid(
-        torch.arange(height) + 0.5, torch.arange(width) + 0.5, indexing="ij"
-    )
-    return torch.stack([columns, rows], dim=-1)
 
 
 def weights_inside(

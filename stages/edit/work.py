@@ -51,7 +51,8 @@ def edit(inputs: Inputs, config: Config, ctx: Context) -> Outputs:
         origin = np.delete(np.arange(len(before)), gone)
         after = take(before, origin)
         report = _report(before, after, origin, None, None, shots)
-        return _written(before, after, None, report, shots, ctx)
+        path = splats.save(after, ctx.out / "scene.ply")
+        return _outputs(path, before, after, None, report, shots, ctx)
     moved, paint = _edited(scene, shots, config, ctx)
     after = before if moved is None else carried(before, moved)
     origin, result = np.arange(len(before)), None
@@ -59,7 +60,8 @@ def edit(inputs: Inputs, config: Config, ctx: Context) -> Outputs:
         result = _painted(after, shots, config, ctx)
         after, origin = result.splats, result.origin
     report = _report(before, after, origin, moved, result, shots)
-    return _written(before, after, moved, report, shots, ctx)
+    path = splats.save(after, ctx.out / "scene.ply")
+    return _outputs(path, before, after, moved, report, shots, ctx)
 
 
 def _shots(inputs: Inputs, scene: Gaussians, config: Config, ctx: Context) -> list[Retouched]:
@@ -192,18 +194,6 @@ def _unchanged(
     return _outputs(path, before, before, None, report, shots, ctx)
 
 
-def _written(
-    before: RawSplats,
-    after: RawSplats,
-    moved: Moved | None,
-    report: dict[str, object],
-    shots: Sequence[Retouched],
-    ctx: Context,
-) -> Outputs:
-    path = splats.save(after, ctx.out / "scene.ply")
-    return _outputs(path, before, after, moved, report, shots, ctx)
-
-
 def _outputs(
     path: Path,
     before: RawSplats,
@@ -213,6 +203,7 @@ def _outputs(
     shots: Sequence[Retouched],
     ctx: Context,
 ) -> Outputs:
+    """Write all that stands beside the scene at `path`."""
     found = {}
     if moved is not None:
         found = {"rest": moved.rest, "places": moved.pose.places, "turns": moved.pose.turns}
