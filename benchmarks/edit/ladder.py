@@ -23,7 +23,7 @@ import arm
 import numpy as np
 import torch
 from splatworks.renderers.scene import Cameras, Gaussians
-from splatworks.stages.edit import Config, anchors, coarse, fine, groups, moving, skinning
+from splatworks.stages.edit import Config, anchors, coarse, fine, groups, moving, reach, skinning
 from splatworks.stages.edit.difference import difference
 from splatworks.stages.edit.photometric import ssim
 from splatworks.stages.edit.pictures_in import Retouched
@@ -113,7 +113,7 @@ def solve(given: Case, rung: Rung) -> tuple[RawSplats, coarse.Problem, State]:
     config = Config(
         matching=rung.matching, rigidity=rung.rigidity, coarse=rung.coarse, what="geometry"
     )
-    problem = moving.posed_problem(scene, [given.shot], config, 1)
+    problem = reach.posed_problem(scene, [given.shot], config, 1)
     if not rung.anchors:
         problem = direct(problem)
     state = coarse.start(problem)

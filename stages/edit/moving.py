@@ -1,4 +1,4 @@
-"""An edit of the geometry: which Gaussians may move, the coarse stage, the fine stage."""
+"""An edit of the geometry: coarse, in rigid groups, fine."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -7,27 +7,20 @@ from logging import Logger
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from ...pipeline.contract import Context
-from ...pipeline.errors import InputError
 from ...renderers.cpu import render
-from ...renderers.projection import view_depths
 from ...renderers.scene import Gaussians
 from . import Config, anchors, coarse, fine, groups, removing
 from .loop import Pace, finish
-from .matcher import found_pairs
-from .pairs import Pairs, bound
 from .pictures_in import Retouched
-from .skinning import Deformed, Pose, bind, deform
+from .reach import posed_problem
+from .skinning import Deformed, Pose, deform
 from .state import State
-from .views import View, composited, make_view, weights_inside
+from .views import View, composited
 
-SEEN = 0.05
-"""Blending weight in pixels, summed over the masks, from which on a Gaussian counts as edited."""
-REACH = 0.6
-"""What lies outside the box of the edited Gaussians may move as far away as this many diagonals."""
 TOUCHED_PX = 0.15
 """What moves less, in pixels of the edit, stays as it was."""
 EXTENT = 2.0
@@ -35,9 +28,6 @@ EXTENT = 2.0
 GROUP_SLACK, GROUP_FLOOR = 1.15, 0.004
 """Rigid groups are taken if the difference to the picture is at most so many times that without
 them, plus this."""
-
-LAYER_GAP, LAYER_SHARE = 0.06, 0.1
-"""A gap in the logarithm of depth parts two surfaces, if each has this share of what is seen."""
 
 Show = Callable[[Float[Tensor, "height width 3"], str], None]
 
@@ -64,105 +54,6 @@ class Moved:
     def explained(self) -> float:
         """Share of the difference that anchors alone remove."""
         return 1 - self.error_coarse / max(self.error_before, 1e-9)
-
-
-def views_of(scene: Gaussians, shots: Sequence[Retouched]) -> list[View]:
-    """The edited pictures, each cut to its edit."""
-    return [
-        make_view(scene, shot.camera, shot.edited, shot.mask, torch.from_numpy(shot.background))
-        for shot in edited_ones(shots)
-    ]
-
-
-def edited_ones(shots: Sequence[Retouched]) -> list[Retouched]:
-    """Those that show an edit."""
-    return [shot for shot in shots if shot.mask.any()]
-
-
-def posed_problem(
-    scene: Gaussians,
-    shots: Sequence[Retouched],
-    config: Config,
-    threads: int,
-) -> coarse.Problem:
-    """Anchors among what is near the edit, and what follows them."""
-    views = views_of(scene, shots)
-    weights = weights_inside(scene, [v.camera for v in views], [v.mask for v in views])
-    depths = view_depths(scene.means, views[0].camera)[0].numpy()
-    edited = front_layer(depths, weights.numpy())
-    near = within_reach(scene.means.double().numpy(), edited)
-    movable = torch.from_numpy(np.flatnonzero(near))
-    points = scene.means[movable].double().numpy()
-    settings = config.coarse
-    places = anchors.spread(points, settings.anchors)
-    edges = anchors.graph(places, settings.edges)
-    depth = coarse.depth_of(scene, weights * torch.from_numpy(edited), views[0])
-    known = [
-        _pairs(scene, movable, *one, config) for one in zip(edited_ones(shots), views, strict=True)
-    ]
-    return coarse.Problem(
-        scene=scene,
-        movable=movable,
-        still=[coarse.still_part(scene, movable, view) for view in views],
-        skin=bind(points, places, edges, settings.skin),
-        edges=edges,
-        smoothing=anchors.smoothing(edges, settings.smoothing),
-        views=views,
-        size=coarse.edit_size(views[0], depth),
-        matching=config.matching,
-        rigidity=config.rigidity,
-        coarse=settings,
-        ssim=config.ssim,
-        pairs=known,
-        threads=threads,
-    )
-
-
-def _pairs(
-    scene: Gaussians, movable: Int[Tensor, " m"], shot: Retouched, view: View, config: Config
-) -> Pairs | None:
-    """Given with a picture, or found."""
-    pairs = shot.pairs
-    if pairs is None and config.matching.find_pairs and config.matching.pairs:
-        pairs = found_pairs(shot.own, shot.edited, shot.mask)
-    if pairs is None or not len(pairs):
-        return None
-    box = view.box
-    shift = [box.left, box.top, box.left, box.top]
-    known = bound(scene, movable, view.camera, pairs - shift)
-    if known is None and shot.pairs is not None:
-        raise InputError("pairs: none of them starts on something that may move.")
-    return known
-
-
-def front_layer(
-    depths: Float[np.ndarray, " n"], weights: Float[np.ndarray, " n"]
-) -> Bool[np.ndarray, " n"]:
-    """Of the Gaussians seen inside the masks, those of the front surface.
-
-    Where something moved, the picture differs at its old place and at its new one, and what lies
-    behind the new one counts as seen as well. It is left out if there is a gap in depth before it.
-    """
-    seen = np.flatnonzero((weights > SEEN) & (depths > 0))
-    order = seen[np.argsort(depths[seen], kind="stable")]
-    if len(order) < 2:
-        return weights > SEEN
-    share = np.cumsum(weights[order]) / weights[order].sum()
-    steps = np.diff(np.log(depths[order]))
-    steps[(share[:-1] < LAYER_SHARE) | (share[:-1] > 1 - LAYER_SHARE)] = 0
-    out = np.zeros(len(depths), bool)
-    widest = int(steps.argmax())
-    out[order[: widest + 1] if steps[widest] > LAYER_GAP else order] = True
-    return out
-
-
-def within_reach(points: Float[np.ndarray, "n 3"], seen: np.ndarray) -> np.ndarray:
-    """Which points may move: those in the box of the seen ones, widened by `REACH` diagonals."""
-    if not seen.any():
-        return np.ones(len(points), bool)
-    low, high = np.percentile(points[seen], [1, 99], axis=0)
-    margin = REACH * float(np.linalg.norm(high - low))
-    return ((points >= low - margin) & (points <= high + margin)).all(axis=1)
 
 
 def move(

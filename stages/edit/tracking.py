@@ -20,8 +20,9 @@ from ..geometry.activation import activate
 from . import Config as EditConfig
 from . import coarse
 from .loop import Pace, finish
-from .moving import deformed, moved_by, posed_problem
+from .moving import deformed, moved_by
 from .pictures_in import Retouched, retouched
+from .reach import posed_problem
 from .state import State
 from .track import Config, Inputs, Outputs
 from .views import composited, make_view

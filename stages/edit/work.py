@@ -24,8 +24,9 @@ from ..formats.splats import RawSplats
 from ..geometry.activation import activate
 from ..scene.affine import take
 from . import Config, Inputs, Outputs
-from .moving import Moved, Show, front_layer, move, take_out
+from .moving import Moved, Show, move, take_out
 from .pictures_in import Retouched, retouched
+from .reach import front_layer
 from .shading import turned
 from .skinning import product
 from .texture import Painted, Wish, painted

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.spatial.transform import Rotation
-from splatworks.stages.edit import Config, anchors, groups, moving
+from splatworks.stages.edit import Config, anchors, groups, reach
 from splatworks.stages.edit.pictures_in import Retouched
 from splatworks.stages.edit.settings import Coarse, Matching
 from splatworks.stages.edit.skinning import Pose, deform
@@ -96,7 +96,7 @@ def test_groups_take_a_leaning_piece_back_into_its_place() -> None:
     shot = Retouched(view, picture(scene, view), edited, mask, np.ones(3, np.float32), 0.0)
     config = Config(coarse=Coarse(anchors=60, group_iterations=60), matching=Matching(weight=0.0))
     gaussians = activate(scene)
-    problem = moving.posed_problem(gaussians, [shot], config, 1)
+    problem = reach.posed_problem(gaussians, [shot], config, 1)
     rest = problem.skin.rest
     places = rest.clone()
     right = rest[:, 0] > 0

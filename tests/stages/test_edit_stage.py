@@ -453,7 +453,7 @@ def test_a_wall_behind_the_edited_ball_stays(tmp_path) -> None:
 
 
 def test_the_front_layer_is_cut_at_the_widest_gap_in_depth() -> None:
-    from splatworks.stages.edit.moving import front_layer
+    from splatworks.stages.edit.reach import front_layer
 
     depths = np.array([2.0, 1.0, 1.05, 2.1, 1.02, 9.0])
     weights = np.array([3.0, 2.0, 2.0, 3.0, 1.0, 0.0])
