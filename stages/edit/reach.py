@@ -49,6 +49,11 @@ def posed_problem(
     weights = weights_inside(scene, [v.camera for v in views], [v.mask for v in views])
     depths = view_depths(scene.means, views[0].camera)[0].numpy()
     edited = front_layer(depths, weights.numpy())
+    if not edited.any():
+        raise InputError(
+            "edit: nothing of the scene lies under the edit. What is there can be moved, repainted "
+            "or removed; nothing can be added."
+        )
     near = within_reach(scene.means.double().numpy(), edited)
     movable = torch.from_numpy(np.flatnonzero(near))
     points = scene.means[movable].double().numpy()

@@ -28,6 +28,8 @@ def stiffness(
     settings: Rigidity,
 ) -> Float[Tensor, ""]:
     """The sum; `logits` are the masks of arap, rotation and distance."""
+    if not len(edges.start):  # A point alone.
+        return places.new_zeros(())
     strained = rigidity.strains(rest, places, turns, edges)
     weights = (settings.arap, settings.rotation, settings.distance)
     each = (strained.arap, strained.rotation, strained.distance)

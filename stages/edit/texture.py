@@ -24,6 +24,7 @@ from jaxtyping import Bool, Float, Int
 from scipy import sparse
 from scipy.sparse.linalg import LinearOperator, cg
 
+from ...pipeline.errors import InputError
 from ...renderers.cpu.contributions import contributions
 from ...renderers.projection import rotation_matrices, view_directions
 from ...renderers.scene import Cameras
@@ -78,6 +79,8 @@ def painted(
         problem = system(splats, wishes)
         if before is None:
             before = _rms(problem)
+            if not problem.free.any():
+                raise InputError("edit: nothing of the scene lies under the edit to be repainted.")
         change = solved(problem, settings)
         splats, changed = _recolored(splats, change)
         touched |= changed

@@ -263,6 +263,14 @@ def test_stiffness_gradients_are_those_of_differences() -> None:
     )
 
 
+def test_a_point_alone_is_not_strained() -> None:
+    edges = anchors.graph(np.zeros((1, 3)), 4)
+    rest = torch.zeros(1, 3)
+    logits = torch.zeros(3, 0)
+    assert float(stiffness(rest, rest + 1, upright(1), edges, logits, Rigidity())) == 0
+    assert torch.isfinite(anchors.smoothing(edges, 5.0)).all()
+
+
 def test_masks_open_where_the_strain_is_above_their_price() -> None:
     """One edge is torn apart, the others are at rest."""
     rest = torch.from_numpy(cloud(30))
