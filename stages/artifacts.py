@@ -103,6 +103,20 @@ class RegionFile(Artifact):
 
 
 @dataclass(frozen=True, slots=True)
+class SequenceDir(Artifact):
+    """`index.json` with times, and one splat PLY per frame."""
+
+    kind = "sequence/1"
+
+
+@dataclass(frozen=True, slots=True)
+class PairsFile(Artifact):
+    """CSV: pixel pairs between a scene's own picture and the edited one."""
+
+    kind = "correspondence/1"
+
+
+@dataclass(frozen=True, slots=True)
 class EditsFile(Artifact):
     """JSON: an edit script, one operation a line."""
 

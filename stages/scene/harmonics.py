@@ -28,7 +28,7 @@ def band_matrices(
     orthogonal: Float[np.ndarray, "3 3"], degree: int
 ) -> list[Float[np.ndarray, "m m"]]:
     """D_0 … D_degree in float64. A translation or a uniform scale does not touch harmonics."""
-    directions, weights = _quadrature()
+    directions, weights = quadrature()
     here = _basis(directions)
     before = _basis(np.einsum("ij,ni->nj", orthogonal, directions))
     return [
@@ -55,7 +55,8 @@ def _basis(directions: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 16"]:
 
 
 @functools.cache
-def _quadrature() -> tuple[Float[np.ndarray, "n 3"], Float[np.ndarray, " n"]]:
+def quadrature() -> tuple[Float[np.ndarray, "n 3"], Float[np.ndarray, " n"]]:
+    """Directions and weights that integrate products of two of the functions exactly."""
     z, weights = np.polynomial.legendre.leggauss(_NODES_Z)
     azimuth = 2 * np.pi * np.arange(_NODES_AZIMUTH) / _NODES_AZIMUTH
     z, azimuth = (grid.ravel() for grid in np.meshgrid(z, azimuth, indexing="ij"))

@@ -1,0 +1,129 @@
+"""Which Gaussians an edit may move, and the anchors among them."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from ...pipeline.errors import InputError
+from ...renderers.projection import view_depths
+from ...renderers.scene import Gaussians
+from . import Config, anchors, coarse
+from .matcher import found_pairs
+from .pairs import Pairs, bound
+from .pictures_in import Retouched
+from .skinning import bind
+from .views import View, make_view, weights_inside
+
+SEEN = 0.05
+"""Blending weight in pixels, summed over the masks, from which on a Gaussian counts as edited."""
+REACH = 0.6
+"""What lies outside the box of the edited Gaussians may move as far away as this many diagonals."""
+LAYER_GAP, LAYER_SHARE = 0.06, 0.1
+"""A gap in the logarithm of depth parts two surfaces, if each has this share of what is seen."""
+
+
+def views_of(scene: Gaussians, shots: Sequence[Retouched]) -> list[View]:
+    """The edited pictures, each cut to its edit."""
+    return [
+        make_view(scene, shot.camera, shot.edited, shot.mask, torch.from_numpy(shot.background))
+        for shot in edited_ones(shots)
+    ]
+
+
+def edited_ones(shots: Sequence[Retouched]) -> list[Retouched]:
+    """Those that show an edit."""
+    return [shot for shot in shots if shot.mask.any()]
+
+
+def posed_problem(
+    scene: Gaussians,
+    shots: Sequence[Retouched],
+    config: Config,
+    threads: int,
+) -> coarse.Problem:
+    """Anchors among what is near the edit, and what follows them."""
+    views = views_of(scene, shots)
+    weights = weights_inside(scene, [v.camera for v in views], [v.mask for v in views])
+    depths = view_depths(scene.means, views[0].camera)[0].numpy()
+    edited = front_layer(depths, weights.numpy())
+    if not edited.any():
+        raise InputError(
+            "edit: nothing of the scene lies under the edit. What is there can be moved, repainted "
+            "or removed; nothing can be added."
+        )
+    near = within_reach(scene.means.double().numpy(), edited)
+    movable = torch.from_numpy(np.flatnonzero(near))
+    points = scene.means[movable].double().numpy()
+    settings = config.coarse
+    places = anchors.spread(points, settings.anchors)
+    edges = anchors.graph(places, settings.edges)
+    depth = coarse.depth_of(scene, weights * torch.from_numpy(edited), views[0])
+    known = [
+        _pairs(scene, movable, *one, config) for one in zip(edited_ones(shots), views, strict=True)
+    ]
+    return coarse.Problem(
+        scene=scene,
+        movable=movable,
+        still=[coarse.still_part(scene, movable, view) for view in views],
+        skin=bind(points, places, edges, settings.skin),
+        edges=edges,
+        smoothing=anchors.smoothing(edges, settings.smoothing),
+        views=views,
+        size=coarse.edit_size(views[0], depth),
+        matching=config.matching,
+        rigidity=config.rigidity,
+        coarse=settings,
+        ssim=config.ssim,
+        pairs=known,
+        threads=threads,
+    )
+
+
+def _pairs(
+    scene: Gaussians, movable: Int[Tensor, " m"], shot: Retouched, view: View, config: Config
+) -> Pairs | None:
+    """Given with a picture, or found."""
+    pairs = shot.pairs
+    if pairs is None and config.matching.find_pairs and config.matching.pairs:
+        pairs = found_pairs(shot.own, shot.edited, shot.mask)
+    if pairs is None or not len(pairs):
+        return None
+    box = view.box
+    shift = [box.left, box.top, box.left, box.top]
+    known = bound(scene, movable, view.camera, pairs - shift)
+    if known is None and shot.pairs is not None:
+        raise InputError("pairs: none of them starts on something that may move.")
+    return known
+
+
+def front_layer(
+    depths: Float[np.ndarray, " n"], weights: Float[np.ndarray, " n"]
+) -> Bool[np.ndarray, " n"]:
+    """Of the Gaussians seen inside the masks, those of the front surface.
+
+    Where something moved, the picture differs at its old place and at its new one, and what lies
+    behind the new one counts as seen as well. It is left out if there is a gap in depth before it.
+    """
+    seen = np.flatnonzero((weights > SEEN) & (depths > 0))
+    order = seen[np.argsort(depths[seen], kind="stable")]
+    if len(order) < 2:
+        return weights > SEEN
+    share = np.cumsum(weights[order]) / weights[order].sum()
+    steps = np.diff(np.log(depths[order]))
+    steps[(share[:-1] < LAYER_SHARE) | (share[:-1] > 1 - LAYER_SHARE)] = 0
+    out = np.zeros(len(depths), bool)
+    widest = int(steps.argmax())
+    out[order[: widest + 1] if steps[widest] > LAYER_GAP else order] = True
+    return out
+
+
+def within_reach(points: Float[np.ndarray, "n 3"], seen: np.ndarray) -> np.ndarray:
+    """Which points may move: those in the box of the seen ones, widened by `REACH` diagonals."""
+    if not seen.any():
+        return np.ones(len(points), bool)
+    low, high = np.percentile(points[seen], [1, 99], axis=0)
+    margin = REACH * float(np.linalg.norm(high - low))
+    return ((points >= low - margin) & (points <= high + margin)).all(axis=1)
