@@ -25,6 +25,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "simplify": (".commands.simplify:simplify", "any textured mesh to fewer faces, or LODs"),
         "apply": (".commands.apply:apply", "an edit script on captured scenes"),
         "stitch": (".commands.stitch:stitch", "one captured object's look on another's"),
+        "studio": (".commands.studio:studio", "a web page to select, move, stitch and save"),
         "run": (".commands.run:run", "a recipe, a preset or an interrupted run directory"),
         "plan": (".commands.run:plan", "what a recipe would do, without doing it"),
         "status": (".commands.look:status", "the steps of a run: done, interrupted, changed"),
