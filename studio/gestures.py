@@ -32,6 +32,7 @@ from ..stages.formats.regions import (
 )
 
 Place = tuple[float, float]
+Numbers = Sequence[float] | np.ndarray
 LONGEST_SIDE_PX = 640
 """Of the picture that selections are made on: what is visible is found by rendering it."""
 NARROWEST_PX = 4
@@ -113,14 +114,12 @@ def brush(eye: Eye, path: Sequence[Place], pick: Pick) -> Select:
     )
 
 
-def box(
-    center: Sequence[float], rotation: Sequence[float], size: Sequence[float], pick: Pick
-) -> Select:
+def box(center: Numbers, rotation: Numbers, size: Numbers, pick: Pick) -> Select:
     """What lies inside a box that stands in the scene."""
     return _select(Box(center=_three(center), rotation=_four(rotation), size=_three(size)), pick)
 
 
-def sphere(center: Sequence[float], radius: float, pick: Pick) -> Select:
+def sphere(center: Numbers, radius: float, pick: Pick) -> Select:
     """What lies inside a sphere that stands in the scene."""
     return _select(Sphere(center=_three(center), radius=radius), pick)
 
@@ -129,10 +128,10 @@ def move(
     layer: str,
     of: Of,
     *,
-    translation: Sequence[float] = (0, 0, 0),
-    turn_deg: Sequence[float] = (0, 0, 0),
+    translation: Numbers = (0, 0, 0),
+    turn_deg: Numbers = (0, 0, 0),
     scale: float = 1.0,
-    pivot: Sequence[float] = (0, 0, 0),
+    pivot: Numbers = (0, 0, 0),
 ) -> Move:
     """By the number fields: turns about the fixed x, then y, then z axis of the scene."""
     turn = np.roll(Rotation.from_euler("xyz", turn_deg, degrees=True).as_quat(), 1)
@@ -146,9 +145,9 @@ def dragged(
     layer: str,
     of: Of,
     *,
-    pivot: Sequence[float],
-    position: Sequence[float],
-    rotation: Sequence[float],
+    pivot: Numbers,
+    position: Numbers,
+    rotation: Numbers,
 ) -> Move:
     """By a gizmo that began at `pivot`, unturned, and now stands at `position`."""
     shift = np.subtract(position, pivot)
@@ -185,11 +184,11 @@ def _pixels(camera: Viewpoint, places: Sequence[Place]) -> list[Place]:
     return [(float(np.clip(x, 0, 1)) * width, float(np.clip(y, 0, 1)) * height) for x, y in places]
 
 
-def _three(values: Sequence[float]) -> tuple[float, float, float]:
+def _three(values: Numbers) -> tuple[float, float, float]:
     x, y, z = (float(value) for value in values)
     return x, y, z
 
 
-def _four(values: Sequence[float]) -> tuple[float, float, float, float]:
+def _four(values: Numbers) -> tuple[float, float, float, float]:
     w, x, y, z = (float(value) for value in values)
     return w, x, y, z

@@ -157,10 +157,23 @@ class Page:
             if node is not None:
                 node.wxyz, node.position = rotation, shift
 
+    def close(self) -> None:
+        """Serve no more."""
+        self.workspace.job.stop()
+        for visitor in list(self._visitors.values()):
+            visitor.rest.close()
+        self._worker.shutdown(wait=False)
+        with _hushed():
+            self.server.stop()
+
     def _dress(self) -> None:
         gray = round(255 * BACKGROUND)
         self.gui.configure_theme(
-            show_share_button=False, show_logo=False, dark_mode=True, control_width="medium"
+            show_share_button=False,
+            show_logo=False,
+            dark_mode=True,
+            control_layout="collapsible",
+            control_width="large",
         )
         self.gui.set_panel_label("Splatworks studio")
         self.scene.set_background_image(np.full((2, 2, 3), gray, np.uint8), format="png")
@@ -288,9 +301,7 @@ def serve(workspace: Workspace, *, host: str, port: int, token: str | None) -> N
         with contextlib.suppress(KeyboardInterrupt):
             threading.Event().wait()
     finally:
-        workspace.job.stop()
-        with _hushed():
-            page.server.stop()
+        page.close()
 
 
 def check_port(host: str, port: int) -> None:

@@ -20,7 +20,7 @@ MODES: dict[str, Mode] = {
     "splats": "splats", "centers": "centers", "depth": "depth", "normals": "normals",
 }  # fmt: skip
 THROUGH = {"what is seen": "visible", "everything": "everything"}
-SIDES_PX = {"coarse": 320, "normal": 512, "fine": 1024}
+SIDES_PX = {"coarse": 400, "normal": 800, "fine": 1600}
 UPS = ("+x", "-x", "+y", "-y", "+z", "-z")
 
 
@@ -30,7 +30,7 @@ class Panels:
     def __init__(self, page: Any) -> None:
         self._page, self._gui = page, page.gui
         gui, layers = page.gui, [layer.name for layer in page.workspace.scene.layers]
-        self._status = gui.add_markdown("")
+        self._status = gui.add_markdown("Drag to orbit, W A S D and arrows to fly.")
         self._undo = self.button("Undo", self._undone, hint="Ctrl Z")
         self._redo = self.button("Redo", self._redone, hint="Ctrl Shift Z")
         self._keys("Undo", "Z", "cmd/ctrl", self._undone)
@@ -125,6 +125,15 @@ class Panels:
         handle.on_click(lambda event: self._page.attempt(lambda: work(event.client), event.client))
         return handle
 
+    def group(self, label: str, works: dict[str, Callable[[Any], str | None]]) -> None:
+        """Small buttons in a row, each as in `button`."""
+        handle = self._gui.add_button_group(label, tuple(works))
+        handle.on_click(
+            lambda event: self._page.attempt(
+                lambda: works[event.target.value](event.client), event.client
+            )
+        )
+
     def on_change(self, handle: Any, work: Callable[[], object]) -> None:
         """When a user changes a control; not when the program does."""
 
@@ -162,15 +171,15 @@ class Panels:
         self._radius = gui.add_number("Sphere", 0.25, min=1e-6, step=0.01)
         for handle in (self._box_size, self._radius):
             self.on_change(handle, page.tools.resize_volume)
-        self.button("Select inside box or sphere", lambda _: page.tools.inside())
-        self.button("Select all", lambda _: self.do(self._everything("set")))
-        self.button("Select none", lambda _: self.do(self._everything("remove")))
-        self.button("Invert", lambda _: self.do(edits.Invert(layer=self.layer)))
-        self._neighbors = gui.add_number("Neighbors", 6, min=1, step=1)
-        self.button("Grow", lambda _: self.do(edits.Grow(layer=self.layer, neighbors=self._near())))
-        self.button(
-            "Shrink", lambda _: self.do(edits.Shrink(layer=self.layer, neighbors=self._near()))
-        )
+        self.button("Select inside", lambda _: page.tools.inside(), hint="the box or the sphere")
+        self._neighbors = gui.add_number("Neighbors", 6, min=1, step=1, hint="for grow and shrink")
+        self.group("Selection", {
+            "all": lambda _: self.do(self._everything("set")),
+            "none": lambda _: self.do(self._everything("remove")),
+            "invert": lambda _: self.do(edits.Invert(layer=self.layer)),
+            "grow": lambda _: self.do(edits.Grow(layer=self.layer, neighbors=self._near())),
+            "shrink": lambda _: self.do(edits.Shrink(layer=self.layer, neighbors=self._near())),
+        })  # fmt: skip
         with gui.add_folder("By a property", expand_by_default=False):
             self._histogram = HistogramPanel(page, self)
         with gui.add_folder("By a painted mask", expand_by_default=False):
@@ -190,8 +199,10 @@ class Panels:
         self._turn = gui.add_vector3("Turn deg", (0.0, 0.0, 0.0), step=1.0)
         self._scale = gui.add_number("Scale", 1.0, min=1e-6, step=0.01)
         self.button("Move", self._moved)
-        self.button("Center", lambda _: self.do(edits.Center(layer=self.layer, of=self.of)))
-        self.button("To the ground", lambda _: self.do(edits.Ground(layer=self.layer, of=self.of)))
+        self.group("Whole layer", {
+            "center": lambda _: self.do(edits.Center(layer=self.layer, of=self.of)),
+            "to the ground": lambda _: self.do(edits.Ground(layer=self.layer, of=self.of)),
+        })  # fmt: skip
 
     def _moved(self, _: Any) -> str:
         said = self.do(
@@ -206,11 +217,13 @@ class Panels:
 
     def _add_edit(self) -> None:
         gui = self._gui
-        self.button("Delete", lambda _: self.do(edits.Delete(layer=self.layer)))
-        self.button("Crop", lambda _: self.do(edits.Crop(layer=self.layer)))
-        self._name = gui.add_text("New layer", "part")
-        self.button("Duplicate", lambda _: self.do(self._named(edits.Duplicate, of=self.of)))
-        self.button("Separate", lambda _: self.do(self._named(edits.Separate)))
+        self.group("Selection", {
+            "delete": lambda _: self.do(edits.Delete(layer=self.layer)),
+            "crop": lambda _: self.do(edits.Crop(layer=self.layer)),
+            "separate": lambda _: self.do(self._named(edits.Separate)),
+            "duplicate": lambda _: self.do(self._named(edits.Duplicate, of=self.of)),
+        })  # fmt: skip
+        self._name = gui.add_text("New layer", "part", hint="for separate and duplicate")
         self.button("Merge all layers", self._merged)
         with gui.add_folder("Color"):
             self._brightness = gui.add_slider("Brightness", -0.5, 0.5, 0.01, 0.0)

@@ -7,7 +7,6 @@ to four fifths of the places, so that it is seen whole where it can be, and the 
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 from jaxtyping import Bool, Float, Int
 
 from ..renderers.projection import covariances
