@@ -45,11 +45,14 @@ def shell(count: int, seed: int) -> RawSplats:
     logs = np.log(0.4 * np.sqrt(4 * np.pi / count)) + 0.6 * rng.standard_normal((count, 3))
     logs[:, 0] -= 1.4
     sh = 0.2 * rng.standard_normal((count, 16, 3))
-    parts = (
-        points + np.array([0.6 * seed, 0, 0]), logs, 0.5 + 2 * rng.standard_normal(count),
-        rng.standard_normal((count, 4)), sh,
-    )  # fmt: skip
-    return RawSplats(*(part.astype(np.float32) for part in parts))
+    parts = {
+        "means": points + np.array([0.6 * seed, 0, 0]),
+        "log_scales": logs,
+        "logit_opacities": 0.5 + 2 * rng.standard_normal(count),
+        "quaternions": rng.standard_normal((count, 4)),
+        "sh": sh,
+    }
+    return RawSplats(**{name: part.astype(np.float32) for name, part in parts.items()})
 
 
 class Browser:

@@ -193,7 +193,7 @@ class Panels:
 
     def _add_move(self) -> None:
         gui, page = self._gui, self._page
-        self._gizmo = gui.add_checkbox("Gizmo", True)
+        self._gizmo = gui.add_checkbox("Gizmo", True, hint="with the tool look")
         self.on_change(self._gizmo, page.tools.refresh)
         self._shift = gui.add_vector3("Shift", (0.0, 0.0, 0.0), step=0.01)
         self._turn = gui.add_vector3("Turn deg", (0.0, 0.0, 0.0), step=1.0)

@@ -46,6 +46,7 @@ class Tools:
         for client in self._page.clients():
             self.follow(client)
         self._put_away_volume()
+        self.refresh()
         if tool == "click":
             self._listen(scene.on_click, lambda event: [event.screen_pos])
         elif tool == "rectangle":
@@ -73,7 +74,7 @@ class Tools:
             pane.on_drag("left", modifier=modifier)(self._drawn)
 
     def refresh(self) -> None:
-        """Put the gizmo where the selection is now."""
+        """Put the gizmo where the selection is now; it would be in the way of other tools."""
         if self._dragging:
             return
         panels = self._page.panels
@@ -81,7 +82,7 @@ class Tools:
         points = positions(layer) if layer is not None else np.zeros((0, 3))
         if layer is not None and panels.of == "selection":
             points = points[layer.selected]
-        if not panels.gizmo_wanted or not len(points):
+        if not panels.gizmo_wanted or self._tool != "look" or not len(points):
             if self._gizmo is not None:
                 self._gizmo.visible = False
             return

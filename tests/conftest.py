@@ -36,6 +36,7 @@ UNCHECKED = {
     "stages.formats.pictures",
     "stages.formats.regions",  # whole numbers may stand for floats
     "stages.formats.splats",
+    "studio.gestures",  # whole numbers may stand for floats
     "stages.preview.contact",
     "stages.preview.shots",
 }

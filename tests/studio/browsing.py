@@ -69,7 +69,9 @@ def program(scenes: list[Path], folder: Path, *words: str) -> Iterator[Program]:
     finally:
         if process.poll() is None:
             process.kill()
-            process.communicate()
+        process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
 
 
 @contextmanager
@@ -89,7 +91,7 @@ class Tab:
     """One open page, by the words on its controls."""
 
     def __init__(self, browser: Any, url: str) -> None:
-        self.page = browser.new_page(viewport={"width": 1100, "height": 700})
+        self.page = browser.new_page(viewport={"width": 900, "height": 560})
         self.page.set_default_timeout(1000 * WAIT_S)
         self.page.goto(url)
         self.page.get_by_text("Undo (", exact=False).wait_for()

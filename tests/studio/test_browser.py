@@ -34,7 +34,7 @@ def test_two_scenes_from_the_first_look_to_the_saved_file(browser: Any, tmp_path
     scenes, out = files(tmp_path / "in"), tmp_path / "out"
     with program(scenes, out) as studio:
         tab = Tab(browser, studio.url)
-        wait(lambda: redness(tab.colors(tmp_path / "1-first.png")) > 5000, "a picture of the ball")
+        wait(lambda: redness(tab.colors(tmp_path / "1-first.png")) > 3000, "a picture of the ball")
 
         tab.choose("Tool", "rectangle")
         tab.choose("Takes", "everything")
@@ -48,6 +48,7 @@ def test_two_scenes_from_the_first_look_to_the_saved_file(browser: Any, tmp_path
         tab.sees(" in torus")
         tab.colors(tmp_path / "2-selected.png")
 
+        tab.choose("Tool", "look")
         tab.open("Move")
         tab.fill("Shift", 0.1, 0.05, 0)
         tab.fill("Turn deg", 0, 0, 15)
@@ -86,6 +87,7 @@ def test_two_scenes_from_the_first_look_to_the_saved_file(browser: Any, tmp_path
     assert len(splats.load(again)) == 2 * len(splats.load(scenes[0]))
 
 
+@pytest.mark.slow
 def test_every_tool_of_the_pointer(browser: Any, tmp_path: Path) -> None:
     with program(files(tmp_path / "in"), tmp_path / "out") as studio:
         tab = Tab(browser, studio.url)
@@ -132,11 +134,12 @@ def test_every_tool_of_the_pointer(browser: Any, tmp_path: Path) -> None:
         assert (chosen["shape"], chosen["property"]) == ("range", "opacity")
 
 
+@pytest.mark.slow
 def test_the_gizmo_moves_what_is_selected(browser: Any, tmp_path: Path) -> None:
     with program(files(tmp_path / "in"), tmp_path / "out") as studio:
         tab = Tab(browser, studio.url)
         tab.choose("Works on", "all")
-        wait(lambda: redness(tab.colors(tmp_path / "gizmo.png")) > 5000, "a picture of the ball")
+        wait(lambda: redness(tab.colors(tmp_path / "gizmo.png")) > 3000, "a picture of the ball")
         tab.page.wait_for_timeout(2000)
         colors = tab.colors(tmp_path / "gizmo.png")
         # The arrow along y is the green one; it is grasped at its upper end.
@@ -154,6 +157,7 @@ def test_the_gizmo_moves_what_is_selected(browser: Any, tmp_path: Path) -> None:
         tab.colors(tmp_path / "gizmo-moved.png")
 
 
+@pytest.mark.slow
 def test_what_goes_wrong_is_said_in_the_page(browser: Any, tmp_path: Path) -> None:
     with program(files(tmp_path / "in"), tmp_path / "out") as studio:
         tab = Tab(browser, studio.url)
@@ -200,6 +204,7 @@ def send(tab: Tab, path: Path) -> None:
     chooser.value.set_files(str(path))
 
 
+@pytest.mark.slow
 def test_two_browsers_and_a_killed_studio(browser: Any, tmp_path: Path) -> None:
     """What one does the other sees; nothing is lost by `kill -9`."""
     scenes, out = files(tmp_path / "in"), tmp_path / "out"
