@@ -15,6 +15,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from ..renderers.cpu.renderer import render
+from ..renderers.projection import NEAR_M, view_depths
 from ..renderers.scene import Gaussians, Output
 from ..renderers.sh import C0
 from ..stages.formats.pictures import to_bytes
@@ -25,8 +26,8 @@ from .proxy import HIGHLIGHT, TINT
 
 Mode = Literal["splats", "centers", "depth", "normals"]
 BACKGROUND = 0.18
-DOT = 1e-4
-"""Size of a dot relative to its distance; the renderer widens it to about a pixel."""
+DOT_PX = 0.9
+"""Standard deviation of a dot."""
 _NEEDS: dict[Mode, frozenset[Output]] = {
     "splats": frozenset({"rgb", "alpha"}),
     "centers": frozenset({"rgb", "alpha"}),
@@ -63,7 +64,7 @@ class Pictures:
             parts = [_tinted(part, layer) for part, layer in zip(parts, layers, strict=True)]
         drawn = _joined(parts)
         if mode == "centers":
-            drawn = _dots(drawn)
+            drawn = _dots(drawn, camera)
         with torch.no_grad():
             frames = render(drawn, camera.cameras(), _NEEDS[mode], threads=self._threads)
         assert frames.alpha is not None
@@ -117,10 +118,11 @@ def _padded(sh: Float[Tensor, "n coefficient 3"], most: int) -> Float[Tensor, "n
     return torch.nn.functional.pad(sh, (0, 0, 0, most - sh.shape[1]))
 
 
-def _dots(scene: Gaussians) -> Gaussians:
+def _dots(scene: Gaussians, camera: Viewpoint) -> Gaussians:
+    away = view_depths(scene.means, camera.cameras())[0].clamp(min=NEAR_M)
     return replace(
         scene,
-        scales=torch.full_like(scene.scales, DOT * float(scene.means.abs().max().clamp(min=1e-6))),
+        scales=(DOT_PX / camera.focal_px[1] * away)[:, None].expand(-1, 3),
         opacities=torch.full_like(scene.opacities, 0.95),
         sh=scene.sh[:, :1],
     )

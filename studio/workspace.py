@@ -58,7 +58,8 @@ class Workspace:
         return self.folder / SCRIPT
 
     def watch(self, changed: Callable[[], None]) -> None:
-        """Call `changed` after every change, from whichever thread made it."""
+        """Call `changed` after every change, from the thread that made it and before another one can
+        make the next."""
         self._watching.append(changed)
 
     def do(self, edit: Edit) -> Outcome:
@@ -66,7 +67,6 @@ class Workspace:
         with self._alone():
             outcome = self._session.do(edit)
             self._keep()
-        self._tell()
         return outcome
 
     def stitch(self, edit: Stitch, report: Report) -> Outcome:
@@ -82,7 +82,6 @@ class Workspace:
             finally:
                 self._session.perform = usual
             self._keep()
-        self._tell()
         return outcome
 
     def undo(self) -> bool:
@@ -135,11 +134,10 @@ class Workspace:
             moved = step()
             if moved:
                 self._keep()
-        if moved:
-            self._tell()
         return moved
 
     def _keep(self) -> None:
+        """Write the script, and tell who watches, who see the change even if that fails."""
         try:
             self._session.save_script(self.script_path)
         except OSError as error:
@@ -147,10 +145,9 @@ class Workspace:
                 f"{self.script_path}: the edit is done, but could not be written down"
                 f" ({error.strerror}). Free space or allow it; the next edit writes all."
             ) from None
-
-    def _tell(self) -> None:
-        for changed in self._watching:
-            changed()
+        finally:
+            for changed in self._watching:
+                changed()
 
     def _free(self, name: str, endings: Sequence[str]) -> str:
         """`name`, or the first of name-2, name-3, … for which no such file exists."""

@@ -96,6 +96,11 @@ class Tab:
         self.page.goto(url)
         self.page.get_by_text("Undo (", exact=False).wait_for()
         self.canvas = self.page.locator("canvas").last
+        note = self.page.locator(
+            ".mantine-Notification-closeButton"
+        )  # About drawing without a GPU.
+        if note.count():
+            note.first.click()
 
     def open(self, tab: str) -> None:
         self.page.get_by_role("tab", name=tab, exact=True).click()

@@ -135,6 +135,26 @@ def test_every_tool_of_the_pointer(browser: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_the_live_preview_leaves_the_script_alone(browser: Any, tmp_path: Path) -> None:
+    with program(files(tmp_path / "in"), tmp_path / "out") as studio:
+        tab = Tab(browser, studio.url)
+        tab.open("Stitch")
+        tab.check("Live preview")
+        tab.sees("preview: torus stitched to ball")
+        wait(lambda: redness(tab.colors(tmp_path / "preview.png")) > 8000, "a red torus")
+        assert studio.edits() == []
+        tab.choose("To go with", "torus")
+        tab.sees("source must be another layer than torus")
+        tab.choose("Works on", "all")
+        tab.choose("To go with", "ball")
+        tab.open("Move")
+        tab.fill("Shift", 5, 0, 0)
+        tab.press("Move")
+        tab.sees("do not meet")
+        studio.until(1)
+
+
+@pytest.mark.slow
 def test_the_gizmo_moves_what_is_selected(browser: Any, tmp_path: Path) -> None:
     with program(files(tmp_path / "in"), tmp_path / "out") as studio:
         tab = Tab(browser, studio.url)

@@ -88,7 +88,7 @@ def test_centers_are_dots() -> None:
     picture = Pictures(1).take(made.scene_of(a=lone), CAMERA, "centers").astype(int)
     changed = np.abs(picture - round(255 * BACKGROUND)).max(axis=2) > 3
     rows, columns = np.nonzero(changed)
-    assert 1 <= changed.sum() <= 16
+    assert 9 <= changed.sum() <= 45
     middle = 48 - 0.25 * CAMERA.focal_px[0] / 2
     assert abs(columns.mean() + 0.5 - middle) < 1 and abs(rows.mean() + 0.5 - 36) < 1
 

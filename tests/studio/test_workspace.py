@@ -157,8 +157,11 @@ def test_what_can_not_be_written_down_is_said(tmp_path: Path, monkeypatch) -> No
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(edits, "save", full)
+    heard = []
+    space.watch(lambda: heard.append(space.counts))
     with pytest.raises(StorageError, match="could not be written down \\(No space left"):
         space.do(SELECT)
+    assert heard == [(1, 0)]
     monkeypatch.undo()
     space.do(MOVE)
     assert edits.load(space.script_path).edits == (SELECT, MOVE)
