@@ -25,7 +25,7 @@ from . import uploads
 from .gate import answer, is_local
 from .gestures import Eye
 from .panels import Panels
-from .pictures import BACKGROUND, Pictures
+from .pictures import BACKGROUND, Look, Pictures
 from .proxy import Proxies, Proxy
 from .still import Rest
 from .tools import Tools
@@ -135,15 +135,17 @@ class Page:
         for visitor in list(self._visitors.values()):
             visitor.rest.stir(at_once=True)
 
-    def picture(self, client: Any, *, tinted: bool | None = None) -> np.ndarray:
-        """What a browser's camera sees of the full scene, in the way that is chosen."""
-        panels = self.panels
-        camera = self.eye(client).viewpoint(panels.picture_side_px)
+    def picture(self, client: Any, look: Look | None = None) -> np.ndarray:
+        """What a browser's camera sees of the full scene, by default as it is shown."""
+        camera = self.eye(client).viewpoint(self.panels.picture_side_px)
         with self._camera_taken:
-            return self._pictures.take(
-                self.current, camera, panels.mode, self.hidden,
-                tinted=panels.tinted if tinted is None else tinted,
-            )  # fmt: skip
+            return self._pictures.take(self.current, camera, look or self.look)
+
+    @property
+    def look(self) -> Look:
+        """How the scene is shown."""
+        panels = self.panels
+        return Look(mode=panels.mode, hidden=self.hidden, tinted=panels.tinted)
 
     def uncover(self) -> None:
         """Show the splats themselves, which can follow a gizmo."""

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..renderers.cpu.renderer import render
 from ..renderers.projection import NEAR_M, view_depths
-from ..renderers.scene import Gaussians, Output
+from ..renderers.scene import Frames, Gaussians, Output
 from ..renderers.sh import C0
 from ..stages.formats.pictures import to_bytes
 from ..stages.formats.regions import Viewpoint
@@ -36,6 +36,19 @@ _NEEDS: dict[Mode, frozenset[Output]] = {
 }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """How a picture is taken."""
+
+    mode: Mode = "splats"
+    hidden: frozenset[str] = frozenset()
+    """Layers that are left out."""
+    tinted: bool = True
+    """The selection in orange."""
+    background: float = BACKGROUND
+    """Gray."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Held:
     layer: Layer
@@ -50,33 +63,27 @@ class Pictures:
         self._held: dict[str, _Held] = {}
 
     def take(
-        self, scene: Scene, camera: Viewpoint, mode: Mode = "splats",
-        hidden: frozenset[str] = frozenset(), *, tinted: bool = True,
-    ) -> UInt8[np.ndarray, "height width 3"]:  # fmt: skip
+        self, scene: Scene, camera: Viewpoint, look: Look | None = None
+    ) -> UInt8[np.ndarray, "height width 3"]:
         """One picture, sRGB."""
-        layers = [layer for layer in scene.layers if layer.name not in hidden]
+        look = look or Look()
+        layers = [layer for layer in scene.layers if layer.name not in look.hidden]
         self._held = {layer.name: self._prepared(layer) for layer in layers}
         width, height = camera.size_px
         if not layers:
-            return to_bytes(np.full((height, width, 3), BACKGROUND))
+            return to_bytes(np.full((height, width, 3), look.background))
         parts = [self._held[layer.name].gaussians for layer in layers]
-        if tinted and mode in ("splats", "centers"):
+        if look.tinted and look.mode in ("splats", "centers"):
             parts = [_tinted(part, layer) for part, layer in zip(parts, layers, strict=True)]
         drawn = _joined(parts)
-        if mode == "centers":
+        if look.mode == "centers":
             drawn = _dots(drawn, camera)
         with torch.no_grad():
-            frames = render(drawn, camera.cameras(), _NEEDS[mode], threads=self._threads)
+            frames = render(drawn, camera.cameras(), _NEEDS[look.mode], threads=self._threads)
         assert frames.alpha is not None
         alpha = frames.alpha[0].numpy()
-        if mode == "depth":
-            assert frames.depth is not None
-            return to_bytes(_over(_shaded_depth(frames.depth[0].numpy(), alpha) * alpha, alpha))
-        if mode == "normals":
-            assert frames.normal is not None
-            return to_bytes(_over(0.5 * frames.normal[0].numpy() + 0.5 * alpha, alpha))
-        assert frames.rgb is not None
-        return to_bytes(_over(frames.rgb[0].numpy(), alpha))
+        out = _premultiplied(frames, alpha, look.mode) + (1 - alpha) * look.background
+        return to_bytes(np.broadcast_to(out, (height, width, 3)))
 
     def _prepared(self, layer: Layer) -> _Held:
         held = self._held.get(layer.name)
@@ -128,6 +135,19 @@ def _dots(scene: Gaussians, camera: Viewpoint) -> Gaussians:
     )
 
 
+def _premultiplied(
+    frames: Frames, alpha: Float[np.ndarray, "height width 1"], mode: Mode
+) -> Float[np.ndarray, "height width channel"]:
+    if mode == "depth":
+        assert frames.depth is not None
+        return _shaded_depth(frames.depth[0].numpy(), alpha) * alpha
+    if mode == "normals":
+        assert frames.normal is not None
+        return 0.5 * frames.normal[0].numpy() + 0.5 * alpha
+    assert frames.rgb is not None
+    return frames.rgb[0].numpy()
+
+
 def _shaded_depth(
     depth: Float[np.ndarray, "height width 1"], alpha: Float[np.ndarray, "height width 1"]
 ) -> Float[np.ndarray, "height width 1"]:
@@ -136,12 +156,3 @@ def _shaded_depth(
         return np.zeros_like(depth)
     near, far = np.percentile(seen, [1, 99])
     return 1 - 0.85 * ((depth - near) / max(far - near, 1e-9)).clip(0, 1)
-
-
-def _over(
-    premultiplied: Float[np.ndarray, "height width channel"],
-    alpha: Float[np.ndarray, "height width 1"],
-) -> Float[np.ndarray, "height width 3"]:
-    """Over the background."""
-    out = premultiplied + (1 - alpha) * BACKGROUND
-    return np.broadcast_to(out, (*out.shape[:2], 3))

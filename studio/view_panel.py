@@ -13,6 +13,7 @@ from PIL import Image
 from ..pipeline.errors import InputError
 from ..stages.formats import cameras
 from . import uploads
+from .pictures import Look
 from .uploads import View
 
 NO_VIEW = "none yet"
@@ -60,9 +61,12 @@ class ViewPanel:
         panels.button("Screenshot", self._screenshot)
 
     def _view(self, client: Any) -> str:
-        """The scene alone, without orange."""
-        eye = self._page.eye(client)
-        path = self._kept(client, "view", tinted=False)
+        """The scene alone on black, without orange: as a picture to be edited is wanted."""
+        eye, look = (
+            self._page.eye(client),
+            Look(hidden=self._page.hidden, tinted=False, background=0.0),
+        )
+        path = self._kept(client, "view", look)
         camera = eye.viewpoint(self._page.panels.picture_side_px).cameras()
         beside = cameras.save(camera, path.with_name(f"{path.stem}.camera.json"))
         for file in (path, beside):
@@ -71,11 +75,11 @@ class ViewPanel:
         return f"{path.name} and {beside.name} are in {path.parent}"
 
     def _screenshot(self, client: Any) -> str:
-        path = self._kept(client, "screenshot", tinted=None)
+        path = self._kept(client, "screenshot", None)
         client.send_file_download(path.name, path.read_bytes())
         return f"{path.name} is in {path.parent}"
 
-    def _kept(self, client: Any, name: str, *, tinted: bool | None) -> Path:
+    def _kept(self, client: Any, name: str, look: Look | None) -> Path:
         out = io.BytesIO()
-        Image.fromarray(self._page.picture(client, tinted=tinted)).save(out, format="PNG")
+        Image.fromarray(self._page.picture(client, look)).save(out, format="PNG")
         return self._page.workspace.keep_file(name, ".png", out.getvalue())

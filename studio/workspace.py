@@ -58,8 +58,7 @@ class Workspace:
         return self.folder / SCRIPT
 
     def watch(self, changed: Callable[[], None]) -> None:
-        """Call `changed` after every change, from the thread that made it and before another one can
-        make the next."""
+        """Call `changed` after every change, before the next one, in the thread that made it."""
         self._watching.append(changed)
 
     def do(self, edit: Edit) -> Outcome:

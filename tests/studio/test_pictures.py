@@ -8,7 +8,7 @@ from splatworks.stages.formats import edits, regions
 from splatworks.stages.geometry.activation import activate
 from splatworks.stages.scene.layers import Scene, baked
 from splatworks.stages.scene.operations import perform
-from splatworks.studio.pictures import BACKGROUND, Pictures
+from splatworks.studio.pictures import BACKGROUND, Look, Pictures
 
 from ..stages import scene_setup as made
 from .scenes import looking
@@ -60,14 +60,14 @@ def test_a_moved_selection_and_changed_colors_are_seen() -> None:
         edits.Delete(layer="a"),
     ):  # fmt: skip
         now = perform(now, edit).scene
-        assert close(pictures.take(now, CAMERA, tinted=False), expected(now)), edit
+        assert close(pictures.take(now, CAMERA, Look(tinted=False)), expected(now)), edit
 
 
 def test_normals_and_depth() -> None:
     now = scene()
-    assert close(Pictures(1).take(now, CAMERA, "normals"), expected(now, "normal"))
+    assert close(Pictures(1).take(now, CAMERA, Look(mode="normals")), expected(now, "normal"))
     ramp = made.scene_of(a=made.cloud(1, 0))
-    depth = Pictures(1).take(now, CAMERA, "depth").astype(int)
+    depth = Pictures(1).take(now, CAMERA, Look(mode="depth")).astype(int)
     assert (depth[..., 0] == depth[..., 2]).all() and depth.max() > 200
     frames = by_the_book(
         activate(baked(perform(now, edits.Merge(layer="a", others=("b",))).scene.layers[0]).values),
@@ -78,14 +78,14 @@ def test_normals_and_depth() -> None:
     bright = torch.from_numpy(depth[..., 0])[solid]
     order = torch.argsort(far)
     assert (bright[order].diff() <= 3).all() and bright[order][0] > bright[order][-1] + 50
-    assert Pictures(1).take(ramp, CAMERA, "depth").shape == (72, 96, 3)
+    assert Pictures(1).take(ramp, CAMERA, Look(mode="depth")).shape == (72, 96, 3)
 
 
 def test_centers_are_dots() -> None:
     lone = made.cloud(1, 3)
     lone.means[:] = 0.0, 0.0, 0.0
     lone.log_scales[:] = -1.0
-    picture = Pictures(1).take(made.scene_of(a=lone), CAMERA, "centers").astype(int)
+    picture = Pictures(1).take(made.scene_of(a=lone), CAMERA, Look(mode="centers")).astype(int)
     changed = np.abs(picture - round(255 * BACKGROUND)).max(axis=2) > 3
     rows, columns = np.nonzero(changed)
     assert 9 <= changed.sum() <= 45
@@ -100,7 +100,7 @@ def test_the_selection_is_tinted_and_can_be_left_plain() -> None:
         everything = regions.Term(shape=regions.All())
         now = perform(now, edits.Select(layer=layer, term=everything)).scene
     tinted = pictures.take(now, CAMERA).astype(int)
-    assert (pictures.take(now, CAMERA, tinted=False) == plain).all()
+    assert (pictures.take(now, CAMERA, Look(tinted=False)) == plain).all()
     seen = np.abs(plain.astype(int) - round(255 * BACKGROUND)).max(axis=2) > 60
     assert tinted[seen].mean(axis=0)[0] > plain[seen].mean(axis=0)[0] + 20
 
@@ -108,9 +108,9 @@ def test_the_selection_is_tinted_and_can_be_left_plain() -> None:
 def test_hidden_layers_and_empty_scenes() -> None:
     now = scene()
     alone = made.scene_of(b=made.cloud(60, 1, seed=1))
-    hidden = Pictures(1).take(now, CAMERA, hidden=frozenset({"a"}))
+    hidden = Pictures(1).take(now, CAMERA, Look(hidden=frozenset({"a"})))
     assert (hidden == Pictures(1).take(alone, CAMERA)).all()
-    nothing = Pictures(1).take(now, CAMERA, hidden=frozenset({"a", "b"}))
+    nothing = Pictures(1).take(now, CAMERA, Look(hidden=frozenset({"a", "b"})))
     assert (nothing == round(255 * BACKGROUND)).all()
 
 
@@ -118,5 +118,5 @@ def test_hidden_layers_and_empty_scenes() -> None:
 def test_looking_away_shows_the_background(mode) -> None:
     away = looking((48, 36))
     away = type(away)((1.0, 0, 0, 0), away.position, away.fovy_rad, away.size_px)
-    picture = Pictures(1).take(scene(), away.viewpoint(), mode)
-    assert (picture == round(255 * BACKGROUND)).all()
+    picture = Pictures(1).take(scene(), away.viewpoint(), Look(mode=mode, background=0.4))
+    assert (picture == round(255 * 0.4)).all()
