@@ -18,7 +18,7 @@ class HistogramPanel:
         self._name = gui.add_dropdown("Property", PROPERTIES, initial_value="opacity")
         panels.on_change(self._name, self._again)
         layer = page.workspace.scene.layers[0]
-        self._picture = gui.add_image(drawn(histogram(layer, "opacity"), 0, 1), format="png")
+        self._picture = gui.add_image(drawn(histogram(layer, "opacity"), 0.0, 1.0), format="png")
         self._handles = gui.add_multi_slider("Range %", 0.0, 100.0, 0.5, (0.0, 100.0))
         panels.on_change(self._handles, self._draw)
         self._values = gui.add_markdown("")

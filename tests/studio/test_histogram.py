@@ -68,7 +68,7 @@ def test_a_layer_in_which_all_are_alike() -> None:
     cloud.log_scales[:] = -3
     found = histogram(made.scene_of(a=cloud).layers[0], "scale")
     assert found.counts.sum() == 50
-    assert drawn(found, 0, 1).shape == (HEIGHT_PX, BINS * BIN_PX, 3)
+    assert drawn(found, 0.0, 1.0).shape == (HEIGHT_PX, BINS * BIN_PX, 3)
 
 
 def test_the_drawing_has_a_bar_for_every_bin() -> None:
