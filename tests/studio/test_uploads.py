@@ -36,8 +36,9 @@ def test_a_mask_selects_what_it_covers(tmp_path, form: str, size: tuple[int, int
     edit = uploads.select_mask("m.png", png(half(*size), form), eye, PICK)
     after = perform(scene, edit).scene
     layer = after.layer("torus")
-    right = layer.values.means[:, 0] > 0.25
-    assert (layer.selected <= right).mean() > 0.97 and layer.selected.sum() > 100
+    across = layer.values.means[:, 0] - 0.25  # What is wide may lie on both sides of the line,
+    assert layer.selected[across < -0.08].sum() <= 4  # and what is hidden peeps out anywhere.
+    assert layer.selected[across > 0.08].mean() > 0.4
 
 
 def test_it_goes_through_the_script(tmp_path) -> None:

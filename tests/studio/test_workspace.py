@@ -73,7 +73,7 @@ def test_what_is_saved_is_what_the_command_line_makes_of_its_script(tmp_path: Pa
     pick = gestures.Pick(layer="torus", through="visible")
     space.do(gestures.rectangle(eye, (0.5, 0.1), (0.9, 0.9), pick))
     space.do(gestures.move("torus", "selection", turn_deg=(3, 0, 5), scale=1.1))
-    space.do(gestures.brush(eye, [(0.5, 0.5), (0.6, 0.5)], pick))
+    space.do(gestures.brush(eye, [(0.75, 0.4), (0.75, 0.55)], pick))
     space.do(edits.Recolor(layer="torus", brightness=0.1))
     space.stitch(STITCH, silent)
     space.do(edits.Delete(layer="torus"))
