@@ -32,6 +32,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "render": (".commands.render:render", "pictures of a scene, with their cameras"),
         "edit": (".commands.edit:edit", "a scene changed by one retouched picture of it"),
         "track": (".commands.track:track", "a scene that follows a film from one camera"),
+        "studio": (".commands.studio:studio", "a web page to select, move, stitch and save"),
         "run": (".commands.run:run", "a recipe, a preset or an interrupted run directory"),
         "plan": (".commands.run:plan", "what a recipe would do, without doing it"),
         "status": (".commands.look:status", "the steps of a run: done, interrupted, changed"),

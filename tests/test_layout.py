@@ -12,6 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = "splatworks"
+TOPS = ("pipeline", "renderers", "stages", "studio")
 LIBRARIES = ("encoding", "formats", "geometry", "guidance", "scene")
 """Parts of `stages` that are not stages but stand below them."""
 SHARED = ("artifacts", "randomness")
@@ -27,11 +28,13 @@ HEAVY = (
     "PIL",
 )
 JOINS = ("pipeline/cli.py", "pipeline/commands/")
-"""The command line joins the parts, so it may import the table of stages."""
+"""The command line joins the parts, so it may import the table of stages, and the studio."""
+USES = {"apply": ("stitch",)}
+"""Stages that may know another one: an edit of a script may be a stitch."""
 
 
 def sources() -> list[Path]:
-    found = [p for top in ("pipeline", "renderers", "stages") for p in (ROOT / top).rglob("*.py")]
+    found = [p for top in TOPS for p in (ROOT / top).rglob("*.py")]
     return sorted(p for p in found if "__pycache__" not in p.parts)
 
 
@@ -72,7 +75,10 @@ def allowed(path: Path, name: str) -> bool:
     relative = path.relative_to(ROOT).as_posix()
     parts = module_of(path).split(".")
     if parts[0] == "pipeline":
-        return below(name, "pipeline") or (name == "stages" and relative.startswith(JOINS))
+        joined = name == "stages" or below(name, "studio")
+        return below(name, "pipeline") or (joined and relative.startswith(JOINS))
+    if parts[0] == "studio":  # A page over the stages, on top of all but the command line.
+        return not below(name, "pipeline.cli", "pipeline.commands")
     if parts[0] == "renderers":
         return below(name, "renderers")
     if below(name, "renderers", "pipeline.contract", "pipeline.errors", "pipeline.config"):
@@ -82,7 +88,8 @@ def allowed(path: Path, name: str) -> bool:
         return below(name, *below_stages)
     if len(parts) == 1:  # stages/__init__.py
         return False
-    return below(name, *below_stages, f"stages.{parts[1]}")
+    used = [f"stages.{stage}" for stage in (parts[1], *USES.get(parts[1], ()))]
+    return below(name, *below_stages, *used)
 
 
 @pytest.mark.parametrize("path", sources(), ids=lambda p: str(p.relative_to(ROOT)))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-PACKAGES = ("pipeline", "renderers", "stages", "configs", "data")
+PACKAGES = ("pipeline", "renderers", "stages", "studio", "configs", "data")
 
 
 @pytest.fixture(scope="module")

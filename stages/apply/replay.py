@@ -9,9 +9,10 @@ from ..artifacts import ScenesDir, SplatsFile
 from ..formats import edits as scripts
 from ..formats.edits import Merge, Script
 from ..formats.scenes import save_index, scene_paths
-from ..scene.layers import Scene, save
+from ..scene.layers import Layer, Scene, save
 from ..scene.operations import Outcome, perform
 from ..scene.session import opened, replayed
+from ..stitch.edit import performing
 from . import Config, Inputs, Outputs
 
 REPORT = "report.json"
@@ -34,7 +35,7 @@ def replay(inputs: Inputs, config: Config, ctx: Context) -> Outputs:
                 ctx.log.warning("%s: %s", place, outcome.warning)
             bar.advance()
 
-        scene = replayed(scene, edits, name, told)
+        scene = replayed(scene, edits, name, told, performing(ctx))
     with replacing(ctx.out / REPORT) as temporary:
         temporary.write_text(json.dumps(lines, indent=1, ensure_ascii=False) + "\n", "utf-8")
     if config.parts == "one":
@@ -52,7 +53,8 @@ def _opened(script: Script, path: Path, name: str) -> Scene:
     return opened(script.scenes, paths)
 
 
-def _save_one(scene: Scene, folder: Path) -> SplatsFile:
+def in_one(scene: Scene) -> Layer:
+    """All layers merged into the first, for one file."""
     first, *others = (layer.name for layer in scene.layers)
     if others:
         try:
@@ -61,7 +63,11 @@ def _save_one(scene: Scene, folder: Path) -> SplatsFile:
             raise InputError(
                 f"all layers in one file: {error}, or ask for one file each."
             ) from None
-    return SplatsFile(save(scene.layers[0], folder / "scene.ply"))
+    return scene.layers[0]
+
+
+def _save_one(scene: Scene, folder: Path) -> SplatsFile:
+    return SplatsFile(save(in_one(scene), folder / "scene.ply"))
 
 
 def _save_each(scene: Scene, folder: Path) -> ScenesDir:

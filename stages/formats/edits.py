@@ -264,9 +264,33 @@ class Frame:
     layer: str | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stitch:
+    """Recolor a layer so that it goes with another one where they touch (`docs/stitching.md`).
+
+    What the settings mean and which values they may have: `stages/stitch/__init__.py`.
+    """
+
+    layer: str
+    source: str
+    """The layer that gives the look; stays as it is."""
+    beta: float = 0.05
+    tau: float = 0.95
+    iterations: tuple[int, int] = (300, 300)
+    views: int = 32
+    size_px: int = 160
+    seam_only: bool = False
+    seam_width: float = 0.1
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.layer == self.source:
+            raise ValueError(f"source must be another layer than {self.layer}")
+
+
 Edit = (
     Select | Grow | Shrink | Invert | Move | Stretch | Delete | Crop | Duplicate | Separate | Merge
-    | Recolor | Opacity | Degree | Decimate | Sort | Ground | Center | Frame
+    | Recolor | Opacity | Degree | Decimate | Sort | Ground | Center | Frame | Stitch
 )  # fmt: skip
 EDITS: Mapping[str, type[Edit]] = MappingProxyType(
     {cls.__name__.lower(): cls for cls in get_args(Edit)}

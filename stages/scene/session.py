@@ -6,12 +6,13 @@ from pathlib import Path
 
 from ...pipeline.errors import ConfigError, InputError
 from ..formats import edits as scripts
-from ..formats.edits import Edit, Script
+from ..formats.edits import Edit, Script, Stitch
 from .layers import Scene, load
 from .operations import Outcome, perform
 
 KEPT = 16
-"""Latest states that are held for undo; older ones are made again from the beginning."""
+"""Latest states that are held for undo; older ones are made again from the last one held before."""
+Perform = Callable[[Scene, Edit], Outcome]
 
 
 def opened(names: Sequence[str], paths: Sequence[Path]) -> Scene:
@@ -24,12 +25,14 @@ def replayed(
     edits: Sequence[Edit],
     where: str = "",
     told: Callable[[str, Outcome], None] | None = None,
+    perform: Perform = perform,
 ) -> Scene:
     """The scene after all edits in turn.
 
     Args:
         where: The script's name, for messages.
         told: Is called after every edit with its place in the script and the outcome.
+        perform: Does one edit.
     """
     for number, edit in enumerate(edits, 1):
         place = f"edit {number} ({type(edit).__name__.lower()})"
@@ -47,12 +50,16 @@ def replayed(
 @dataclass(slots=True)
 class Session:
     """State of an editor. Scenes share what did not change between them, so holding some is
-    cheap; the beginning is always held, so undoing everything is exact and needs no computing."""
+    cheap; the beginning is always held, so undoing everything is exact and needs no computing.
+    So is what comes out of a stitch, which takes long to make again."""
 
     start: Scene
     edits: list[Edit] = field(default_factory=list)
     undone: list[Edit] = field(default_factory=list)
+    perform: Perform = perform
     _states: dict[int, Scene] = field(default_factory=dict)
+    _later: list[Scene] = field(default_factory=list)
+    """What was undone led to these, in the order of `undone`."""
 
     def __post_init__(self) -> None:
         self._states[0] = self.start
@@ -65,9 +72,10 @@ class Session:
 
     def do(self, edit: Edit) -> Outcome:
         """One more edit. If it fails, nothing has happened."""
-        outcome = perform(self.scene, edit)
+        outcome = self.perform(self.scene, edit)
         self.edits.append(edit)
         self.undone.clear()
+        self._later.clear()
         self._hold(len(self.edits), outcome.scene)
         return outcome
 
@@ -75,9 +83,9 @@ class Session:
         """Take the last edit back; False where there is none."""
         if not self.edits:
             return False
+        self._later.append(self._states.pop(len(self.edits)))
         self.undone.append(self.edits.pop())
         count = len(self.edits)
-        del self._states[count + 1]
         if count not in self._states:
             self._replay(max(index for index in self._states if index < count))
         return True
@@ -86,10 +94,8 @@ class Session:
         """Do the edit that was last taken back; False where there is none."""
         if not self.undone:
             return False
-        edit = self.undone.pop()
-        outcome = perform(self.scene, edit)
-        self.edits.append(edit)
-        self._hold(len(self.edits), outcome.scene)
+        self.edits.append(self.undone.pop())
+        self._hold(len(self.edits), self._later.pop())
         return True
 
     def script(self) -> Script:
@@ -102,10 +108,12 @@ class Session:
     def _replay(self, known: int) -> None:
         """Make the states after the one numbered `known` again, up to now."""
         for index in range(known, len(self.edits)):
-            self._hold(index + 1, perform(self._states[index], self.edits[index]).scene)
+            self._hold(index + 1, self.perform(self._states[index], self.edits[index]).scene)
 
     def _hold(self, count: int, scene: Scene) -> None:
-        """The state after `count` edits; of those before it, the newest and the first stay."""
+        """The state after `count` edits; of those before it, the newest, the first and what came
+        out of a stitch stay."""
         self._states[count] = scene
         for index in [index for index in self._states if 0 < index <= count - KEPT]:
-            del self._states[index]
+            if not isinstance(self.edits[index - 1], Stitch):
+                del self._states[index]

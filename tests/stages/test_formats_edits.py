@@ -49,6 +49,7 @@ EDITS = (
     edits.Ground(tolerance=0.1),
     edits.Center(at=(1, 2, 3)),
     edits.Frame(layer="a", like="b"),
+    edits.Stitch(layer="a", source="b", beta=0.03, iterations=(3, 4)),
 )
 
 
