@@ -11,7 +11,7 @@ from splatworks.pipeline.cli import main
 from splatworks.pipeline.errors import InputError
 from splatworks.stages.formats import edits, regions, splats
 from splatworks.stages.geometry.activation import activate
-from splatworks.stages.stitch import Config, harmonize, palette, seam, views
+from splatworks.stages.stitch import Config, Weights, harmonize, palette, seam, views
 from splatworks.stages.stitch.boundary import driving_points, extent, find_boundary
 from splatworks.stages.stitch.work import seam_of
 
@@ -120,20 +120,20 @@ def test_no_more_than_the_most_bins() -> None:
 # Losses and figures.
 
 
-def small_problem(config: Config) -> harmonize.Problem:
+def small_problem(config: Config, renderer=None) -> harmonize.Problem:
     target, source = parts.torus(300), parts.ball(200)
     target = replace(target, sh=np.pad(target.sh, ((0, 0), (0, 3), (0, 0))))
     source = replace(source, sh=np.pad(source.sh, ((0, 0), (0, 3), (0, 0))))
     size, boundary = seam_of(target, source, config)
     own, theirs = activate(target), activate(source)
     cameras = views.around(np.array([0.25, 0.0, 0.0]), 0.65, 2, 24)
-    seen = views.views_of(own, cameras, 1)
+    seen = views.views_of(own, cameras, 1, renderer)
     return harmonize.posed(own, theirs, boundary, seen, size, config)
 
 
 def test_losses_have_the_gradients_of_finite_differences() -> None:
     """Without L_color, whose goal is held fixed on purpose."""
-    config = Config(color_weight=0)
+    config = Config(weights=Weights(color=0.0))
     problem = small_problem(config)
     colors = palette.Palette(
         np.array([[0.8, 0.1, 0.1], [0.2, 0.3, 0.6]]), np.array([3.0, 1]), np.zeros(2, int)
@@ -153,11 +153,13 @@ def test_losses_have_the_gradients_of_finite_differences() -> None:
 
 
 def test_color_losses_pull_towards_the_driving_points_and_nothing_else() -> None:
-    config = Config(gradient_weight=0)
+    config = Config(weights=Weights(color=1.0, gradient=0.0))
     problem = small_problem(config)
     sh = problem.target.sh.clone().requires_grad_()
     with_color = harmonize.losses(problem, sh, 0, None, config)
-    without = harmonize.losses(problem, sh, 0, None, replace(config, color_weight=0))
+    without = harmonize.losses(
+        problem, sh, 0, None, replace(config, weights=Weights(color=0.0, gradient=0.0))
+    )
     colors = views.colors_in(problem.views[0], sh.detach())
     others = np.setdiff1d(np.arange(300), problem.boundary.members)
     goal = np.stack([colors[problem.driving[i]].mean(dim=0).numpy() for i in others])
