@@ -272,7 +272,7 @@ def ship_on_van(count: int, data: Path) -> Pair:
 
 
 def garden(data: Path, most: int) -> RawSplats:
-    """Points of a real capture around its table, as flat Gaussians; up is y, the table's top at 0."""
+    """Points of a real capture around its table, as flat Gaussians; up is y."""
     with np.load(data / "garden.npz") as file:
         points, colors = file["means3d"].astype(np.float64), file["colors"] / 255.0
     points = points[:, [0, 2, 1]] * [1, 1, -1]

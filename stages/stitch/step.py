@@ -126,6 +126,6 @@ def _ends(plane, axis: int):
     return plane[:-APART], plane[APART:]
 
 
-def _whole(pairs: Bool[Tensor, "height width"], axis: int) -> Bool[Tensor, "height width"]:
+def _whole(pairs: Bool[Tensor, "rows columns"], axis: int) -> Bool[Tensor, "height width"]:
     """Of the size of the picture again, at the first pixels."""
     return torch.nn.functional.pad(pairs, (0, 0 if axis else APART, 0, APART if axis else 0))

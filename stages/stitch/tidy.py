@@ -8,8 +8,8 @@ the mean distance to the nearest `NEAR` others of the part:
 - stray: on average farther than `LONELY` a from the nearest `NEAR` of both parts. Taken out.
 - spike: an end of its longest axis, at two standard deviations, is farther than `BARE` times as
   long as the median of its neighbors from all other centres. Shortened to that median.
-- gap: a target and a source Gaussian, each among the other's `FACING` nearest across, that are
-  farther apart than `GAP` a. Copies of the target's one are put between them, a apart.
+- gap: a target and a source Gaussian, each among the other's `FACING` nearest across, where
+  nothing across is nearer than `GAP` a. Copies of the target's one are put between them, a apart.
 """
 
 from dataclasses import dataclass, replace
@@ -100,10 +100,12 @@ def _between(
     if not len(rows):
         return None
     distance, facing = cKDTree(others).query(points[rows], k=FACING)
-    back = cKDTree(points[rows]).query(others[facing.ravel()], k=min(FACING, len(rows)))[1]
-    back = back.reshape(len(rows), FACING, -1)
+    tree = cKDTree(points[rows])
+    gaps, back = tree.query(others[facing.ravel()], k=np.arange(1, 1 + min(FACING, len(rows))))
+    gaps, back = (found.reshape(len(rows), FACING, -1) for found in (gaps, back))
     mutual = (back == np.arange(len(rows))[:, None, None]).any(axis=2)
-    wide = mutual & (distance > GAP * spacing) & (distance < reach)
+    nearest = np.minimum(distance[:, :1], gaps[:, :, 0])
+    wide = mutual & (nearest > GAP * spacing) & (distance < reach)
     one, place = np.nonzero(wide)
     if not len(one):
         return None
