@@ -1,6 +1,5 @@
 """`pipeline apply`: an edit script on captured scenes."""
 
-import json
 import os
 import shutil
 import tempfile
@@ -19,7 +18,8 @@ from ..machine import Machine
 from ..plan import bind
 from ..recipe import Recipe, Step
 from ..runner import held, run_steps
-from ..store import Store, open_store, remove
+from ..store import Store, open_store
+from .gather import gather
 from .options import MachineOptions, print_results
 
 SIDECAR = '"kind": "splats-sidecar/1"'
@@ -78,7 +78,7 @@ def _run(
         if len(scenes) > 1:
             folder = store.run / "inputs" / "scenes"
             with explained(str(folder), store.run):
-                _gather(scenes, folder)
+                gather(scenes, folder)
             given = f"scenes/1:{folder.absolute()}"
         step = Step(
             name="apply",
@@ -88,27 +88,6 @@ def _run(
         )
         recipe = Recipe(steps=(step,))
         return run_steps(recipe, bind(recipe, STAGES), store, machine)
-
-
-def _gather(scenes: Sequence[Path], folder: Path) -> None:
-    """One directory with all scenes, which stay where they are where links are possible."""
-    remove(folder)
-    folder.mkdir(parents=True)
-    names = [str(number) for number in range(1, len(scenes) + 1)]
-    for name, scene in zip(names, scenes, strict=True):
-        for file in (scene, scene.with_suffix(".json")):
-            if file.is_file():
-                _link(file, folder / f"{name}{file.suffix.lower()}")
-    with replacing(folder / "index.json") as temporary:
-        rows = [{"name": name} for name in names]
-        temporary.write_text(json.dumps({"kind": "scenes/1", "scenes": rows}) + "\n", "utf-8")
-
-
-def _link(file: Path, link: Path) -> None:
-    try:
-        link.symlink_to(file.absolute())
-    except OSError:  # Windows without the right to make links, and some file systems.
-        shutil.copyfile(file, link)
 
 
 def _check_target(out: Path, scenes: Sequence[Path]) -> None:

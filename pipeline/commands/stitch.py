@@ -1,6 +1,9 @@
 """`pipeline stitch`: one captured object's look on another's."""
 
 import json
+import time
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -8,11 +11,13 @@ import tyro
 
 from ...stages import STAGES
 from ..errors import InputError
+from ..execute import explained
 from ..fault import faults_in
 from ..plan import bind
 from ..recipe import Recipe, Step, with_settings
 from ..runner import held, run_steps
-from ..store import open_store
+from ..store import Store, open_store
+from .gather import gather
 from .options import MachineOptions, print_results
 
 
@@ -22,10 +27,12 @@ def stitch(
     /,
     *,
     out: Path,
+    then: Annotated[tuple[Path, ...], tyro.conf.UseAppendAction] = (),
     transform: Path | None = None,
     select_target: Path | None = None,
     select_source: Path | None = None,
     seam_only: bool = False,
+    tidy: bool = False,
     set: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = (),
     seed: int = 0,
     store: Path | None = None,
@@ -37,10 +44,13 @@ def stitch(
         target: The splat PLY that is recolored.
         source: The splat PLY that gives the look.
         out: The run directory; the result is latest/stitch/scene.ply.
-        transform: An edit script on the scenes `target` and `source` that puts them in place.
+        then: A further part, recolored after those before it; may be given several times.
+        transform: An edit script on the scenes `target`, `source` (and `part3`, ...) that puts them
+            in place.
         select_target: A region (JSON): what of the target to keep.
         select_source: A region (JSON): what of the source to keep.
         seam_only: Only change the surroundings of the seam.
+        tidy: Also mend the target's shape at the cut: spikes, strays, gaps.
         set: stitch.FIELD=VALUE, a setting of the stage; may be given several times.
         seed: Another seed, another order of cameras.
         store: A directory of results shared between runs; OUT remembers it.
@@ -53,31 +63,58 @@ def stitch(
         "select_source": select_source,
     }
     given = {name: path for name, path in files.items() if path is not None}
-    for path in given.values():
+    for path in (*given.values(), *then):
         if not path.is_file():
             raise InputError(f"{path}: no such file.")
     step = Step(
         name="stitch",
         stage="stitch",
         inputs={name: str(path.absolute()) for name, path in given.items()},
-        config={"seam_only": seam_only},
+        config={"seam_only": seam_only, "tidy": tidy},
     )
     recipe = with_settings(Recipe(steps=(step,), seed=seed), set, STAGES)
     target_store = open_store(out, store)
     machine = options.machine()
+    begun = time.perf_counter()
     with faults_in(target_store.run), held(target_store):
+        if then:
+            recipe = _with_more(recipe, then, target_store)
         finished = run_steps(recipe, bind(recipe, STAGES), target_store, machine)
     print_results(target_store, finished)
     folder = target_store.folder(finished[0].request) / "report"
-    print(_told(json.loads((folder / "report.json").read_text("utf-8"))))
+    report = json.loads((folder / "report.json").read_text("utf-8"))
+    for seam in (report, *report["then"]):
+        print(_told(seam))
+    print(f"took {time.perf_counter() - begun:.1f} s")
     print(f"before and after: {target_store.shown(finished[0].request) / 'report'}")
     return 0
 
 
-def _told(report: dict) -> str:
-    """The figures in one line."""
-    before, after = report["seam_delta_e_before"], report["seam_delta_e_after"]
+def _with_more(recipe: Recipe, parts: Sequence[Path], target: Store) -> Recipe:
+    """With the further parts as an input."""
+    folder = target.run / "inputs" / "then"
+    with explained(str(folder), target.run):
+        gather(parts, folder)
+    (step,) = recipe.steps
+    more = {"then": f"scenes/1:{folder.absolute()}"}
+    return replace(recipe, steps=(replace(step, inputs={**step.inputs, **more}),))
+
+
+def _told(seam: dict) -> str:
+    """The figures of one seam in one line."""
+
+    def change(name: str) -> str:
+        before, after = (seam[f"{name}_{when}"] for when in ("before", "after"))
+        return "not seen" if before is None else f"{before:.1f} -> {after:.1f}"
+
+    step = change("visible_step")
+    if seam["visible_step_before"] is not None and seam["visible_step_beside"] is not None:
+        step += f" ({seam['visible_step_beside']:.1f} beside it)"
+    mended = ""
+    if "pruned" in seam:
+        mended = f", {seam['pruned']} pruned, {seam['shrunk']} shrunk, {seam['added']} added"
     return (
-        f"seam of {report['boundary']:,} Gaussians: color difference {before:.1f} -> {after:.1f},"
-        f" texture kept {report['texture_kept']:.0%}, palette of {len(report['palette'])} colors"
+        f"{seam['part']}: seam of {seam['boundary']:,} Gaussians, color difference"
+        f" {change('seam_delta_e')}, step in pictures {step}, texture kept"
+        f" {seam['texture_kept']:.0%}, palette of {len(seam['palette'])} colors{mended}"
     )

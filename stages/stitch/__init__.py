@@ -5,12 +5,13 @@ al. 2024 (3D Gaussian Stitching, arXiv 2408.15708); `docs/stitching.md` says wha
 what is ours.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Literal
 
-from ...pipeline.contract import Context
-from ..artifacts import EditsFile, PreviewDir, RegionFile, SplatsFile
+from ...pipeline.contract import RUNTIME, Context
+from ..artifacts import EditsFile, PreviewDir, RegionFile, ScenesDir, SplatsFile
 
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,11 +20,32 @@ class Inputs:
     """Is recolored."""
     source: SplatsFile
     """Gives the look."""
+    then: ScenesDir | None = None
+    """More parts, called `part3`, `part4`, ...: each is recolored after those before it, to go
+    with all that is there by then. One that meets nothing yet waits for those after it."""
     transform: EditsFile | None = None
-    """An edit script on the scenes `target` and `source` that puts the parts in place."""
+    """An edit script on the scenes `target`, `source`, `part3`, ... that puts them in place."""
     select_target: RegionFile | None = None
     """What of the target to keep; by default all."""
     select_source: RegionFile | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Weights:
+    """Of the losses; that of the boundary is 1."""
+
+    color: float = 0.1
+    """Colors from the seam inwards. The paper: 1, which it needs to begin at all; from `poisson`
+    it is a finish, and larger ones wash the texture out."""
+    gradient: float = 2.0
+    """Texture."""
+    palette: float = 0.2
+    """The source's tone. The paper: 2."""
+
+    def __post_init__(self) -> None:
+        for name in ("color", "gradient", "palette"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,13 +56,14 @@ class Config:
     """Less opaque Gaussians are no part of the seam."""
     neighbors: int = 8
     """K."""
+    start: Literal["poisson", "original"] = "poisson"
+    """`poisson`: the boundary takes the source's look at once and holds it, the others begin with
+    what keeps the differences between neighbors. `original`: as in the paper."""
     amplitude: float = 1.0
     """Of the shift between a place and where it takes its color from, in sizes of both."""
     gamma: float = 10.0
     """How quickly that shift changes with the distance from the seam."""
-    color_weight: float = 1.0
-    gradient_weight: float = 2.0
-    palette_weight: float = 2.0
+    weights: Weights = Weights()
     iterations: tuple[int, int] = (300, 300)
     """Without and with the source's palette."""
     rate: float = 0.03
@@ -53,13 +76,16 @@ class Config:
     seam_width: float = 0.1
     """As a fraction of the size of both."""
 
+    tidy: bool = False
+    """Also mend the target's shape at the cut (see `tidy.py`)."""
+    checkpoint_every_s: float = field(default=20.0, metadata=RUNTIME)
+
     def __post_init__(self) -> None:
-        positive = ("beta", "rate", "seam_width", "neighbors", "views")
-        for name in positive:
+        for name in ("beta", "rate", "seam_width", "neighbors", "views"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}.")
-        for name in ("amplitude", "gamma", "color_weight", "gradient_weight", "palette_weight"):
-            if getattr(self, name) < 0:
+        for name in ("amplitude", "gamma", "checkpoint_every_s"):
+            if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}.")
         if not 0 <= self.tau < 1:
             raise ValueError(f"tau must lie in [0, 1), got {self.tau}.")
@@ -72,11 +98,13 @@ class Config:
 @dataclass(frozen=True, slots=True)
 class Outputs:
     splats: SplatsFile
-    """Target and source in one."""
+    """All parts in one."""
     target: SplatsFile
     """The recolored target alone."""
     report: PreviewDir
     """`report.json` and the pictures `before-after.png`."""
+    parts: ScenesDir | None = None
+    """With `then`: every part by itself."""
 
 
 def run(inputs: Inputs, config: Config, ctx: Context) -> Outputs:

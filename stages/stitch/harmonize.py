@@ -10,28 +10,36 @@ L = L_feature + color L_color + gradient L_grad + palette L_tune, over the targe
     L_tune     solid pixels: squared distance to the nearest palette color, times its votes
 
 One camera per iteration, in an order that is drawn anew for every round. Adam.
+
+By default it does not begin with the target's own colors: the boundary takes the neighbors' look
+at once and stays so, and the others begin with the solution of `poisson.py` (degree 0).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
+from torch.nn import functional
 
 from ...pipeline.contract import Context
 from ...renderers.scene import Gaussians
 from ..randomness import generator
 from . import Config
 from .boundary import Boundary, driving_points
+from .checkpoint import State
 from .palette import Palette, started, updated
+from .poisson import propagated
 from .views import View, colors_in, picture, sobel
 
 BATCHES = 60
 BATCH_PIXELS = 2048
 REST_RATE = 1 / 20
 LAST_RATE = 0.1
+BETAS = (0.9, 0.999)
+EPSILON = 1e-8
 Sh = Float[Tensor, "n coefficient 3"]
 
 
@@ -42,14 +50,18 @@ class Problem:
     target: Gaussians
     views: Sequence[View]
     boundary: Boundary
+    start: Sh
+    """Where the harmonics begin."""
     wanted: Float[Tensor, "b coefficient 3"]
     """Mean harmonics of each boundary member's neighbors."""
     driving: Tensor
     """n x K numbers of target Gaussians."""
-    pull: Float[Tensor, " n"]
+    pull: Float[Tensor, "n 1"]
     """How far the driving points' color is to be taken over, 0 to 1; 0 on the boundary itself."""
-    free: Bool[Tensor, " n"]
-    """What may change."""
+    inward: Float[Tensor, "n 1"]
+    """1 for those that L_color is about: all but the boundary."""
+    free: Float[Tensor, "n 1 1"]
+    """1 for what may change, 0 for the others."""
     slopes: Sequence[Tensor]
     """Per view, the Sobel derivatives of the untouched target."""
 
@@ -58,37 +70,57 @@ def posed(
     target: Gaussians, source: Gaussians, boundary: Boundary, views: Sequence[View], size: float,
     config: Config,
 ) -> Problem:  # fmt: skip
-    """The problem for a boundary; `size` is L."""
+    """The problem for a boundary, on the device of `target`; `size` is L."""
+    points = target.means.double().cpu().numpy()
     driving, distance = driving_points(
-        target.means.double().numpy(),
+        points,
         boundary.members,
         size=size,
         amplitude=config.amplitude,
         gamma=config.gamma,
         k=config.neighbors,
     )
-    pull = np.ones(len(distance))
+    pull = np.ones(len(distance), np.float32)
     if config.seam_only:
         near = (1 - distance / (config.seam_width * size)).clip(0, 1)
-        pull = near * near * (3 - 2 * near)
-    free = pull > 0
-    free[boundary.members] = True
-    pull[boundary.members] = 0
+        pull[:] = near * near * (3 - 2 * near)
+    inward = np.ones(len(pull), np.float32)
+    inward[boundary.members] = 0
+    free = (pull > 0).astype(np.float32)
+    free[boundary.members] = config.start == "original"
+
+    def there(values: np.ndarray) -> Tensor:
+        return torch.from_numpy(values).to(target.means.device)
+
+    wanted = source.sh[there(boundary.neighbors)].mean(dim=1)
+    start = target.sh
+    if config.start == "poisson":
+        start = target.sh.clone()
+        change = (wanted[:, 0] - start[there(boundary.members), 0]).double().cpu().numpy()
+        spread = propagated(points, boundary.members, change, config.neighbors)
+        start[:, 0] += there(pull[:, None] * spread).to(start)
+        start[there(boundary.members)] = wanted
+    with torch.no_grad():
+        slopes = [sobel(view, picture(view, colors_in(view, target.sh))) for view in views]
     return Problem(
         target=target,
         views=views,
         boundary=boundary,
-        wanted=source.sh[torch.from_numpy(boundary.neighbors)].mean(dim=1),
-        driving=torch.from_numpy(driving),
-        pull=torch.from_numpy(pull).float(),
-        free=torch.from_numpy(free),
-        slopes=[sobel(view, picture(view, colors_in(view, target.sh))) for view in views],
+        start=start,
+        wanted=wanted,
+        driving=there(driving),
+        pull=there(pull * inward)[:, None],
+        inward=there(inward)[:, None],
+        free=there(free)[:, None, None],
+        slopes=slopes,
     )
 
 
 def source_palette(views: Sequence[View], sh: Sh, seed: int) -> Palette:
     """Of the solid pixels of the source from around."""
-    pixels = [_solid_colors(view, picture(view, colors_in(view, sh))).numpy() for view in views]
+    with torch.no_grad():
+        pixels = [_solid_colors(view, picture(view, colors_in(view, sh))) for view in views]
+    pixels = [colors.cpu().numpy() for colors in pixels]
     pixels = [colors.astype(np.float64) for colors in pixels if len(colors)]
     palette = None
     for batch in range(BATCHES if pixels else 0):
@@ -98,58 +130,70 @@ def source_palette(views: Sequence[View], sh: Sh, seed: int) -> Palette:
         palette = updated(palette or started(chosen), chosen)
     if palette is None:
         # Too thin to cover a pixel: its Gaussians' own colors are all there is.
-        own = (colors_in(views[0], sh)).double().numpy()
+        own = colors_in(views[0], sh).double().cpu().numpy()
         palette = updated(started(own), own)
     return palette
 
 
-def harmonized(problem: Problem, palette: Palette | None, config: Config, ctx: Context) -> Sh:
-    """The target's harmonics afterwards."""
-    sh = problem.target.sh
-    first, rest = (part.clone().requires_grad_() for part in (sh[:, :1], sh[:, 1:]))
-    groups = [{"params": [first], "rate": config.rate}]
-    if rest.shape[1]:
-        groups.append({"params": [rest], "rate": config.rate * REST_RATE})
-    optimizer = torch.optim.Adam([{**group, "lr": 0.0} for group in groups], foreach=False)
+def harmonized(
+    problem: Problem, palette: Palette | None, config: Config, ctx: Context, state: State,
+    reached: Callable[[State], None] = lambda state: None,
+) -> Sh:  # fmt: skip
+    """The target's harmonics after the remaining iterations.
+
+    Args:
+        state: Where to begin; is changed.
+        reached: Is called after every iteration.
+    """
     before, total = config.iterations[0], sum(config.iterations)
-    order = _rounds(len(problem.views), ctx.seed)
-    with ctx.progress("stitch", total) as bar:
-        for iteration in range(total):
-            for group in optimizer.param_groups:
-                group["lr"] = group["rate"] * LAST_RATE ** (iteration / total)
-            now = palette if iteration >= before else None
-            loss = losses(problem, torch.cat([first, rest], dim=1), next(order), now, config)
-            optimizer.zero_grad()
-            loss.backward()
-            for part in (first, rest):
-                if part.grad is not None:
-                    part.grad[~problem.free] = 0
-            optimizer.step()
+    weights = torch.full((problem.start.shape[1], 1), REST_RATE).to(problem.start)
+    weights[0] = 1
+    with ctx.progress("stitch", total, done=state.iteration) as bar:
+        while state.iteration < total:
+            sh = state.sh.requires_grad_()
+            now = palette if state.iteration >= before else None
+            number = turn(state.iteration, len(problem.views), ctx.seed)
+            loss = losses(problem, sh, number, now, config)
+            (gradient,) = torch.autograd.grad(loss, sh)
+            rate = config.rate * LAST_RATE ** (state.iteration / total)
+            _step(state, gradient * problem.free, rate * weights)
             bar.advance(note=f"loss {loss.item():.4f}")
-    return torch.cat([first, rest], dim=1).detach()
+            reached(state)
+    return state.sh.detach()
+
+
+@torch.no_grad()
+def _step(state: State, gradient: Sh, rate: Float[Tensor, "coefficient 1"]) -> None:
+    """Adam (Kingma and Ba 2015), in place."""
+    state.iteration += 1
+    b1, b2 = BETAS
+    state.first.lerp_(gradient, 1 - b1)
+    state.second.mul_(b2).addcmul_(gradient, gradient, value=1 - b2)
+    spread = (state.second / (1 - b2**state.iteration)).sqrt_().add_(EPSILON)
+    state.sh = state.sh.detach() - rate / (1 - b1**state.iteration) * state.first / spread
 
 
 def losses(
     problem: Problem, sh: Sh, number: int, palette: Palette | None, config: Config
 ) -> Float[Tensor, ""]:
     """L for one view."""
-    view, members = problem.views[number], torch.from_numpy(problem.boundary.members)
+    view, weights = problem.views[number], config.weights
+    members = torch.from_numpy(problem.boundary.members).to(sh.device)
     feature = (sh[members] - problem.wanted).square().mean()
     colors = colors_in(view, sh)
-    original = colors_in(view, problem.target.sh)
-    driven = colors.detach()[problem.driving].mean(dim=1)
-    pull = problem.pull[:, None]
-    goal = pull * driven + (1 - pull) * original
-    others = torch.ones(len(sh), dtype=torch.bool)
-    others[members] = False
-    color = (colors - goal)[others].square().sum() / max(3 * int(others.sum()), 1)
+    goal = functional.embedding_bag(problem.driving, colors.detach(), mode="mean")
+    if config.seam_only:
+        original = colors_in(view, problem.target.sh)
+        goal = problem.pull * goal + (1 - problem.pull) * original
+    gap = (colors - goal) * problem.inward
+    color = gap.square().sum() / (3 * problem.inward.sum()).clamp(min=1)
     pixels = picture(view, colors)
     change = (sobel(view, pixels) - problem.slopes[number])[:, :, view.inner]
     grad = change.square().mean() if change.numel() else feature.new_zeros(())
-    total = feature + config.color_weight * color + config.gradient_weight * grad
+    total = feature + weights.color * color + weights.gradient * grad
     if palette is None:
         return total
-    return total + config.palette_weight * tune_loss(_solid_colors(view, pixels), palette)
+    return total + weights.palette * tune_loss(_solid_colors(view, pixels), palette)
 
 
 def tune_loss(colors: Float[Tensor, "m 3"], palette: Palette) -> Float[Tensor, ""]:
@@ -167,7 +211,7 @@ def _solid_colors(view: View, pixels: Float[Tensor, "p 3"]) -> Float[Tensor, "m 
     return pixels[view.solid] / view.alpha[view.solid, None]
 
 
-def _rounds(count: int, seed: int) -> Iterator[int]:
-    """All views in a random order, then all in another one, and so on."""
-    for number in range(2**31):
-        yield from torch.randperm(count, generator=generator(seed, number, "views")).tolist()
+def turn(iteration: int, count: int, seed: int) -> int:
+    """The camera of an iteration: all in a random order, then all in another one, and so on."""
+    number, place = divmod(iteration, count)
+    return int(torch.randperm(count, generator=generator(seed, number, "views"))[place])

@@ -47,15 +47,15 @@ def seam_difference(
     boundary: Boundary,
 ) -> float:
     """Mean ΔE over the boundary."""
-    own = base_colors(target.numpy())[boundary.members]
-    theirs = base_colors(source.numpy())[boundary.neighbors].mean(axis=1)
+    own = base_colors(target.cpu().numpy())[boundary.members]
+    theirs = base_colors(source.cpu().numpy())[boundary.neighbors].mean(axis=1)
     return float(np.linalg.norm(lab(own) - lab(theirs), axis=1).mean())
 
 
 def texture_kept(views: Sequence[View], before: Sh, after: Sh, boundary: Boundary) -> float:
     """1 is all of it; 1 also where there was none to lose."""
-    at_seam = np.zeros(len(before), np.float32)
-    at_seam[boundary.members] = 1
+    at_seam = before.new_zeros(len(before), 1)
+    at_seam[torch.from_numpy(boundary.members)] = 1
     pairs = [np.stack([_slope(view, sh, at_seam) for sh in (before, after)]) for view in views]
     one, two = np.concatenate(pairs, axis=1)
     if len(one) < 2 or one.std() == 0 or two.std() == 0:
@@ -63,8 +63,8 @@ def texture_kept(views: Sequence[View], before: Sh, after: Sh, boundary: Boundar
     return float(np.corrcoef(one, two)[0, 1])
 
 
-def _slope(view: View, sh: Sh, at_seam: Float[np.ndarray, " n"]) -> np.ndarray:
-    luma = picture(view, colors_in(view, sh)) @ torch.from_numpy(LUMA).float()
+def _slope(view: View, sh: Sh, at_seam: Float[Tensor, "n 1"]) -> np.ndarray:
+    luma = picture(view, colors_in(view, sh)) @ torch.from_numpy(LUMA).to(sh)
     slope = torch.linalg.vector_norm(sobel(view, luma[:, None])[0], dim=0)
-    away = torch.from_numpy(view.weights @ at_seam < AWAY).reshape(slope.shape)
-    return slope[view.inner & away].numpy()
+    away = (view.blend(at_seam)[:, 0] < AWAY).reshape(slope.shape)
+    return slope[view.inner & away].cpu().numpy()

@@ -1,11 +1,17 @@
-"""The target as it is seen from around, ready to be recolored: one sparse matrix per camera.
+"""The target as it is seen from around, ready to be recolored.
 
-Geometry and opacity are frozen, so the picture of a camera is W c (`contributions.py`): no
-rasterizer in the loop, and its gradient is Wᵀ.
+Geometry and opacity are frozen, so the picture of a camera is W c, linear in the colors. There are
+two ways to it, which agree to the renderers' own tolerance:
+
+- `Cached`: W is made once as a sparse matrix (`contributions.py`), with no rasterizer in the loop;
+  its gradient is Wᵀ. The faster one on a CPU.
+- `Rendered`: a renderer blends the colors anew every time. It needs no memory per camera, and on a
+  GPU it is the faster one.
 """
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +23,7 @@ from torch import Tensor
 from ...renderers import sh as harmonics
 from ...renderers.cpu.contributions import contributions
 from ...renderers.projection import view_directions
-from ...renderers.scene import Cameras, Gaussians
+from ...renderers.scene import Cameras, Gaussians, Renderer
 from ..geometry.concurrency import in_order
 from ..geometry.likeness import one_by_one
 
@@ -28,16 +34,18 @@ SOLID = 0.95
 _SOBEL = torch.tensor([[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]])
 
 
+Values = Float[Tensor, "n channel"]
+Pixels = Float[Tensor, "p channel"]
+
+
 @dataclass(frozen=True, slots=True)
 class View:
     """One camera. p pixels, n Gaussians."""
 
     basis: Float[Tensor, "n coefficient"]
     """Harmonics towards each Gaussian."""
-    weights: Any
-    """W, p x n, compressed by rows."""
-    back: Any
-    """Wᵀ, compressed by rows."""
+    blend: Callable[[Values], Pixels]
+    """W times values per Gaussian; differentiable."""
     solid: Bool[Tensor, " p"]
     """Where the color is the object's own."""
     inner: Bool[Tensor, "height width"]
@@ -46,17 +54,44 @@ class View:
     size_px: tuple[int, int]
 
 
-class Blend(torch.autograd.Function):
-    """W c; the gradient is Wᵀ g."""
+@dataclass(frozen=True, slots=True)
+class Cached:
+    """W as a matrix, compressed by rows."""
+
+    weights: Any
+    back: Any
+    """Wᵀ, compressed by rows."""
+
+    def __call__(self, values: Values) -> Pixels:
+        return _Product.apply(values, self)
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """W by a renderer."""
+
+    scene: Gaussians
+    camera: Cameras
+    renderer: Renderer
+
+    def __call__(self, values: Values) -> Pixels:
+        scene = replace(self.scene, channels=values.to(self.scene.means))
+        frames = self.renderer(scene, self.camera, frozenset({"channels"}))
+        assert frames.channels is not None
+        return frames.channels[0].flatten(0, 1).to(values)
+
+
+class _Product(torch.autograd.Function):
+    """W v; the gradient is Wᵀ g."""
 
     @staticmethod
-    def forward(ctx: Any, colors: Tensor, view: View) -> Tensor:
-        ctx.view = view
-        return torch.from_numpy(view.weights @ colors.detach().numpy())
+    def forward(ctx: Any, values: Tensor, cached: Cached) -> Tensor:
+        ctx.cached = cached
+        return torch.from_numpy(cached.weights @ values.detach().numpy())
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        return torch.from_numpy(ctx.view.back @ gradients[0].contiguous().numpy()), None
+        return torch.from_numpy(ctx.cached.back @ gradients[0].contiguous().numpy()), None
 
 
 def around(center: Float[np.ndarray, "3"], radius: float, count: int, size_px: int) -> Cameras:
@@ -81,19 +116,22 @@ def around(center: Float[np.ndarray, "3"], radius: float, count: int, size_px: i
     )
 
 
-def seen(scene: Gaussians, camera: Cameras) -> View:
-    """One camera's view of the scene."""
-    (matrix,) = contributions(scene, camera)
-    weights = sparse.csr_array(matrix)
-    alpha = torch.from_numpy(np.asarray(weights.sum(axis=1)))
+def seen(scene: Gaussians, camera: Cameras, renderer: Renderer | None = None) -> View:
+    """One camera's view of the scene: `Rendered` by the renderer if one is given, else `Cached`."""
+    if renderer is None:
+        (matrix,) = contributions(scene, camera)
+        blend = Cached(sparse.csr_array(matrix), sparse.csr_array(matrix.T))
+    else:
+        blend = Rendered(replace(scene, sh=scene.sh[:, :1].detach()), camera, renderer)
+    with torch.no_grad():
+        alpha = blend(scene.means.new_ones(len(scene.means), 1))[:, 0]
     size = (camera.width_px, camera.height_px)
     solid = alpha > SOLID
     hollow = (~solid).float().reshape(1, 1, size[1], size[0])
     directions = view_directions(scene.means, camera)[0]
     return View(
         basis=harmonics.basis(directions, scene.sh.shape[1]),
-        weights=weights,
-        back=sparse.csr_array(matrix.T),
+        blend=blend,
         solid=solid,
         inner=torch.nn.functional.max_pool2d(hollow, 3, stride=1, padding=1)[0, 0] == 0,
         alpha=alpha,
@@ -101,9 +139,12 @@ def seen(scene: Gaussians, camera: Cameras) -> View:
     )
 
 
-def views_of(scene: Gaussians, cameras: Cameras, threads: int) -> list[View]:
+def views_of(
+    scene: Gaussians, cameras: Cameras, threads: int, renderer: Renderer | None = None
+) -> list[View]:
     """All cameras' views, several at a time."""
-    return list(in_order(lambda one: seen(scene, one), one_by_one(cameras), threads=threads))
+    one = one_by_one(cameras)
+    return list(in_order(lambda camera: seen(scene, camera, renderer), one, threads=threads))
 
 
 def colors_in(view: View, sh: Float[Tensor, "n coefficient 3"]) -> Float[Tensor, "n 3"]:
@@ -113,7 +154,7 @@ def colors_in(view: View, sh: Float[Tensor, "n coefficient 3"]) -> Float[Tensor,
 
 def picture(view: View, colors: Float[Tensor, "n 3"]) -> Float[Tensor, "p 3"]:
     """Premultiplied by alpha."""
-    return Blend.apply(colors, view)
+    return view.blend(colors)
 
 
 def sobel(

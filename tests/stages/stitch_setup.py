@@ -9,8 +9,9 @@ import torch
 from splatworks.stages.formats.splats import RawSplats
 from splatworks.stages.geometry.activation import activate
 from splatworks.stages.scene.recolor import base_colors
-from splatworks.stages.stitch import Config
+from splatworks.stages.stitch import Config, Weights
 from splatworks.stages.stitch.boundary import Boundary, driving_points
+from splatworks.stages.stitch.checkpoint import begun
 from splatworks.stages.stitch.harmonize import harmonized, posed, source_palette
 from splatworks.stages.stitch.seam import lab, seam_difference, texture_kept
 from splatworks.stages.stitch.views import around, views_of
@@ -18,6 +19,8 @@ from splatworks.stages.stitch.work import seam_of
 
 from .splat_objects import SH_DC, context, raw, sphere, turn_z_to
 
+PAPER = {"start": "original", "weights": Weights(color=1.0, palette=2.0)}
+"""Settings of the paper, as far as they are known."""
 RED = np.array([0.8, 0.12, 0.1])
 
 
@@ -73,7 +76,7 @@ def run(tmp: str, count: int, size_px: int, views: int, **settings) -> Run:
     if config.iterations[1] and not config.seam_only:
         palette = source_palette(views_of(theirs, cameras, 1), theirs.sh, 0)
     problem = posed(own, theirs, boundary, seen, size, config)
-    sh = harmonized(problem, palette, config, context(Path(tmp)))
+    sh = harmonized(problem, palette, config, context(Path(tmp)), begun(problem.start))
     _, distance = driving_points(
         target.means.astype(np.float64), boundary.members, size=size, amplitude=0.0, gamma=0.0, k=1
     )
