@@ -244,7 +244,7 @@ def _blend(
     values: Float[np.ndarray, "face 3 channel"], places: Places
 ) -> Float32[np.ndarray, "place channel"]:
     """Interpolate values of corners."""
-    return blended(values, places.faces, places.barycentrics)
+    return blended(np.asarray(values, np.float32), places.faces, places.barycentrics)
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:
