@@ -69,9 +69,9 @@ def build(surface: Surface) -> Complex:
     )
 
 
-def labels(complex_: Complex) -> np.ndarray:
-    """Per vertex, the number of its component. Virtual edges do not connect."""
-    real = complex_.edges[complex_.edge_faces > 0]
+def labels(complex_: Complex, *, virtual: bool = False) -> np.ndarray:
+    """Per vertex, the number of its component. Virtual edges connect only if told to."""
+    real = complex_.edges[(complex_.edge_faces > 0) | virtual]
     count = len(complex_.positions)
     links = sparse.coo_matrix((np.ones(len(real), np.int8), (real[:, 0], real[:, 1])), (count,) * 2)
     return csgraph.connected_components(links, directed=False)[1].astype(np.int32)
