@@ -196,9 +196,7 @@ def _follow(
     cross = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     points = np.einsum("tc,tcx->tx", found.barycentrics, corners[found.faces])
     facing = cross[found.faces]
-    faces, barycentrics = correspond(
-        decimation, level, found.faces, points, facing, threads=threads
-    )
+    faces, barycentrics = correspond(decimation, level, found.faces, points, threads=threads)
     original = decimation.surface
     mapped = np.einsum("tc,tcx->tx", barycentrics, original.positions[original.faces[faces]])
     reach = decimation.levels[level].error_m

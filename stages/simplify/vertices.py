@@ -39,7 +39,7 @@ def vertex_colored(source: Appearance, decimation: Decimation, level: int, threa
     cross = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     areas = np.linalg.norm(cross, axis=1) / 2
     points = np.einsum("pc,pcx->px", barycentrics, corners[faces])
-    found = correspond(decimation, level, faces, points, cross[faces], threads=threads)
+    found = correspond(decimation, level, faces, points, threads=threads)
     density = LATTICE / np.sqrt(np.maximum(2 * areas, 1e-300))
     color = source.base_color(Places(*found, density[faces]))
     weights = np.maximum(areas / max(float(areas.mean()), 1e-300), 1e-9)[faces]
@@ -105,8 +105,7 @@ def rigged(
     barycentrics[np.arange(len(faces)), corner] += 1 - INSET
     corners = surface.positions[surface.faces[faces]]
     points = np.einsum("pc,pcx->px", barycentrics, corners)
-    cross = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    at, where = correspond(decimation, level, faces, points, cross, threads=threads)
+    at, where = correspond(decimation, level, faces, points, threads=threads)
     joints, weights = blend_weights(
         model.joints[model.faces[at]], model.weights[model.faces[at]], where
     )

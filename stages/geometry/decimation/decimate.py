@@ -130,8 +130,8 @@ def correspond(
     level: int,
     faces: Int[np.ndarray, " p"],
     points: Float[np.ndarray, "p 3"],
-    normals: Float[np.ndarray, "p 3"] | None,
     *,
+    filtered: bool = True,
     threads: int = 1,
 ) -> tuple[Int64[np.ndarray, " p"], Float64[np.ndarray, "p 3"]]:
     """Where points on a level were on the input: its face, and weights of its three corners.
@@ -139,18 +139,25 @@ def correspond(
     Args:
         faces: Index into the level's faces.
         points: On these faces, metres.
-        normals: Of the level's surface there. With them a point does not end up on the far side
-            of a thin wall.
+        filtered: Pass over surface that looks away from the point's face, so that a point does
+            not end up on the far side of a thin wall.
         threads: The result does not depend on it.
     """
     made = decimation.levels[level]
-    inside = np.searchsorted(decimation.numbers, made.face_ids[faces])
+    living = np.searchsorted(decimation.numbers, made.face_ids)
+    facing = None
+    if filtered:
+        corners = made.positions[made.faces]
+        facing = np.zeros((len(decimation.numbers), 3))
+        facing[living] = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     local = (points.astype(np.float64) - decimation.center_m) / decimation.diagonal_m
-    ways = None if normals is None else np.ascontiguousarray(normals, np.float64)
+    living = living[faces]
     if made.flips is not None:
         flipped = len(made.flips.starts) - 1
-        inside = follow(made.flips, flipped, inside, local, ways, threads=threads)
-    found = follow(decimation.history, made.history_end, inside, local, ways, threads=threads)
+        living = follow(made.flips, flipped, living, local, facing, threads=threads)
+    found = follow(
+        decimation.history, made.history_end, living, local, facing, threads=threads
+    )
     numbers = decimation.numbers[found]
     corners = decimation.surface.positions[decimation.surface.faces[numbers]].astype(np.float64)
     corners = (corners - decimation.center_m) / decimation.diagonal_m
