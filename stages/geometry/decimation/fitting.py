@@ -25,7 +25,7 @@ from jaxtyping import Bool, Float, Int
 
 from ....renderers.cpu.compiled import kernel
 from ..components import Surface
-from ..open3d_module import open3d
+from ..rays import first_hits
 from .decimate import Decimation, Level, correspond
 from .flips import flip_edges
 from .history import History, indexed
@@ -44,6 +44,8 @@ MEMORY = 0.3
 RIDGE, BORDER_RIDGE = 0.02, 1.0
 """Of a vertex, as shares of what pulls at it; the second at borders, which nothing else keeps from
 sliding along the surface."""
+MARGIN, FARTHEST = 1e-6, 0.05
+"""Where rays from a point to the level start and end, in diagonals."""
 ALIGNED = 0.3
 """Cosine of the angle of a point's normal to that of a face from which on it may be joined to it."""
 TURNED = 0.3
@@ -118,8 +120,9 @@ def spread_points(
 ) -> Points:
     """Points all over the input, and those that points all over the level have come from.
 
-    A point of the input is left out unless the closest place on the level belongs to the same
-    component and looks about the same way: what has vanished must not pull at its neighbors.
+    A point of the input is joined to what lies in front of it or behind it, and left out unless
+    that belongs to the same component and looks about the same way: what has vanished must not
+    pull at its neighbors.
     """
     level, center, diagonal = decimation.levels[number], decimation.center_m, decimation.diagonal_m
     chosen = decimation.numbers
@@ -132,9 +135,7 @@ def spread_points(
 
     here, corners = spread_by_face(len(level.faces))
     there = _at(surface, here, corners)
-    found, at = correspond(
-        decimation, number, here, there * diagonal + center, ways[here], threads=threads
-    )
+    found, at = correspond(decimation, number, here, there * diagonal + center, threads=threads)
     found = np.searchsorted(chosen, found)
     back = Points(
         _at(source, found, at), normals[found], sizes[here] / POINTS * weights[found], here
@@ -144,13 +145,16 @@ def spread_points(
     count = POINTS * len(level.faces)
     found, corners = spread(areas * weights, count)
     places = _at(source, found, corners)
-    here = closest_faces(surface, places)
+    there, here = facing(surface, places, normals[found])
+    found = found[there]
     part = decimation.parts[np.searchsorted(chosen, level.face_ids)]
     fits = decimation.parts[found] == part[here]
     fits &= (normals[found] * ways[here]).sum(axis=1) > ALIGNED
-    forth = Points(places, normals[found], np.full(count, (areas @ weights) / count), here)
-    both = (back, _chosen(forth, fits))
-    return Points(*(np.concatenate([getattr(p, n) for p in both]) for n in Points.__slots__))
+    share = np.full(len(there), (areas @ weights) / count)
+    forth = _chosen(Points(places[there], normals[found], share, here), fits)
+    return Points(
+        *(np.concatenate([getattr(back, n), getattr(forth, n)]) for n in Points.__slots__)
+    )
 
 
 def spread(
@@ -192,19 +196,15 @@ def on_border(faces: Int[np.ndarray, "f 3"], vertices: int) -> Bool[np.ndarray, 
     return found
 
 
-def closest_faces(
-    surface: Surface, points: Float[np.ndarray, "p 3"]
-) -> Int[np.ndarray, " p"]:
-    """Of the surface, about the origin since Embree counts in float32."""
-    o3d = open3d()
-    scene = o3d.t.geometry.RaycastingScene(nthreads=1)
-    scene.add_triangles(
-        o3d.core.Tensor(np.ascontiguousarray(surface.positions, np.float32)),
-        o3d.core.Tensor(np.ascontiguousarray(surface.faces, np.uint32)),
-    )
-    tensor = o3d.core.Tensor(np.ascontiguousarray(points, np.float32))
-    found = scene.compute_closest_points(tensor, nthreads=1)
-    return found["primitive_ids"].numpy().astype(np.int64)
+def facing(
+    surface: Surface, places: Float[np.ndarray, "p 3"], normals: Float[np.ndarray, "p 3"]
+) -> tuple[Int[np.ndarray, " hit"], Int[np.ndarray, " hit"]]:
+    """Which of the points have a face of the surface before or behind them, and the nearer one."""
+    before = first_hits(surface, places - MARGIN * normals, normals, FARTHEST)
+    behind = first_hits(surface, places + MARGIN * normals, -normals, FARTHEST)
+    faces = np.where(before.distance_m <= behind.distance_m, before.faces, behind.faces)
+    met = np.flatnonzero(np.isfinite(np.minimum(before.distance_m, behind.distance_m)))
+    return met, faces[met].astype(np.int64)
 
 
 def attached(
