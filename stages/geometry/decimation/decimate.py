@@ -40,7 +40,7 @@ class Level:
     """For each face the one of the input whose number it carries; says nothing about its place."""
     error_m: float
     """Largest root-mean-square distance to the planes (and border lines) that a vertex stands
-    for. Never falls from one level to the next."""
+    for, times the root of its importance. Never falls from one level to the next."""
     history_end: int
     """How many records of the history lead here."""
     quadrics: Float64[np.ndarray, "v 10"]
@@ -155,9 +155,7 @@ def correspond(
     if made.flips is not None:
         flipped = len(made.flips.starts) - 1
         living = follow(made.flips, flipped, living, local, facing, threads=threads)
-    found = follow(
-        decimation.history, made.history_end, living, local, facing, threads=threads
-    )
+    found = follow(decimation.history, made.history_end, living, local, facing, threads=threads)
     numbers = decimation.numbers[found]
     corners = decimation.surface.positions[decimation.surface.faces[numbers]].astype(np.float64)
     corners = (corners - decimation.center_m) / decimation.diagonal_m
