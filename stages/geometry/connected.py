@@ -1,7 +1,6 @@
 """What hangs together: connected components, in a kernel that needs no sparse matrices."""
 
 import numpy as np
-from jaxtyping import Float, Int, Int64
 
 from ...renderers.cpu.compiled import kernel, part
 
@@ -9,15 +8,13 @@ ASKEW = np.array([0.6122, 0.5390, 0.5783])
 """Along which near points are looked for: no mesh has many vertices in a plane across it."""
 
 
-def connected(count: int, pairs: Int[np.ndarray, "pair 2"]) -> Int64[np.ndarray, " item"]:
-    """Labels of `count` items that pairs connect, numbered by the first item of each."""
+def connected(count: int, pairs: np.ndarray) -> np.ndarray:
+    """Labels of `count` items that pairs (n 2) connect, numbered by the first item of each."""
     return _connected(count, np.ascontiguousarray(pairs, np.int64))
 
 
-def near_each_other(
-    points: Float[np.ndarray, "point 3"], radius: float
-) -> Int64[np.ndarray, " point"]:
-    """Labels of points that chains of steps up to `radius` connect, numbered as in `connected`."""
+def near_each_other(points: np.ndarray, radius: float) -> np.ndarray:
+    """Labels of points (n 3) that chains of steps up to `radius` connect, numbered as in `connected`."""
     along = points @ ASKEW
     return _near(np.ascontiguousarray(points, np.float64), along, np.argsort(along), radius)
 

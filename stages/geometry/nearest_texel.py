@@ -1,15 +1,14 @@
 """For every texel of a picture the nearest one that is valid, as far as a mip level reaches."""
 
 import numpy as np
-from jaxtyping import Bool, Int32, Shaped
 
 from ...renderers.cpu.compiled import kernel
 
 
-def nearest_valid(
-    valid: Bool[np.ndarray, "row column"], reach_px: float
-) -> Int32[np.ndarray, "row column"]:
-    """Of each texel: row · width + column of the nearest valid one, itself if it is; -1 where none
+def nearest_valid(valid: np.ndarray, reach_px: float) -> np.ndarray:
+    """(row, column) bool to (row, column) int32.
+
+    Of each texel: row · width + column of the nearest valid one, itself if it is; -1 where none
     is within `reach_px`. Of equally near ones that in the nearest column counts, then the left,
     then the upper one."""
     if valid.size >= 1 << 31:
@@ -17,12 +16,9 @@ def nearest_valid(
     return _nearest_valid(np.ascontiguousarray(valid), reach_px)
 
 
-def complete(
-    picture: Shaped[np.ndarray, "row column channel"],
-    nearest: Int32[np.ndarray, "row column"],
-    rest: Shaped[np.ndarray, " channel"],
-) -> None:
-    """Give every texel the value of its nearest valid one, in place; without one, `rest`."""
+def complete(picture: np.ndarray, nearest: np.ndarray, rest: np.ndarray) -> None:
+    """Give every texel of a (row, column, channel) picture the value of its nearest valid one, in
+    place; without one, `rest`."""
     _complete(picture.reshape(-1, picture.shape[2]), nearest.reshape(-1), rest)
 
 

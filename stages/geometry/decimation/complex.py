@@ -67,9 +67,9 @@ def build(surface: Surface) -> Complex:
     )
 
 
-def labels(complex_: Complex) -> np.ndarray:
-    """Per vertex, the number of its component. Virtual edges do not connect."""
-    real = complex_.edges[complex_.edge_faces > 0]
+def labels(complex_: Complex, *, virtual: bool = False) -> np.ndarray:
+    """Per vertex, the number of its component. Virtual edges connect only if told to."""
+    real = complex_.edges[(complex_.edge_faces > 0) | virtual]
     return connected(len(complex_.positions), real).astype(np.int32)
 
 

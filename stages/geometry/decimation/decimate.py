@@ -40,9 +40,15 @@ class Level:
     """For each face the one of the input whose number it carries; says nothing about its place."""
     error_m: float
     """Largest root-mean-square distance to the planes (and border lines) that a vertex stands
-    for. Never falls from one level to the next."""
+    for, times the root of its importance. Never falls from one level to the next."""
     history_end: int
     """How many records of the history lead here."""
+    quadrics: Float64[np.ndarray, "v 10"]
+    """The planes that each vertex stands for (`quadrics`), in diagonals about the center."""
+    locked: Bool[np.ndarray, " v"]
+    """Vertices that had to stay."""
+    flips: History | None = None
+    """Edges that were flipped afterwards; its last record is the latest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +61,8 @@ class Decimation:
     report: Report
     numbers: Int64[np.ndarray, " f"]
     """For each face of the complex, the one of the input."""
+    parts: Int64[np.ndarray, " f"]
+    """For each face of the complex, the number of its component; virtual edges connect."""
     center_m: Float64[np.ndarray, " 3"]
     diagonal_m: float
 
@@ -111,6 +119,7 @@ def simplify(
         history=recorder.finish(len(found.faces)),
         report=report,
         numbers=found.face_ids,
+        parts=complex.labels(found, virtual=True)[found.faces[:, 0]].astype(np.int64),
         center_m=found.center_m,
         diagonal_m=found.diagonal_m,
     )
@@ -142,9 +151,11 @@ def correspond(
         facing = np.zeros((len(decimation.numbers), 3))
         facing[living] = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     local = (points.astype(np.float64) - decimation.center_m) / decimation.diagonal_m
-    found = follow(
-        decimation.history, made.history_end, living[faces], local, facing, threads=threads
-    )
+    living = living[faces]
+    if made.flips is not None:
+        flipped = len(made.flips.starts) - 1
+        living = follow(made.flips, flipped, living, local, facing, threads=threads)
+    found = follow(decimation.history, made.history_end, living, local, facing, threads=threads)
     numbers = decimation.numbers[found]
     corners = decimation.surface.positions[decimation.surface.faces[numbers]].astype(np.float64)
     corners = (corners - decimation.center_m) / decimation.diagonal_m
@@ -225,4 +236,6 @@ def _level(state: web.Web, found: complex.Complex, error_m: float, records: int)
         face_ids=found.face_ids[alive].astype(np.int64),
         error_m=error_m,
         history_end=records,
+        quadrics=state.reals[used, web.PLANES : web.PLANES + 10].copy(),
+        locked=state.vertices[used, web.LOCKED] > 0,
     )

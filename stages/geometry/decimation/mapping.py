@@ -286,9 +286,7 @@ def _squares(
 
 
 @kernel
-def _choose(
-    squares: np.ndarray, least: np.ndarray, which: np.ndarray, k: int, own: bool
-) -> None:
+def _choose(squares: np.ndarray, least: np.ndarray, which: np.ndarray, k: int, own: bool) -> None:
     """Of two equally close faces that which is already there."""
     if own:
         for n in range(np.uint64(len(least))):
@@ -306,9 +304,7 @@ def _row(x: float, y: float, z: float) -> tuple[float, float, float]:
 
 
 @kernel
-def _part(
-    values: np.ndarray, moved: np.ndarray, scratch: np.ndarray, low: int, high: int
-) -> None:
+def _part(values: np.ndarray, moved: np.ndarray, scratch: np.ndarray, low: int, high: int) -> None:
     for n in range(low, high):
         scratch[moved[n]] = values[n]
     values[low:high] = scratch[low:high]
