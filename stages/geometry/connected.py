@@ -14,7 +14,7 @@ def connected(count: int, pairs: np.ndarray) -> np.ndarray:
 
 
 def near_each_other(points: np.ndarray, radius: float) -> np.ndarray:
-    """Labels of points (n 3) that chains of steps up to `radius` connect, numbered as in `connected`."""
+    """The same for points (n 3) that chains of steps up to `radius` connect."""
     along = points @ ASKEW
     return _near(np.ascontiguousarray(points, np.float64), along, np.argsort(along), radius)
 

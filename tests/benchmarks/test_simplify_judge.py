@@ -345,7 +345,7 @@ def test_an_original_scored_against_itself_is_perfect(original, tmp_path: Path) 
 
 def test_a_shifted_texture_costs_color_alone(original, tmp_path: Path) -> None:
     model = odd_one()
-    found = judged(original, replace(model, uvs=model.uvs + [0, 0.03]), tmp_path)
+    found = judged(original, replace(model, uvs=model.uvs + np.array([0, 0.03])), tmp_path)
     assert 10 < found["color_psnr_db"] < 30
     assert found["normal_psnr_db"] == 100 and found["iou"] == 1
 

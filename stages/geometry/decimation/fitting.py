@@ -26,7 +26,7 @@ from jaxtyping import Bool, Float, Int
 from ....renderers.cpu.compiled import kernel
 from ..components import Surface
 from ..rays import first_hits
-from .decimate import Decimation, Level, correspond
+from .decimate import Decimation, correspond
 from .flips import flip_edges
 from .history import History, indexed
 from .least_squares import solve

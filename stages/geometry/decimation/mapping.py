@@ -10,6 +10,7 @@ each of its faces for the distances of all the points that came this far, in loo
 vector instructions, and then the points part.
 """
 
+import itertools
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -80,7 +81,7 @@ def _spans(ends: np.ndarray) -> list[tuple[int, int]]:
     total = int(ends[-1])
     cuts = np.searchsorted(ends, np.arange(0, total, BLOCK), side="right") - 1
     cuts = np.unique(np.append(cuts, len(ends) - 1)).tolist()
-    return list(zip(cuts[:-1], cuts[1:], strict=True))
+    return list(itertools.pairwise(cuts))
 
 
 @kernel
