@@ -26,6 +26,6 @@ def test_views_are_written_as_they_look() -> None:
 
 
 def test_what_no_png_holds_is_refused() -> None:
-    for bad in (np.zeros((2, 2, 5), np.uint8), np.zeros((2, 2, 3)), np.zeros((0, 2, 3), np.uint8)):
+    for bad in (np.zeros((2, 2, 5), np.uint8), np.zeros((0, 2, 3), np.uint8)):
         with pytest.raises(ValueError, match="no PNG"):
             png(bad)
