@@ -237,6 +237,8 @@ def _thresholded(texture: Texture, material: Material) -> Texture:
 
 
 def _take(places: Places, at: Int[np.ndarray, " some"]) -> Places:
+    if len(at) == len(places.faces):  # All of them, and in order.
+        return places
     return Places(places.faces[at], places.barycentrics[at], places.texels_per_m[at])
 
 
