@@ -31,12 +31,14 @@ def _inside(
             return np.ones(len(positions), bool)
         case regions.Box():
             own = (positions - np.asarray(shape.center)) @ rotation_matrix(shape.rotation)
-            return (np.abs(own) <= 0.5 * np.asarray(shape.size)).all(axis=1)
+            outside = np.abs(own) > 0.5 * np.asarray(shape.size)
+            return ~outside.any(axis=1)
         case regions.Sphere():
             offset = positions - np.asarray(shape.center)
             return (offset**2).sum(axis=1) <= shape.radius**2
         case regions.Plane():
-            return np.asarray((positions - np.asarray(shape.point)) @ np.asarray(shape.normal) >= 0)
+            offset = positions - np.asarray(shape.point)
+            return np.einsum("ij,j->i", offset, np.asarray(shape.normal)) >= 0
         case regions.Range() if shape.property in AXES:
             values = positions[:, AXES.index(shape.property)]
             low = -np.inf if shape.low is None else shape.low

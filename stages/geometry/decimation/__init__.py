@@ -4,7 +4,8 @@ After "Simplifying Textured Triangle Meshes in the Wild" (Liu, Zhang, Yuksel; AC
 the soup becomes a simplicial 2-complex (`complex`), components that nearly touch are linked
 (`virtual_edges`), edges collapse in order of a plane quadric with memory and an area quadric
 without (`quadrics`, `collapse`), and points of the result are followed back through the history
-(`mapping`). A level may then be fitted to the input (`fitting`). `reference` does the same in plain Python.
+(`mapping`). A level may then be fitted to the input (`fitting`). `reference` is the decimation in
+plain Python.
 """
 
 from ..components import Surface, canonical

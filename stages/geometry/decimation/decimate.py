@@ -190,7 +190,7 @@ def _prepare(state: web.Web, found: complex.Complex, rules: Rules, locked, impor
     if rules.lock_borders:
         hanging = found.edge_faces
         state.vertices[found.edges[(hanging == 1) | (hanging > 2)], web.LOCKED] = 1
-    settings = np.zeros(7)
+    settings = np.zeros(8)
     settings[collapse.BORDER] = rules.border_weight * rules.boundary_area
     settings[collapse.PULL] = rules.placement_pull
     settings[collapse.REACH] = rules.placement_reach**2
@@ -198,6 +198,7 @@ def _prepare(state: web.Web, found: complex.Complex, rules: Rules, locked, impor
     settings[collapse.THIN] = rules.sliver_penalty
     settings[collapse.BEND] = rules.bend_penalty
     settings[collapse.TOPOLOGY] = rules.keep_topology
+    settings[collapse.CLOSING] = rules.virtual_edges != "off"
     quadrics.sum_planes(state, rules.line_weight, weights)
     if settings[collapse.BORDER] > 0:
         quadrics.sum_all_borders(state, settings[collapse.BORDER])

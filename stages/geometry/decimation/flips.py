@@ -10,7 +10,6 @@ edge yet: the topology stays.
 """
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
 
 from ....renderers.cpu.compiled import kernel, part
 from .triangles import closest_on_triangle
@@ -22,15 +21,16 @@ SLIVER = 0.05
 
 
 def flip_edges(
-    positions: Float[np.ndarray, "v 3"],
-    faces: Int[np.ndarray, "f 3"],
-    places: Float[np.ndarray, "p 3"],
-    normals: Float[np.ndarray, "p 3"],
-    weights: Float[np.ndarray, " p"],
-    owner: Int[np.ndarray, " p"],
-    locked: Bool[np.ndarray, " v"],
-) -> tuple[Int[np.ndarray, "flip 2"], Int[np.ndarray, "f 3"]]:
-    """The pairs of faces with the largest gains, no face in two of them, and the new faces."""
+    positions: np.ndarray, faces: np.ndarray, places: np.ndarray, normals: np.ndarray,
+    weights: np.ndarray, owner: np.ndarray, locked: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+    """The pairs of faces (flip 2) with the largest gains, no face in two of them, and new `faces`.
+
+    Args:
+        places: p 3, and their `normals` and `weights`.
+        owner: p, the face that each is joined to.
+        locked: v, edges between two of these stay.
+    """
     pairs, corners = _candidates(faces, len(positions))
     free = ~(locked[corners[:, 0]] & locked[corners[:, 1]])
     pairs, corners = pairs[free], corners[free]
@@ -58,10 +58,8 @@ def flip_edges(
     return np.array(chosen, np.int64).reshape(-1, 2), flipped
 
 
-def _candidates(
-    faces: Int[np.ndarray, "f 3"], vertices: int
-) -> tuple[Int[np.ndarray, "e 2"], Int[np.ndarray, "e 4"]]:
-    """Pairs of faces that share an edge ab as abc and bad, and (a, b, c, d)."""
+def _candidates(faces: np.ndarray, vertices: int) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs of faces (e 2) that share an edge ab as abc and bad, and (a, b, c, d)."""
     start, end, tip = (np.roll(faces, -k, axis=1).reshape(-1) for k in range(3))
     code = np.minimum(start, end) * vertices + np.maximum(start, end)
     edges, index, hanging = np.unique(code, return_inverse=True, return_counts=True)

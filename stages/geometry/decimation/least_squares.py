@@ -2,7 +2,8 @@
 
 The vertices x minimize
 
-    sum over s of  w (n·(b1 x1 + b2 x2 + b3 x3) - d)²  +  sum over v of  q(xv) + ridge m |xv - x0v|²,
+    sum over s of  w (n·(b1 x1 + b2 x2 + b3 x3) - d)²
+    + sum over v of  q(xv) + ridge m |xv - x0v|²,
 
 x1, x2, x3 the corners of the face of equation s, q a quadric of the vertex (`quadrics`), m what all
 that weighs at the vertex (the trace of its block). The preconditioner is the 3 by 3 block of each
@@ -10,7 +11,6 @@ vertex; the matrix is never built.
 """
 
 import numpy as np
-from jaxtyping import Float, Int
 
 from ....renderers.cpu.compiled import kernel, part
 
@@ -20,17 +20,21 @@ ENOUGH = 1e-10
 
 
 def solve(
-    positions: Float[np.ndarray, "v 3"],
-    corners: Int[np.ndarray, "s 3"],
-    b: Float[np.ndarray, "s 3"],
-    n: Float[np.ndarray, "s 3"],
-    d: Float[np.ndarray, " s"],
-    w: Float[np.ndarray, " s"],
-    ridges: Float[np.ndarray, " v"],
-    quadrics: Float[np.ndarray, "v 10"],
-) -> Float[np.ndarray, "v 3"]:
-    """The vertices, from x0 = `positions`. Those with an infinite ridge, or with nothing that
-    pulls, stay."""
+    positions: np.ndarray, corners: np.ndarray, b: np.ndarray, n: np.ndarray, d: np.ndarray,
+    w: np.ndarray, ridges: np.ndarray, quadrics: np.ndarray,
+) -> np.ndarray:  # fmt: skip
+    """The vertices (v 3), from x0 = `positions`. Those with an infinite ridge, or with nothing that
+    pulls, stay.
+
+    Args:
+        corners: s 3, vertices of each equation.
+        b: s 3, their weights in it.
+        n: s 3.
+        d: s.
+        w: s.
+        ridges: v.
+        quadrics: v 10.
+    """
     out = positions.copy()
     _solve(out, corners, b, n, d, w, ridges, quadrics)
     return out
