@@ -360,7 +360,7 @@ def test_a_turned_model_costs_everything(original, tmp_path: Path) -> None:
     model = odd_one()
     turned = replace(model, positions=model.positions[:, [1, 2, 0]])
     found = judged(original, turned, tmp_path)
-    assert found["color_psnr_db"] < 12 and found["normal_psnr_db"] < 12 and found["iou"] < 0.8
+    assert found["color_psnr_db"] < 12 and found["normal_psnr_db"] < 14 and found["iou"] < 0.8
     assert found["chamfer"] > 0.01
 
 
@@ -375,7 +375,7 @@ def test_winding_does_not_count_but_normals_do(original, tmp_path: Path) -> None
     assert 15 < found["normal_psnr_db"] < 40 and 0.8 < found["iou"] < 0.99
 
 
-def test_a_missing_face_costs_silhouette_and_color(original, tmp_path: Path) -> None:
+def test_a_missing_face_costs_color_but_no_silhouette(original, tmp_path: Path) -> None:
     model = odd_one()
     part = replace(
         model, faces=model.faces[1:], uvs=model.uvs[1:], colors=model.colors[1:],
@@ -383,7 +383,7 @@ def test_a_missing_face_costs_silhouette_and_color(original, tmp_path: Path) -> 
     )  # fmt: skip
     found = judged(original, part, tmp_path)
     # The inside of the others is seen through the hole, at another depth: no bleeding there.
-    assert found["iou"] < 1 and found["color_psnr_db"] < 25 and found["bleeding"] < 0.05
+    assert found["iou"] > 0.99 and found["color_psnr_db"] < 25 and found["bleeding"] < 0.05
     assert found["hausdorff"] > 5 * found["chamfer"]
 
 
