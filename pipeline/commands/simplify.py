@@ -39,6 +39,12 @@ def simplify(
     virtual_edges: Literal["off", "local", "global"] = "off",
     keep_topology: bool = False,
     lock_borders: bool = False,
+    lock_materials: bool = False,
+    lock: Path | None = None,
+    focus: Path | None = None,
+    focus_weight: float = 10.0,
+    visibility: bool = True,
+    fit: bool = True,
     prune: str | None = None,
     threads: int | None = None,
 ) -> int:
@@ -61,6 +67,12 @@ def simplify(
         virtual_edges: Let parts that nearly touch grow together.
         keep_topology: Keep holes, handles and parts, even if the target is missed for it.
         lock_borders: Leave open borders where they are.
+        lock_materials: Leave the borders between materials where they are.
+        lock: A region file (region/1); the vertices in it stay where they are.
+        focus: A region file; the surface in it matters more.
+        focus_weight: How much more: what the squared distance there is multiplied by.
+        visibility: Spend fewer faces on what can hardly be seen from outside (never with --error).
+        fit: Fit the surface to the whole mesh after the collapses.
         prune: Remove parts smaller than this share of the diagonal first, such as 1%.
         threads: How many threads may be busy; by default all cores. Does not change the result.
     """
@@ -82,6 +94,10 @@ def simplify(
         "virtual_edges": virtual_edges,
         "keep_topology": keep_topology,
         "lock_borders": lock_borders,
+        "lock_materials": lock_materials,
+        "focus_weight": focus_weight,
+        "visibility": visibility and error is None,
+        "fit": fit,
         "prune_share": _share(prune, "--prune") if prune else 0.0,
     }
     if threads is not None and threads < 1:
@@ -91,7 +107,7 @@ def simplify(
     work = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=folder))
     try:
         with faults_in(folder), explained(str(mesh), folder):
-            index = _run(mesh, settings, shape, work, threads or cores())
+            index = _run(mesh, {"lock": lock, "focus": focus}, settings, shape, work, threads)
         _put(work / "out" / "lods", out, index, several)
     finally:
         shutil.rmtree(work, ignore_errors=True)
@@ -101,7 +117,12 @@ def simplify(
 
 
 def _run(
-    mesh: Path, settings: dict[str, Any], shape: dict[str, Any], work: Path, threads: int
+    mesh: Path,
+    regions: dict[str, Path | None],
+    settings: dict[str, Any],
+    shape: dict[str, Any],
+    work: Path,
+    threads: int | None,
 ) -> dict[str, Any]:
     stage = find_stage("simplify", STAGES, "simplify")
     try:
@@ -116,11 +137,16 @@ def _run(
         progress=prepare_terminal().progress,
         seed=0,
         device="cpu",
-        threads=threads,
+        threads=threads or cores(),
         memory_bytes=memory(),
     )
     port = stage.inputs["mesh"]
-    stage.module.run(stage.module.Inputs(mesh=port.classes[0](mesh)), config, ctx)
+    given = {
+        name: stage.inputs[name].classes[0](path)
+        for name, path in regions.items()
+        if path is not None
+    }
+    stage.module.run(stage.module.Inputs(mesh=port.classes[0](mesh), **given), config, ctx)
     return json.loads((work / "out" / "lods" / "index.json").read_text("utf-8"))
 
 

@@ -96,6 +96,8 @@ class Model:
     """Texture coordinate sets."""
     colors: Float32[np.ndarray, "vertex 4"] | None = None
     """Linear; multiplied with the base color."""
+    importance: Float32[np.ndarray, "vertex 1"] | None = None
+    """What being true to the surface is worth around a vertex (the attribute `_IMPORTANCE`)."""
     joints: Int[np.ndarray, "vertex 4"] | None = None
     weights: Float32[np.ndarray, "vertex 4"] | None = None
     rig: Rig | None = None

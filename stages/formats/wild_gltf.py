@@ -31,6 +31,7 @@ class _Parts:
     tangents: list[np.ndarray | None] = field(default_factory=list)
     uvs: list[dict[int, np.ndarray]] = field(default_factory=list)
     colors: list[np.ndarray | None] = field(default_factory=list)
+    importance: list[np.ndarray | None] = field(default_factory=list)
     joints: list[np.ndarray | None] = field(default_factory=list)
     weights: list[np.ndarray | None] = field(default_factory=list)
 
@@ -101,9 +102,10 @@ def _add(
     parts.tangents.append(None if tangents is None else _turned_tangents(tangents, matrix))
     parts.uvs.append(sets)
     parts.colors.append(_colors(document, names))
+    parts.importance.append(_importance(document, names))
     parts.joints.append(joints)
     parts.weights.append(weights)
-    for values in (normals, tangents, parts.colors[-1], *sets.values()):
+    for values in (normals, tangents, parts.colors[-1], parts.importance[-1], *sets.values()):
         if values is not None and len(values) != len(raw):
             raise ValueError(f"an attribute of {len(values)} rows for {len(raw)} vertices")
 
@@ -184,6 +186,16 @@ def _colors(document: Document, names: dict[str, int]) -> np.ndarray | None:
     return np.concatenate([colors, opaque], axis=1)
 
 
+def _importance(document: Document, names: dict[str, int]) -> np.ndarray | None:
+    """A custom attribute, as modelling tools export those whose names begin with `_`."""
+    if "_IMPORTANCE" not in names:
+        return None
+    values = document.floats(names["_IMPORTANCE"])
+    if values.shape[1] != 1 or not (np.isfinite(values) & (values > 0)).all():
+        raise InputError(f"{document.path}: _IMPORTANCE must be one positive number per vertex.")
+    return values
+
+
 def _joined(
     parts: _Parts,
     used: list[int | None],
@@ -209,6 +221,7 @@ def _joined(
         tangents=joined(parts.tangents, counts, [0, 0, 0, 0]),
         uvs=tuple(joined([uvs.get(k) for uvs in parts.uvs], counts, [0, 0]) for k in range(sets)),  # type: ignore[arg-type]
         colors=joined(parts.colors, counts, [1, 1, 1, 1]),
+        importance=joined(parts.importance, counts, [1]),
         joints=None if skeleton is None else np.concatenate(parts.joints),  # type: ignore[arg-type]
         weights=None if skeleton is None else np.concatenate(parts.weights),  # type: ignore[arg-type]
         rig=None if skeleton is None else skeleton.rig,

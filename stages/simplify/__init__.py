@@ -10,15 +10,19 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ...pipeline.contract import Context
-from ..artifacts import LodsDir, MeshFile, TexturedMeshFile
+from ..artifacts import LodsDir, MeshFile, RegionFile, TexturedMeshFile
 
-VERSION = 2
+VERSION = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
     mesh: TexturedMeshFile | MeshFile
     """GLB, glTF, OBJ with MTL, PLY, STL or OFF."""
+    lock: RegionFile | None = None
+    """What must stay as it is; the target may be missed for it."""
+    focus: RegionFile | None = None
+    """Where the surface matters more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,12 +35,22 @@ class Shape:
     """Keep holes, handles and parts, even if the target is missed for it."""
     lock_borders: bool = False
     """Leave open borders where they are."""
+    lock_materials: bool = False
+    """Leave the borders between materials where they are."""
+    visibility: bool = True
+    """Spend fewer faces on what can hardly be seen from outside."""
+    focus_weight: float = 10.0
+    """What being true to the surface is worth in `focus`; 1 elsewhere."""
+    fit: bool = True
+    """Fit each level to the input after the collapses."""
     prune_share: float = 0.0
     """Parts smaller than this share of the whole diagonal are removed first."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.prune_share < 1:
             raise ValueError(f"prune_share must lie in [0, 1), got {self.prune_share}.")
+        if not 0 < self.focus_weight <= 1e6:
+            raise ValueError(f"focus_weight must lie in (0, 1e6], got {self.focus_weight}.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,4 +126,4 @@ class Outputs:
 def run(inputs: Inputs, config: Config, ctx: Context) -> Outputs:
     from .chain import make_chain
 
-    return Outputs(lods=LodsDir(make_chain(inputs.mesh.path, config, ctx)))
+    return Outputs(lods=LodsDir(make_chain(inputs, config, ctx)))

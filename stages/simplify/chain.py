@@ -15,12 +15,13 @@ from ..formats import gltf_model, wild
 from ..formats.model import Model
 from ..geometry.appearance import Appearance
 from ..geometry.components import Surface, report, weld
-from ..geometry.decimation import Decimation, Rules, simplify
-from . import Config
+from ..geometry.decimation import Decimation, Rules, fit, simplify
+from . import Config, Inputs
 from .clothe import Look, clothe
 from .distance import Distances
 from .keep import keep_uvs
 from .targets import Target, chosen, run_targets
+from .weights import Weights, weigh
 
 FINER = 1.5
 """Texels of a baked texture per texel of the input's, along one side."""
@@ -54,13 +55,15 @@ class Level:
     max_distance_m: float | None
 
 
-def make_chain(path: Path, config: Config, ctx: Context) -> Path:
+def make_chain(inputs: Inputs, config: Config, ctx: Context) -> Path:
     """All levels of one mesh, finest first. Returns the directory."""
+    path = inputs.mesh.path
     model = wild.read(path)
     for remark in model.remarks:
         ctx.log.warning("%s: %s", path.name, remark)
     surface = Surface(model.positions, model.faces)
-    decimation, targets = _decimated(surface, config, ctx)
+    weights = weigh(model, inputs, config.shape)
+    decimation, targets = _decimated(surface, weights, config, ctx)
     source = Appearance(model)
     density = texels_per_m(source, decimation.diagonal_m)
     out = ctx.out / "lods"
@@ -72,6 +75,10 @@ def make_chain(path: Path, config: Config, ctx: Context) -> Path:
             if target.whole:
                 made = _as_it_came(path, model, file)
             else:
+                if config.shape.fit and decimation.levels[target.level].flips is None:
+                    decimation = fit(
+                        decimation, target.level, weights.of_faces, threads=ctx.threads
+                    )
                 look = _look(config, density, target.ratio / targets[0].ratio, model)
                 made = _dressed(source, decimation, target.level, look, config, ctx)
                 gltf_model.save(made, file)
@@ -113,7 +120,9 @@ def _largest_side(model: Model) -> int:
     return max(sides, default=1)
 
 
-def _decimated(surface: Surface, config: Config, ctx: Context) -> tuple[Decimation, list[Target]]:
+def _decimated(
+    surface: Surface, weights: Weights, config: Config, ctx: Context
+) -> tuple[Decimation, list[Target]]:
     counts = run_targets(len(surface.faces), config)
     rules = Rules(
         virtual_edges=config.shape.virtual_edges,
@@ -140,6 +149,8 @@ def _decimated(surface: Surface, config: Config, ctx: Context) -> tuple[Decimati
             targets=counts,
             max_error_m=errors_m[-1] if errors_m else None,
             rules=rules,
+            locked=weights.locked,
+            importance=weights.of_vertices,
             progress=progress,
         )
         if done < 100:

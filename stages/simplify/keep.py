@@ -32,9 +32,8 @@ def keep_uvs(source: Appearance, decimation: Decimation, level: int, threads: in
     faces = np.repeat(np.arange(len(surface.faces)), count)
     barycentrics = np.tile(weights, (len(surface.faces), 1))
     corners = surface.positions[surface.faces]
-    cross = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     points = np.einsum("pc,pcx->px", barycentrics, corners[faces])
-    found = correspond(decimation, level, faces, points, cross[faces], threads=threads)
+    found = correspond(decimation, level, faces, points, threads=threads)
     places = Places(*found, np.ones(len(faces)))
     of_point = charts(model)[places.faces].reshape(-1, count)
     of_face = _most_frequent(of_point)

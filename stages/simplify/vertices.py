@@ -4,8 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Float, Float32, Int
-from scipy import sparse
-from scipy.sparse.linalg import splu
 
 from ..formats.model import Model
 from ..geometry.appearance import Appearance, Places
@@ -39,7 +37,7 @@ def vertex_colored(source: Appearance, decimation: Decimation, level: int, threa
     cross = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     areas = np.linalg.norm(cross, axis=1) / 2
     points = np.einsum("pc,pcx->px", barycentrics, corners[faces])
-    found = correspond(decimation, level, faces, points, cross[faces], threads=threads)
+    found = correspond(decimation, level, faces, points, threads=threads)
     density = LATTICE / np.sqrt(np.maximum(2 * areas, 1e-300))
     color = source.base_color(Places(*found, density[faces]))
     weights = np.maximum(areas / max(float(areas.mean()), 1e-300), 1e-9)[faces]
@@ -78,6 +76,9 @@ def fit(
 
     Weighted least squares, drawn a little to each vertex's own mean, so that none is undetermined.
     """
+    from scipy import sparse
+    from scipy.sparse.linalg import splu
+
     rows = np.repeat(np.arange(len(corners)), 3)
     shape = (len(corners), unknowns)
     matrix = sparse.csr_matrix((barycentrics.reshape(-1), (rows, corners.reshape(-1))), shape)
@@ -105,8 +106,7 @@ def rigged(
     barycentrics[np.arange(len(faces)), corner] += 1 - INSET
     corners = surface.positions[surface.faces[faces]]
     points = np.einsum("pc,pcx->px", barycentrics, corners)
-    cross = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    at, where = correspond(decimation, level, faces, points, cross, threads=threads)
+    at, where = correspond(decimation, level, faces, points, threads=threads)
     joints, weights = blend_weights(
         model.joints[model.faces[at]], model.weights[model.faces[at]], where
     )

@@ -106,11 +106,19 @@ def plate(cells: int, thickness: float) -> Surface:
     return Surface(both.positions, np.concatenate([both.faces, walls]))
 
 
-def bricks() -> Surface:
-    """72 separate cubes with small gaps between them."""
+def bricks(*, mirrored: bool = False) -> Surface:
+    """72 separate cubes with small gaps between them.
+
+    Mirrored in turn, the diagonals of walls that look at each other lie side by side; otherwise
+    they cross.
+    """
     unit = box((0.95,) * 3)
-    places = [(x, y, z) for x in range(6) for y in range(6) for z in range(2)]
-    return together(*(moved(unit, place) for place in places))
+    parts = []
+    for place in np.ndindex(6, 6, 2):
+        signs = np.where(np.array(place) % 2 == 1, -1.0, 1.0) if mirrored else np.ones(3)
+        faces = unit.faces if signs.prod() > 0 else unit.faces[:, ::-1]
+        parts.append(Surface(unit.positions * signs + place, faces))
+    return together(*parts)
 
 
 @functools.cache

@@ -30,8 +30,8 @@ def test_points_come_back_to_the_nearest_place() -> None:
     ball = bumpy(4)
     made = simplify(ball, targets=[2000, 400])
     for number, level in enumerate(made.levels):
-        faces, points, normals = scattered(level, 4000)
-        found, weights = correspond(made, number, faces, points, normals)
+        faces, points, _ = scattered(level, 4000)
+        found, weights = correspond(made, number, faces, points)
         assert (weights >= -1e-9).all() and np.allclose(weights.sum(1), 1)
         gone = np.linalg.norm(places(ball, found, weights) - points, axis=1)
         scene = open3d().t.geometry.RaycastingScene(nthreads=1)
@@ -52,8 +52,8 @@ def test_nothing_removed_is_the_identity() -> None:
     made = simplify(mesh, targets=[10**9])
     level = made.levels[0]
     assert sorted(level.face_ids) == list(range(1, 321))
-    faces, points, normals = scattered(level, 500)
-    found, weights = correspond(made, 0, faces, points, normals)
+    faces, points, _ = scattered(level, 500)
+    found, weights = correspond(made, 0, faces, points)
     np.testing.assert_array_equal(found, level.face_ids[faces])
     np.testing.assert_allclose(places(mesh, found, weights), points, atol=1e-9)
 
@@ -77,7 +77,7 @@ def bleeding(ratio: float, way: str) -> float:
         near = scene.compute_closest_points(tensor(points.astype(np.float32)))
         found = near["primitive_ids"].numpy().astype(np.int64)
     else:
-        found, _ = correspond(made, 0, faces, points, normals if way == "filtered" else None)
+        found, _ = correspond(made, 0, faces, points, filtered=way == "filtered")
     sheet = 2 * cells * cells
     side = np.where(found < sheet, 1, np.where(found < 2 * sheet, -1, 0))
     return float(np.mean(side * np.sign(up) < 0))
@@ -99,17 +99,17 @@ def test_parts_do_not_borrow_from_each_other() -> None:
     made = simplify(mesh, targets=[40])
     level = made.levels[0]
     faces, points, _ = scattered(level, 3000)
-    found, _ = correspond(made, 0, faces, points, None)
+    found, _ = correspond(made, 0, faces, points, filtered=False)
     np.testing.assert_array_equal(found >= len(one.faces), points[:, 2] > 5e-4)
 
 
 def test_threads_and_blocks_do_not_matter() -> None:
     ball = bumpy(4)
     made = simplify(ball, targets=[300], rules=Rules(virtual_edges="global"))
-    faces, points, normals = scattered(made.levels[0], 50_000)
-    one = correspond(made, 0, faces, points, normals, threads=1)
-    two = correspond(made, 0, faces, points, normals, threads=2)
-    some = correspond(made, 0, faces[-500:], points[-500:], normals[-500:])
+    faces, points, _ = scattered(made.levels[0], 50_000)
+    one = correspond(made, 0, faces, points, threads=1)
+    two = correspond(made, 0, faces, points, threads=2)
+    some = correspond(made, 0, faces[-500:], points[-500:])
     assert one[0].tobytes() == two[0].tobytes() and one[1].tobytes() == two[1].tobytes()
     assert one[0][-500:].tobytes() == some[0].tobytes()
 

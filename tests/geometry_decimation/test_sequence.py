@@ -5,7 +5,7 @@ import pytest
 from splatworks.stages.geometry.components import Surface
 from splatworks.stages.geometry.decimation import Rules, complex, reference, simplify, virtual_edges
 
-from .shapes import bumpy, fan, hills, mobius, moved, soup, together
+from .shapes import box, bumpy, fan, hills, mobius, moved, soup, together
 
 
 def rough(surface: Surface, seed: int = 0) -> Surface:
@@ -23,10 +23,11 @@ SHAPES = {
     "two parts": together(bumpy(1), moved(bumpy(0, 5), [1.9, 0.1, 0.05])),
     "crossing parts": together(hills(3), moved(hills(3), [0.02, -0.01, 0.01])),
     "stacked parts": together(hills(4), moved(hills(4), [0.004, -0.003, 0.018])),
+    "facing walls": together(box(cuts=1), moved(box(cuts=1), [1.03, 0, 0])),
     "slivers": Surface(hills(4).positions * [100.0, 1.0, 3.0], hills(4).faces),
     "sharing vertices": soup(hills(3)),
 }
-LINKED = ("two parts", "crossing parts", "stacked parts")
+LINKED = ("two parts", "crossing parts", "stacked parts", "facing walls")
 """Shapes with components that are near enough."""
 RULES = {
     "default": Rules(),

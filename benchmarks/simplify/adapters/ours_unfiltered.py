@@ -8,11 +8,11 @@ from splatworks.pipeline.commands.simplify import simplify
 from splatworks.stages.simplify import clothe
 from tools import TEXTURE_PX
 
-filtered = clothe.correspond
+correspond = clothe.correspond
 
 
-def unfiltered(decimation, level, faces, points, normals, *, threads):
-    return filtered(decimation, level, faces, points, None, threads=threads)
+def unfiltered(decimation, level, faces, points, *, threads):
+    return correspond(decimation, level, faces, points, filtered=False, threads=threads)
 
 
 def run(source, target, out, variant, timer):

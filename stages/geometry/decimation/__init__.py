@@ -4,14 +4,16 @@ After "Simplifying Textured Triangle Meshes in the Wild" (Liu, Zhang, Yuksel; AC
 the soup becomes a simplicial 2-complex (`complex`), components that nearly touch are linked
 (`virtual_edges`), edges collapse in order of a plane quadric with memory and an area quadric
 without (`quadrics`, `collapse`), and points of the result are followed back through the history
-(`mapping`). `reference` does the same in plain Python.
+(`mapping`). A level may then be fitted to the input (`fitting`). `reference` is the decimation in
+plain Python.
 """
 
 from ..components import Surface, canonical
 from .decimate import Decimation, Level, Report, correspond, simplify
+from .fitting import fit
 from .rules import Rules
 
-__all__ = ["Decimation", "Level", "Report", "Rules", "correspond", "decimate", "simplify"]
+__all__ = ["Decimation", "Level", "Report", "Rules", "correspond", "decimate", "fit", "simplify"]
 
 
 def decimate(surface: Surface, *, target_faces: int) -> Surface:

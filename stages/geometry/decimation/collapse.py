@@ -50,7 +50,7 @@ from .web import (
 
 RING = 64
 """Faces of one record of the history at most."""
-BORDER, PULL, REACH, FLIP, THIN, BEND, TOPOLOGY = range(7)
+BORDER, PULL, REACH, FLIP, THIN, BEND, TOPOLOGY, CLOSING = range(8)
 """Places in the array of settings."""
 
 
@@ -215,13 +215,14 @@ def collapse(
     web.counts[POINTS] += 1
     vertices[i, LOCKED] |= vertices[j, LOCKED]
     vertices[i, REJECTS] |= vertices[j, REJECTS]
-    web.counts[FACES] -= move_faces(web, i, j, middle, end, stamp)
+    closing = settings[CLOSING] > 0
+    web.counts[FACES] -= move_faces(web, i, j, middle, end, stamp, closing)
     for n in range(filled, last):
         if faces[ids[n], 0] < 0:
             ids[n] = ~ids[n]
     end = move_edges(vertices, web.edges, web.edge_scratch, i, j, halves, stamp)
-    end = count_faces(vertices, faces, web.edges, web.edge_scratch, i, end, stamp)
-    refresh(web, i, end, stamp, settings)
+    kept, left, end = count_faces(vertices, faces, web.edges, web.edge_scratch, i, end, stamp)
+    refresh(web, i, kept, left, end, stamp, settings)
     return last
 
 
@@ -268,8 +269,10 @@ def write_record(
 
 
 @kernel
-def move_faces(web: Web, i: int, j: int, middle: int, end: int, stamp: int) -> int:
+def move_faces(web: Web, i: int, j: int, middle: int, end: int, stamp: int, closing: bool) -> int:
     """Give j's faces to i; those with both ends, and doubles of i's faces, vanish.
+
+    When a gap closes, its two walls vanish both: faces that looked at each other are inside now.
 
     Returns how many vanished.
     """
@@ -283,10 +286,16 @@ def move_faces(web: Web, i: int, j: int, middle: int, end: int, stamp: int) -> i
             continue
         a, b = others(faces, face, j)
         ringed = vertices[a, STAMP] == stamp and vertices[b, STAMP] == stamp
-        if ringed and is_double(faces, scratch, a, b, middle):
+        double = double_of(faces, scratch, a, b, middle) if ringed else -1
+        if double >= 0:
             loosen(vertices, web.edges, a, b, stamp)
             faces[face, 0] = -1
             vanished += 1
+            wall = closing and web.counts[FACES] - vanished > 1
+            if wall and looks_at(web.reals, faces, double, i, j, a, b):
+                loosen(vertices, web.edges, a, b, stamp)
+                faces[double, 0] = -1
+                vanished += 1
             continue
         for corner in range(3):
             if faces[face, corner] == j:
@@ -303,22 +312,39 @@ def move_faces(web: Web, i: int, j: int, middle: int, end: int, stamp: int) -> i
 
 
 @part
-def is_double(faces: np.ndarray, scratch: np.ndarray, a: int, b: int, middle: int) -> bool:
-    """Whether a living face of i, they are first in the scratch, has the corners a and b too."""
+def double_of(faces: np.ndarray, scratch: np.ndarray, a: int, b: int, middle: int) -> int:
+    """The living face of i, they are first in the scratch, that has the corners a and b too."""
     for n in range(middle):
         face = scratch[n]
         if faces[face, 0] >= 0 and has(faces, face, a) and has(faces, face, b):
-            return True
-    return False
+            return face
+    return -1
+
+
+@part
+def looks_at(
+    reals: np.ndarray, faces: np.ndarray, face: int, i: int, j: int, a: int, b: int
+) -> bool:
+    """Whether a face of i, wound against (j, a, b), has j, where it still is, before it."""
+    c, d = others(faces, face, i)
+    if c != b or d != a:
+        return False
+    ux, uy, uz = reals[c, 0] - reals[i, 0], reals[c, 1] - reals[i, 1], reals[c, 2] - reals[i, 2]
+    vx, vy, vz = reals[d, 0] - reals[i, 0], reals[d, 1] - reals[i, 1], reals[d, 2] - reals[i, 2]
+    wx, wy, wz = reals[j, 0] - reals[i, 0], reals[j, 1] - reals[i, 1], reals[j, 2] - reals[i, 2]
+    nx, ny, nz = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
+    return nx * wx + ny * wy + nz * wz > 0
 
 
 @part
 def loosen(vertices: np.ndarray, edges: np.ndarray, a: int, b: int, stamp: int) -> None:
-    """One face fewer at the edge ab."""
+    """One face fewer at the edge ab, which goes with the last."""
     half = vertices[a, FIRST_HALF]
     while half >= 0:
         if edges[half // 2, 0] >= 0 and far_end(edges, half) == b:
             edges[half // 2, HANGING] -= 1
+            if edges[half // 2, HANGING] == 0:
+                edges[half // 2, 0] = -1
             vertices[a, TOUCHED] = stamp
             vertices[b, TOUCHED] = stamp
             return
@@ -366,8 +392,12 @@ def move_edges(
 def count_faces(
     vertices: np.ndarray, faces: np.ndarray, edges: np.ndarray, scratch: np.ndarray, i: int,
     end: int, stamp: int,
-) -> int:  # fmt: skip
-    """Count the faces of i's edges anew; edges that lost theirs all go. Returns the new end."""
+) -> tuple[int, int, int]:  # fmt: skip
+    """Count the faces of i's edges anew; edges that lost theirs all go.
+
+    Returns the new end of i's halves in the scratch, and where the vertices begin and end there
+    that are no neighbors of i any more.
+    """
     for n in range(end):
         edge = scratch[n] // 2
         # Virtual edges stay 0; -1 stands for edges that had faces.
@@ -385,18 +415,21 @@ def count_faces(
             edge = vertices[k, MARK]
             edges[edge, HANGING] = max(edges[edge, HANGING], 0) + 1
     kept = 0
+    lost = end
     for n in range(end):
         edge = scratch[n] // 2
         k = far_end(edges, scratch[n])
         if edges[edge, HANGING] < 0 or not found:
             edges[edge, 0] = -1
             drop_if_bare(vertices, faces, edges, k)
+            scratch[lost] = k
+            lost += 1
             continue
         if is_border(edges, edge):
             vertices[k, TOUCHED] = stamp
         scratch[kept] = scratch[n]
         kept += 1
-    return kept
+    return kept, end, lost
 
 
 @part
@@ -415,31 +448,46 @@ def drop_if_bare(vertices: np.ndarray, faces: np.ndarray, edges: np.ndarray, ver
 
 
 @kernel
-def refresh(web: Web, i: int, end: int, stamp: int, settings: np.ndarray) -> None:
-    """Bring border sums and prices up to date around i, whose halves are first in the scratch."""
+def refresh(
+    web: Web, i: int, kept: int, left: int, end: int, stamp: int, settings: np.ndarray
+) -> None:
+    """Bring border sums and prices up to date around i, as `count_faces` left it in the scratch."""
     vertices, edges, scratch = web.vertices, web.edges, web.edge_scratch
     q = np.zeros(11)
     borders = settings[BORDER] > 0
     if borders:
         sum_borders(web, i, settings[BORDER], end)
-        for n in range(end):
+        for n in range(kept):
             k = far_end(edges, scratch[n])
             if vertices[k, TOUCHED] == stamp:
                 sum_borders(web, k, settings[BORDER], end)
-    for n in range(end):
+        for n in range(left, end):
+            sum_borders(web, scratch[n], settings[BORDER], end)
+    for n in range(kept):
         k = far_end(edges, scratch[n])
         changed = borders and vertices[k, TOUCHED] == stamp
         edge = scratch[n] // 2
         if changed or edges[edge, PENALIZED] or vertices[i, ON_BORDER]:
             reprice(web, edge, settings, q)
-        if not (changed or vertices[k, REJECTS]):
-            continue
-        for m in range(end, gather_edges(vertices, edges, scratch, k, end)):
-            edge = scratch[m] // 2
-            if changed or edges[edge, PENALIZED]:
-                reprice(web, edge, settings, q)
-        vertices[k, REJECTS] = 0
+        reprice_around(web, k, end, changed, settings, q)
+    for n in range(left, end):
+        reprice_around(web, scratch[n], end, borders, settings, q)
     vertices[i, REJECTS] = 0
+
+
+@kernel
+def reprice_around(
+    web: Web, vertex: int, end: int, changed: bool, settings: np.ndarray, q: np.ndarray
+) -> None:
+    """The edges of a neighbor: all if its borders have changed, else those with a penalty."""
+    vertices, edges, scratch = web.vertices, web.edges, web.edge_scratch
+    if not (changed or vertices[vertex, REJECTS]):
+        return
+    for m in range(end, gather_edges(vertices, edges, scratch, vertex, end)):
+        edge = scratch[m] // 2
+        if changed or edges[edge, PENALIZED]:
+            reprice(web, edge, settings, q)
+    vertices[vertex, REJECTS] = 0
 
 
 @part

@@ -40,9 +40,15 @@ class Level:
     """For each face the one of the input whose number it carries; says nothing about its place."""
     error_m: float
     """Largest root-mean-square distance to the planes (and border lines) that a vertex stands
-    for. Never falls from one level to the next."""
+    for, times the root of its importance. Never falls from one level to the next."""
     history_end: int
     """How many records of the history lead here."""
+    quadrics: Float64[np.ndarray, "v 10"]
+    """The planes that each vertex stands for (`quadrics`), in diagonals about the center."""
+    locked: Bool[np.ndarray, " v"]
+    """Vertices that had to stay."""
+    flips: History | None = None
+    """Edges that were flipped afterwards; its last record is the latest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +61,8 @@ class Decimation:
     report: Report
     numbers: Int64[np.ndarray, " f"]
     """For each face of the complex, the one of the input."""
+    parts: Int64[np.ndarray, " f"]
+    """For each face of the complex, the number of its component; virtual edges connect."""
     center_m: Float64[np.ndarray, " 3"]
     diagonal_m: float
 
@@ -111,6 +119,7 @@ def simplify(
         history=recorder.finish(len(found.faces)),
         report=report,
         numbers=found.face_ids,
+        parts=complex.labels(found, virtual=True)[found.faces[:, 0]].astype(np.int64),
         center_m=found.center_m,
         diagonal_m=found.diagonal_m,
     )
@@ -121,8 +130,8 @@ def correspond(
     level: int,
     faces: Int[np.ndarray, " p"],
     points: Float[np.ndarray, "p 3"],
-    normals: Float[np.ndarray, "p 3"] | None,
     *,
+    filtered: bool = True,
     threads: int = 1,
 ) -> tuple[Int64[np.ndarray, " p"], Float64[np.ndarray, "p 3"]]:
     """Where points on a level were on the input: its face, and weights of its three corners.
@@ -130,19 +139,28 @@ def correspond(
     Args:
         faces: Index into the level's faces.
         points: On these faces, metres.
-        normals: Of the level's surface there. With them a point does not end up on the far side
-            of a thin wall.
+        filtered: Pass over surface that looks away from the point's face, so that a point does
+            not end up on the far side of a thin wall.
         threads: The result does not depend on it.
     """
     made = decimation.levels[level]
-    inside = np.searchsorted(decimation.numbers, made.face_ids[faces])
-    local = (points.astype(np.float64) - decimation.center_m) / decimation.diagonal_m
-    ways = None if normals is None else np.ascontiguousarray(normals, np.float64)
-    found = follow(decimation.history, made.history_end, inside, local, ways, threads=threads)
+    living = np.searchsorted(decimation.numbers, made.face_ids)
+    facing = None
+    if filtered:
+        corners = made.positions[made.faces]
+        facing = np.zeros((len(decimation.numbers), 3))
+        facing[living] = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    points = points.astype(np.float64)
+    local = (points - decimation.center_m) / decimation.diagonal_m
+    living = living[faces]
+    if made.flips is not None:
+        flipped = len(made.flips.starts) - 1
+        living = follow(made.flips, flipped, living, local, facing, threads=threads)
+    found = follow(decimation.history, made.history_end, living, local, facing, threads=threads)
     numbers = decimation.numbers[found]
-    corners = decimation.surface.positions[decimation.surface.faces[numbers]].astype(np.float64)
-    corners = (corners - decimation.center_m) / decimation.diagonal_m
-    return numbers, barycentrics(corners, local)
+    whole = decimation.surface
+    positions = whole.positions.astype(np.float64)
+    return numbers, barycentrics(positions, whole.faces, numbers, points)
 
 
 def _check(surface, targets, max_error_m, locked, importance) -> None:
@@ -172,7 +190,7 @@ def _prepare(state: web.Web, found: complex.Complex, rules: Rules, locked, impor
     if rules.lock_borders:
         hanging = found.edge_faces
         state.vertices[found.edges[(hanging == 1) | (hanging > 2)], web.LOCKED] = 1
-    settings = np.zeros(7)
+    settings = np.zeros(8)
     settings[collapse.BORDER] = rules.border_weight * rules.boundary_area
     settings[collapse.PULL] = rules.placement_pull
     settings[collapse.REACH] = rules.placement_reach**2
@@ -180,6 +198,7 @@ def _prepare(state: web.Web, found: complex.Complex, rules: Rules, locked, impor
     settings[collapse.THIN] = rules.sliver_penalty
     settings[collapse.BEND] = rules.bend_penalty
     settings[collapse.TOPOLOGY] = rules.keep_topology
+    settings[collapse.CLOSING] = rules.virtual_edges != "off"
     quadrics.sum_planes(state, rules.line_weight, weights)
     if settings[collapse.BORDER] > 0:
         quadrics.sum_all_borders(state, settings[collapse.BORDER])
@@ -219,4 +238,6 @@ def _level(state: web.Web, found: complex.Complex, error_m: float, records: int)
         face_ids=found.face_ids[alive].astype(np.int64),
         error_m=error_m,
         history_end=records,
+        quadrics=state.reals[used, web.PLANES : web.PLANES + 10].copy(),
+        locked=state.vertices[used, web.LOCKED] > 0,
     )

@@ -78,8 +78,14 @@ class Recorder:
         )
         self.chunks.clear()
         starts = np.cumsum(sizes)
-        face_starts, face_records = _by_face(starts, ids, faces)
-        return History(starts, ids, corners, points, face_starts, face_records)
+        return indexed(starts, ids, corners, points, faces)
+
+
+def indexed(
+    starts: np.ndarray, ids: np.ndarray, corners: np.ndarray, points: np.ndarray, faces: int
+) -> History:
+    """A history of records, with the records of each of `faces` faces."""
+    return History(starts, ids, corners, points, *_by_face(starts, ids, faces))
 
 
 def _by_face(starts: np.ndarray, ids: np.ndarray, faces: int) -> tuple[np.ndarray, np.ndarray]:

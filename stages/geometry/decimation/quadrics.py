@@ -156,7 +156,8 @@ def sum_planes(web: Web, line_weight: float, importance: np.ndarray) -> None:
         if length > 0 and line_weight > 0:
             w = line_weight * reals[vertex, PLANES + 10]
             add_line(reals[vertex], PLANES, nx / length, ny / length, nz / length, w)
-        for k in range(11):
+        # Not the weight: errors are those of what matters.
+        for k in range(10):
             reals[vertex, PLANES + k] *= importance[vertex]
 
 

@@ -189,16 +189,22 @@ def collapse(mesh: Mesh, edge: int, position: np.ndarray) -> None:
     mesh.position[i] = position
     mesh.distances[i] = mesh.distances[i] + mesh.distances[j]
     doubled = _rename_faces(mesh, i, j)
+    for e, (a, b) in list(mesh.edges.items()):
+        if {a, b} <= doubled and e not in mesh.virtual and not mesh.hanging(a, b):
+            del mesh.edges[e], mesh.keys[e]
     _rename_edges(mesh, i, j)
     around = mesh.edges_at(i)
     touched = {k for k in around if k in old_border | doubled}
     touched |= {k for _, k in mesh.borders(i) if k in around}
-    for k, e in _bare_edges(mesh, i):
-        del mesh.edges[e], mesh.keys[e]
-        touched.discard(k)
-    around = mesh.edges_at(i)
     stale = set()
-    for k, e in around.items():
+    lost = {k for k, _ in _bare_edges(mesh, i)}
+    for _, e in _bare_edges(mesh, i):
+        del mesh.edges[e], mesh.keys[e]
+    for k in lost:
+        for e in mesh.edges_at(k).values():
+            if mesh.rules.boundary_area or e in mesh.penalized:
+                stale.add(e)
+    for k, e in mesh.edges_at(i).items():
         if k in touched and mesh.rules.boundary_area:
             stale |= set(mesh.edges_at(k).values())
         stale |= {e for e in mesh.edges_at(k).values() if e in mesh.penalized}
@@ -210,20 +216,37 @@ def collapse(mesh: Mesh, edge: int, position: np.ndarray) -> None:
 
 
 def _rename_faces(mesh: Mesh, i: int, j: int) -> set[int]:
-    """j becomes i; faces with both and faces there are already go. Corners of the latter."""
+    """j becomes i; faces with both and faces there are already go. Corners of the latter.
+
+    With virtual edges, a face and its double both go where they looked at each other.
+    """
     doubled = set()
     for n, face in sorted(mesh.faces.items()):
         if j not in face:
             continue
         new = tuple(i if k == j else k for k in face)
+        there = [m for m, f in mesh.faces.items() if m != n and j not in f and set(new) == set(f)]
         if i in face:
             del mesh.faces[n]
-        elif any(set(new) == set(f) for m, f in mesh.faces.items() if m != n and j not in f):
+        elif there:
             doubled |= set(face) - {j}
             del mesh.faces[n]
+            closing = mesh.rules.virtual_edges != "off" and len(mesh.faces) > 1
+            if closing and _looks_at(mesh, there[0], new, j):
+                del mesh.faces[there[0]]
         else:
             mesh.faces[n] = new
     return doubled
+
+
+def _looks_at(mesh: Mesh, face: int, other: tuple[int, ...], vertex: int) -> bool:
+    """Whether a face is wound against the other one and has the vertex before it."""
+    corners = mesh.faces[face]
+    turns = [tuple(np.roll(other, k)) for k in range(3)]
+    if corners in turns:
+        return False
+    p, q, r = (mesh.position[k] for k in corners)
+    return float(np.cross(q - p, r - p) @ (mesh.position[vertex] - p)) > 0
 
 
 def _rename_edges(mesh: Mesh, i: int, j: int) -> None:
