@@ -1,6 +1,6 @@
 """Speed of the decimation core against MeshLab's quadric collapse, and time against faces.
 
-    python benchmarks/decimate.py --peer-python PEER/bin/python --out decimate.json
+    python benchmarks/decimate.py --peer-python PEER/bin/python --out decimate.json --svg plot.svg
 
 PEER is an environment of its own with pymeshlab and trimesh (pymeshlab is GPL and no dependency of
 this package). Both reduce the same closed, bumpy ellipsoids to a tenth, one after the other, one
@@ -19,6 +19,9 @@ import time
 from pathlib import Path
 
 import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parent / "simplify"))
+from drawing import Series, drawing
 
 PEER = """
 import sys, time, json, numpy as np, pymeshlab
@@ -79,12 +82,22 @@ def one(path: str, target: int, repeats: int) -> None:
     print(json.dumps({**row, "history_mb": made.history.bytes_used / 1e6}))
 
 
+def lines(rows: list[dict]) -> list[Series]:
+    """For the drawing."""
+    found = [Series("ours", "#1f77b4", [(row["faces"], row["ours"]["s"]) for row in rows])]
+    peer = [(row["faces"], row["meshlab"]["s"]) for row in rows if "meshlab" in row]
+    if peer:
+        found.append(Series("MeshLab quadric collapse", "#888888", peer))
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--peer-python", help="a Python with pymeshlab; without it ours only")
     parser.add_argument("--sizes", default="10000,40000,165000,500000,2000000")
     parser.add_argument("--repeats", type=int, default=2)
     parser.add_argument("--out", type=Path, default=Path("decimate.json"))
+    parser.add_argument("--svg", type=Path, help="draw the times against the faces")
     parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
     words = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = "1"
@@ -107,6 +120,8 @@ def main() -> None:
         path.unlink()
         rows.append(row)
         print(json.dumps(row), flush=True)
+    if words.svg:
+        words.svg.write_text(drawing(lines(rows)))
     machine = {"python": platform.python_version(), "machine": platform.machine()}
     words.out.write_text(json.dumps({"machine": machine, "rows": rows}, indent=1) + "\n")
 

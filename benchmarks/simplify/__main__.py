@@ -20,6 +20,7 @@ import time
 import traceback
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 # Before numpy and torch are imported.
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -57,8 +58,9 @@ def main() -> None:
     end = time.monotonic() + 60 * options.minutes
     missing = list(todo(files, chosen, ratios, options.out))
     print(f"{len(missing)} to do", flush=True)
-    if work(missing, options.out, end):
-        print("done")
+    faults = work(missing, options.out, end)
+    if faults:
+        sys.exit(f"the judge failed on {len(faults)}: {', '.join(faults)}. They have no rows.")
 
 
 def arguments() -> argparse.Namespace:
@@ -94,15 +96,15 @@ def todo(files: list[Path], chosen: dict[str, Tool], ratios: list[float], out: P
                     yield path, name, tool, ratio
 
 
-def work(missing: list, out: Path, end: float) -> bool:
-    """Make rows until none is missing (then true) or the time is over."""
-    from judge.score import Original, score
+def work(missing: list, out: Path, end: float) -> list[str]:
+    """Make rows until none is missing or the time is over. Returns what the judge failed on."""
+    from judge.score import Original
 
-    original = None
+    original, faults = None, []
     for path, name, tool, ratio in missing:
         if time.monotonic() > end:
             print("out of time; repeat the command to go on")
-            return False
+            return faults
         if original is None or original.path != path:
             original = Original(path)
         count = len(original.surface.model.faces)
@@ -114,14 +116,29 @@ def work(missing: list, out: Path, end: float) -> bool:
         row |= asdict(took)
         if took.error is None:
             try:
-                row |= score(original, made, textured=tool.textured)
-            except Exception:  # A file that can not be scored is the tool's failure.
-                row["error"] = f"not readable: {traceback.format_exc().strip()[-300:]}"
+                row |= judged(original, made, textured=tool.textured)
+            except Exception:  # The others are judged all the same; this one gets no row.
+                traceback.print_exc()
+                faults.append(f"{name} {path.stem} {ratio:g}")
+                continue
         place = row_path(out, path.stem, name, ratio)
         place.parent.mkdir(parents=True, exist_ok=True)
         store(place, row)
         print(line(row), flush=True)
-    return True
+    return faults
+
+
+def judged(original: Any, made: Path, *, textured: bool) -> dict[str, Any]:
+    """The figures of a tool's file, or as its error that it cannot be read. Whatever else goes
+    wrong is the judge's fault, and raised."""
+    from judge.glb import Unreadable
+    from judge.score import load, score
+
+    try:
+        model = load(made)
+    except Unreadable as problem:
+        return {"error": f"not readable: {problem}"}
+    return score(original, model, textured=textured)
 
 
 def store(place: Path, row: dict) -> None:

@@ -20,6 +20,8 @@ SHOWN_RATIO = 0.1
 CELL_PX = 224
 NOTES = "## Notes\n"
 """From here on the page is written by hand and kept."""
+VARIANT = "-"
+"""Stands in the names of tools that are another one with one thing changed, after its name."""
 COLORS = 192
 """Of the sheet's palette."""
 
@@ -62,6 +64,7 @@ def write(meshes_in: Path, out: Path, page: Path, tools: dict[str, Tool]) -> Non
     sheet(meshes_in, out, shown, [t for t in SHOWN_TOOLS if t in tools], tools).save(
         picture, optimize=True
     )
+    whole = {name: tool for name, tool in tools.items() if VARIANT not in name}
     passed = sum(goal.passed for goal in judged)
     text = [
         "# Simplifying textured meshes: the benchmark",
@@ -72,15 +75,22 @@ def write(meshes_in: Path, out: Path, page: Path, tools: dict[str, Tool]) -> Non
         DEFINITIONS,
         "## Textured",
         "",
-        *table(rows, meshes, {n: t for n, t in tools.items() if t.textured}),
+        *table(rows, meshes, {n: t for n, t in whole.items() if t.textured}),
         "",
         "## Geometry only, with the original's colors at the nearest point",
         "",
-        *table(rows, meshes, {n: t for n, t in tools.items() if not t.textured}),
+        *table(rows, meshes, {n: t for n, t in whole.items() if not t.textured}),
+        "",
+        "## What each part buys",
+        "",
+        "Ours with one thing changed against ours as it is, on the meshes that have both: medians",
+        "of the differences (of Chamfer: of the ratios), the worst in parentheses.",
+        "",
+        *ablation(rows, meshes, tools),
         "",
         "## Time and memory, one thread, medians at 10 %",
         "",
-        *cost(rows, meshes, tools),
+        *cost(rows, meshes, whole),
         "",
         f"## Pictures at {SHOWN_RATIO:.0%}",
         "",
@@ -142,6 +152,39 @@ def _line(title: str, ratio: float, found: list[dict[str, Any]]) -> str:
 def _faulty(row: dict[str, Any]) -> bool:
     """Coordinates outside of [0, 1] are right for the tools that keep the original's."""
     return any(value for name, value in row["faults"].items() if name != "uv_outside")
+
+
+def ablation(rows: dict, meshes: Sequence[str], tools: dict[str, Tool]) -> list[str]:
+    lines = [
+        "| changed | ratio | meshes | color, dB | normal, dB | IoU | Chamfer, times |"
+        " bleeding, % |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for name, tool in tools.items():
+        base = name.split(VARIANT)[0]
+        for ratio in RATIOS if base != name else ():
+            keys = [((name, mesh, ratio), (base, mesh, ratio)) for mesh in meshes]
+            pairs = [(rows[a], rows[b]) for a, b in keys if a in rows and b in rows]
+            pairs = [(a, b) for a, b in pairs if not a["error"] and not b["error"]]
+            if pairs:
+                lines.append(_difference(tool.title, ratio, pairs))
+    return lines
+
+
+def _difference(title: str, ratio: float, pairs: list[tuple[dict, dict]]) -> str:
+    cells = [title, f"{ratio:.0%}", str(len(pairs))]
+    for key, form in (
+        ("color_psnr_db", "{:+.2f}"),
+        ("normal_psnr_db", "{:+.2f}"),
+        ("iou", "{:+.4f}"),
+    ):
+        found = [a[key] - b[key] for a, b in pairs]
+        cells.append(f"{form.format(median(found))} ({form.format(min(found))})")
+    found = [a["chamfer"] / max(b["chamfer"], 1e-12) for a, b in pairs]
+    cells.append(f"{median(found):.3f} ({max(found):.2f})")
+    found = [100 * (a["bleeding"] - b["bleeding"]) for a, b in pairs]
+    cells.append(f"{median(found):+.3f} ({max(found):+.2f})")
+    return "| " + " | ".join(cells) + " |"
 
 
 def cost(rows: dict, meshes: Sequence[str], tools: dict[str, Tool]) -> list[str]:

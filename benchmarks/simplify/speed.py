@@ -14,6 +14,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
+from drawing import Series, drawing
 from judge import glb
 from judge.model import Material, bare
 from tools import Peers, Tool, run, tools
@@ -91,39 +92,12 @@ def table(rows: dict[str, dict], counts: list[int]) -> list[str]:
     return lines
 
 
-def drawing(rows: dict[str, dict], counts: list[int]) -> str:
-    """Both axes logarithmic; thin lines are decades."""
-    wide, high, margin = 640, 400, 56
-    low_x, high_x, low_y, high_y = 4.0, math.log10(2.5e6), -2.0, 2.5
-
-    def place(count: float, seconds: float) -> tuple[float, float]:
-        x = (math.log10(count) - low_x) / (high_x - low_x)
-        y = (math.log10(seconds) - low_y) / (high_y - low_y)
-        return margin + x * (wide - 2 * margin), high - margin - y * (high - 2 * margin)
-
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{wide}" height="{high}" '
-        'font-family="sans-serif" font-size="12"><rect width="100%" height="100%" fill="white"/>'
-    ]
-    for decade in range(-2, 3):
-        x, y = place(10**low_x, 10**decade)
-        parts.append(f'<path d="M{x} {y}H{wide - margin}" stroke="#ddd"/>')
-        parts.append(f'<text x="{x - 6}" y="{y + 4}" text-anchor="end">{10**decade:g} s</text>')
-    for decade in (4, 5, 6):
-        x, y = place(10**decade, 10**low_y)
-        parts.append(f'<path d="M{x} {y}V{margin}" stroke="#ddd"/>')
-        parts.append(f'<text x="{x}" y="{y + 18}" text-anchor="middle">{10**decade:,} faces</text>')
-    for k, (name, (title, key, color)) in enumerate(SERIES.items()):
-        points = [
-            place(count, rows[f"{name} {count}"][key])
-            for count in counts
-            if rows.get(f"{name} {count}", {}).get(key)
-        ]
-        line = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
-        parts.append(f'<polyline points="{line}" fill="none" stroke="{color}" stroke-width="2"/>')
-        parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{color}"/>' for x, y in points]
-        parts.append(f'<text x="{margin + 12}" y="{margin + 16 * k}" fill="{color}">{title}</text>')
-    return "\n".join([*parts, "</svg>", ""])
+def series(rows: dict[str, dict], counts: list[int]) -> list[Series]:
+    made = []
+    for name, (title, key, color) in SERIES.items():
+        found = [(count, rows.get(f"{name} {count}", {}).get(key)) for count in counts]
+        made.append(Series(title, color, [(count, s) for count, s in found if s]))
+    return made
 
 
 def main() -> None:
@@ -143,7 +117,7 @@ def main() -> None:
     rows = measured(options.out, counts, chosen)
     print("\n".join(table(rows, counts)))
     if options.svg:
-        options.svg.write_text(drawing(rows, counts))
+        options.svg.write_text(drawing(series(rows, counts)))
 
 
 if __name__ == "__main__":

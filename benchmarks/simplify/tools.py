@@ -64,6 +64,8 @@ def tools(peers: Peers) -> dict[str, Tool]:
         "ours": (ours, "ours", True),
         "ours-global": ((*ours, "--virtual-edges", "global"), "ours, virtual edges (global)", True),
         "ours-local": ((*ours, "--virtual-edges", "local"), "ours, virtual edges (local)", True),
+        "ours-no_fit": ((*ours, "--no-fit"), "ours, not fitted", True),
+        "ours-no_visibility": ((*ours, "--no-visibility"), "ours, visibility ignored", True),
         "ours-unfiltered": (adapter("ours_unfiltered", here), "ours, no normal filter", True),
         "blender": (adapter("blender", peers.blender), "Blender decimate", True),
         "meshlab_textured": (
@@ -73,17 +75,18 @@ def tools(peers: Peers) -> dict[str, Tool]:
         "meshopt_textured": (
             adapter("meshopt_textured", other), "meshoptimizer with attributes", True,
         ),
-        "ours_geometry": (adapter("ours_geometry", here), "ours", False),
+        "ours_geometry": (adapter("ours_geometry", here), "ours, collapses alone", False),
         "ours_geometry-global": (
             adapter("ours_geometry", here, '{"virtual_edges": "global"}'),
-            "ours, virtual edges (global)", False,
+            "ours, collapses, virtual edges (global)", False,
         ),
         "ours_geometry-local": (
             adapter("ours_geometry", here, '{"virtual_edges": "local"}'),
-            "ours, virtual edges (local)", False,
+            "ours, collapses, virtual edges (local)", False,
         ),
         "ours_geometry-no_area": (
-            adapter("ours_geometry", here, '{"boundary_area": false}'), "ours, no area term", False,
+            adapter("ours_geometry", here, '{"boundary_area": false}'),
+            "ours, collapses, no area term", False,
         ),
         "meshlab": (adapter(geometry, other, "meshlab"), "MeshLab quadric", False),
         "meshopt": (adapter(geometry, other, "meshoptimizer"), "meshoptimizer positions", False),

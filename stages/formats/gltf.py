@@ -28,6 +28,7 @@ from .glb import (
     read_glb,
     read_view,
 )
+from .png import png
 
 GENERATOR = "splatworks"
 TRIANGLES = 4
@@ -132,14 +133,6 @@ def load(path: Path) -> Mesh:
     except ValueError as error:
         raise InputError(f"{path}: {error}") from None
     return mesh
-
-
-def png(pixels: UInt8[np.ndarray, "height width channel"], compress_level: int = 6) -> bytes:
-    """The bytes of a PNG file."""
-    buffer = io.BytesIO()
-    image = Image.fromarray(np.ascontiguousarray(pixels))
-    image.save(buffer, "PNG", compress_level=compress_level)
-    return buffer.getvalue()
 
 
 def _attributes(mesh: Mesh, chunks: Chunks) -> dict[str, int]:

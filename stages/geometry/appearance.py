@@ -237,6 +237,8 @@ def _thresholded(texture: Texture, material: Material) -> Texture:
 
 
 def _take(places: Places, at: Int[np.ndarray, " some"]) -> Places:
+    if len(at) == len(places.faces):  # All of them, and in order.
+        return places
     return Places(places.faces[at], places.barycentrics[at], places.texels_per_m[at])
 
 
@@ -244,7 +246,7 @@ def _blend(
     values: Float[np.ndarray, "face 3 channel"], places: Places
 ) -> Float32[np.ndarray, "place channel"]:
     """Interpolate values of corners."""
-    return blended(values, places.faces, places.barycentrics)
+    return blended(np.asarray(values, np.float32), places.faces, places.barycentrics)
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:

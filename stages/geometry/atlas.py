@@ -42,8 +42,21 @@ class Atlas:
 
 
 @dataclass(frozen=True, slots=True)
+class Cover:
+    """Which texels show a piece of surface, in row-major order."""
+
+    rows: Int[np.ndarray, " texel"]
+    columns: Int[np.ndarray, " texel"]
+    faces: Int[np.ndarray, " texel"]
+    barycentrics: Float[np.ndarray, "texel 3"]
+    inside: Bool[np.ndarray, " texel"]
+    """False in the rim of `REACH_PX` around charts, where the nearest surface point counts."""
+    size_px: int
+
+
+@dataclass(frozen=True, slots=True)
 class Texels:
-    """The texels that show a piece of surface, in row-major order."""
+    """The same with the surface there."""
 
     rows: Int[np.ndarray, " texel"]
     columns: Int[np.ndarray, " texel"]
@@ -53,7 +66,6 @@ class Texels:
     normals: Float32[np.ndarray, "texel 3"]
     """Unit length, interpolated."""
     inside: Bool[np.ndarray, " texel"]
-    """False in the rim of `REACH_PX` around charts, where the nearest surface point counts."""
     size_px: int
 
 
@@ -97,25 +109,31 @@ def quick_atlas(
     return Atlas(split, charts.vertices, size_px, gutter_px, charts.count)
 
 
-def texels(atlas: Atlas) -> Texels:
-    """Rasterize all charts: which surface point lies under the centre of each texel."""
+def cover(atlas: Atlas) -> Cover:
+    """Rasterize all charts: which place of which face lies under the centre of each texel."""
     mesh = atlas.mesh
-    assert mesh.uvs is not None and mesh.normals is not None
+    assert mesh.uvs is not None
     corners = (mesh.uvs.astype(np.float64) * atlas.size_px)[mesh.faces]
-    faces, weights, squares = _rasterize(corners, atlas.size_px, REACH_PX)
-    rows, columns = np.nonzero(faces >= 0)
-    found, barycentrics = faces[rows, columns], weights[rows, columns]
-    triangles = mesh.faces[found]
-    normals = _blend(mesh.normals, triangles, barycentrics)
+    nearest, squares, count = _rasterize(corners, atlas.size_px, REACH_PX)
+    rows, columns, faces, weights, inside = _listed(corners, nearest, squares, count)
+    return Cover(rows, columns, faces, weights, inside, atlas.size_px)
+
+
+def texels(atlas: Atlas) -> Texels:
+    """The same with positions and normals."""
+    mesh, found = atlas.mesh, cover(atlas)
+    assert mesh.normals is not None
+    triangles = mesh.faces[found.faces]
+    normals = _blend(mesh.normals, triangles, found.barycentrics)
     length = np.linalg.norm(normals, axis=1, keepdims=True)
     return Texels(
-        rows=rows,
-        columns=columns,
-        faces=found,
-        barycentrics=barycentrics.astype(np.float32),
-        positions=_blend(mesh.positions, triangles, barycentrics).astype(np.float32),
+        rows=found.rows,
+        columns=found.columns,
+        faces=found.faces,
+        barycentrics=found.barycentrics.astype(np.float32),
+        positions=_blend(mesh.positions, triangles, found.barycentrics).astype(np.float32),
         normals=(normals / np.maximum(length, 1e-12)).astype(np.float32),
-        inside=squares[rows, columns] == 0,
+        inside=found.inside,
         size_px=atlas.size_px,
     )
 
@@ -221,13 +239,13 @@ def _blend(
 
 @kernel
 def _rasterize(corners, size, reach):
-    """Per texel: the nearest face, or -1; its barycentrics; the squared distance in px.
+    """Per texel: the nearest face, or -1; the squared distance in px. And how many have a face.
 
     A texel centre inside a face has distance 0; on a shared edge the first face has it.
     """
-    faces = np.full((size, size), -1, np.int64)
-    weights = np.zeros((size, size, 3), np.float64)
+    faces = np.full((size, size), -1, np.int32)
     squares = np.full((size, size), reach * reach, np.float64)
+    count = 0
     for face in range(len(corners)):
         ax, ay = corners[face, 0]
         bx, by = corners[face, 1]
@@ -238,14 +256,38 @@ def _rasterize(corners, size, reach):
         bottom = min(size - 1, int(np.ceil(max(ay, by, cy) + reach)))
         for row in range(top, bottom + 1):
             for column in range(left, right + 1):
-                square, wa, wb, wc = _nearest(column + 0.5, row + 0.5, ax, ay, bx, by, cx, cy)
+                if squares[row, column] == 0:
+                    continue
+                square, _, _, _ = _nearest(column + 0.5, row + 0.5, ax, ay, bx, by, cx, cy)
                 if square < squares[row, column]:
+                    count += faces[row, column] < 0
                     squares[row, column] = square
                     faces[row, column] = face
-                    weights[row, column, 0] = wa
-                    weights[row, column, 1] = wb
-                    weights[row, column, 2] = wc
-    return faces, weights, squares
+    return faces, squares, count
+
+
+@kernel
+def _listed(corners, nearest, squares, count):
+    """The texels with a face, and where on it they are."""
+    rows, columns = np.empty(count, np.int64), np.empty(count, np.int64)
+    faces, weights = np.empty(count, np.int64), np.empty((count, 3), np.float64)
+    inside = np.empty(count, np.bool_)
+    n = 0
+    for row in range(len(nearest)):
+        for column in range(len(nearest)):
+            face = nearest[row, column]
+            if face < 0:
+                continue
+            ax, ay = corners[face, 0]
+            bx, by = corners[face, 1]
+            cx, cy = corners[face, 2]
+            _, weights[n, 0], weights[n, 1], weights[n, 2] = _nearest(
+                column + 0.5, row + 0.5, ax, ay, bx, by, cx, cy
+            )
+            rows[n], columns[n], faces[n] = row, column, face
+            inside[n] = squares[row, column] == 0
+            n += 1
+    return rows, columns, faces, weights, inside
 
 
 @kernel

@@ -11,10 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int
-from scipy.ndimage import distance_transform_edt
-from scipy.spatial import cKDTree
 
 from .atlas import Texels
+from .nearest_texel import complete, nearest_valid
 
 Points = Float32[np.ndarray, "point 3"]
 Values = Float32[np.ndarray, "point channel"]
@@ -60,6 +59,8 @@ def spread(texels: Texels, maps: Maps, normal_m: float) -> Maps:
     Args:
         normal_m: How many metres a right angle between two normals counts for, over sqrt(2).
     """
+    from scipy.spatial import cKDTree
+
     known = maps.valid[texels.rows, texels.columns]
     if known.all() or not known.any():
         return maps
@@ -79,29 +80,29 @@ def spread(texels: Texels, maps: Maps, normal_m: float) -> Maps:
     return Maps(values, valid)
 
 
-def fill(
-    maps: Maps, mips: int, *, smooth: bool = True
-) -> Float32[np.ndarray, "row column channel"]:
+def fill(maps: Maps, mips: int) -> Float32[np.ndarray, "row column channel"]:
     """Cover every texel, so that `mips` mip levels stay free of foreign colors.
 
-    Within 2^mips texels of a valid one: the nearest valid value (a mip texel of level k averages
-    2^k x 2^k). Farther away: a smooth continuation by pull-push, which compresses well; or the
-    mean of all, which takes no time.
+    Within `clean_px(mips)` texels of a valid one: the nearest valid value. Farther away: a smooth
+    continuation by pull-push, which compresses well.
     """
     if not maps.valid.any():
         raise ValueError("nothing to fill from: no texel is valid.")
     if maps.valid.all():
         return maps.values.copy()
-    distance, (rows, columns) = distance_transform_edt(~maps.valid, return_indices=True)
-    near = distance <= 2**mips * np.sqrt(2)
-    values = np.where(near[..., None], maps.values[rows, columns], 0)
+    nearest = nearest_valid(maps.valid, clean_px(mips))
+    values = maps.values.copy()
+    complete(values, nearest, np.zeros(values.shape[2], np.float32))
+    near = nearest >= 0
     if near.all():
-        return values
-    if not smooth:
-        values[~near] = maps.values[maps.valid].mean(axis=0)
         return values
     whole = _pull_push(values, near.astype(np.float32))
     return np.where(near[..., None], values, whole).astype(np.float32)
+
+
+def clean_px(mips: int) -> float:
+    """How far from a chart its color must reach: a mip texel of level k averages 2^k x 2^k."""
+    return 2**mips * np.sqrt(2)
 
 
 def _pull_push(

@@ -9,10 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from scipy import sparse
-from scipy.sparse import csgraph
 
 from .components import Surface, components
+from .connected import connected
 
 PIECE_FACES = 2_000
 FLAT = 1e-7
@@ -54,13 +53,11 @@ def cut(surface: Surface) -> Charts:
         vertices.append(faces[rest].reshape(-1))
         flats.append(np.zeros((3 * len(rest), 2)))
         total += 3 * len(rest)
-    links = sparse.coo_matrix(
-        (np.ones(2 * len(out), np.int8), (out[:, :2].ravel(), out[:, 1:].ravel())), (total, total)
-    )
-    count, chart = csgraph.connected_components(links, directed=False)
+    chart = connected(total, out[:, [0, 1, 1, 2]].reshape(-1, 2))
+    count = int(chart.max(initial=-1)) + 1
     kept = np.concatenate(vertices)
     flat = _to_scale(surface, faces, out, np.concatenate(flats), chart, count)
-    return Charts(kept, out, flat, chart.astype(np.int64), int(count))
+    return Charts(kept, out, flat, chart, count)
 
 
 def _sound(surface: Surface) -> Bool[np.ndarray, " face"]:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from scipy import sparse
-from scipy.sparse import csgraph
+
+from .connected import connected
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +79,7 @@ def components(surface: Surface) -> Int[np.ndarray, " f"]:
     count, faces = len(surface.positions), surface.faces
     if not len(faces):
         return np.zeros(0, np.int64)
-    rows, columns = faces[:, [0, 1]].ravel(), faces[:, [1, 2]].ravel()
-    links = sparse.coo_matrix((np.ones(len(rows), np.int8), (rows, columns)), (count, count))
-    _, of_vertex = csgraph.connected_components(links, directed=False)
+    of_vertex = connected(count, faces[:, [0, 1, 1, 2]].reshape(-1, 2))
     return np.unique(of_vertex[faces[:, 0]], return_inverse=True)[1].reshape(-1)
 
 
@@ -148,6 +146,8 @@ def vertex_normals(surface: Surface) -> Float[np.ndarray, "v 3"]:
 def taubin(surface: Surface, *, iterations: int) -> Surface:
     """Smooth without shrinking (Taubin 1995): a step of 0.5 towards the neighbours' mean, then
     one of -0.53 away from it, `iterations` times. Neighbours count once per shared face."""
+    from scipy import sparse
+
     count, faces = len(surface.positions), surface.faces
     rows = faces[:, [0, 1, 1, 2, 2, 0]].ravel()
     columns = faces[:, [1, 0, 2, 1, 0, 2]].ravel()

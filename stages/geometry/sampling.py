@@ -100,11 +100,11 @@ def blended(
     values: Float[np.ndarray, "face 3 channel"],
     faces: Int[np.ndarray, " point"],
     barycentrics: Float[np.ndarray, "point 3"],
-) -> Float32[np.ndarray, "point channel"]:
-    """Values of the corners of faces, interpolated at points on them."""
-    out = np.empty((len(faces), values.shape[2]), np.float32)
+) -> Float[np.ndarray, "point channel"]:
+    """Values of the corners of faces, interpolated at points on them; in their own precision."""
+    out = np.empty((len(faces), values.shape[2]), values.dtype)
     _blend(
-        np.ascontiguousarray(values, np.float32), np.ascontiguousarray(faces, np.int64),
+        np.ascontiguousarray(values), np.ascontiguousarray(faces, np.int64),
         np.ascontiguousarray(barycentrics, np.float64), out,
     )  # fmt: skip
     return out

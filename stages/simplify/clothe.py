@@ -7,19 +7,21 @@ like there. Maps that would be the same everywhere become factors.
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32, Int, UInt8
+from jaxtyping import Bool, Float, Float32, Int, Int32, UInt8
 
 from ...pipeline.errors import InputError
 from ..formats import gltf
 from ..formats.model import AlphaMode, Material, Model, Texture
 from ..formats.srgb import encode
 from ..geometry.appearance import Appearance, Places
-from ..geometry.atlas import Atlas, Texels, quick_atlas, texels
-from ..geometry.bake import Maps, fill
+from ..geometry.atlas import Atlas, Cover, cover, quick_atlas
+from ..geometry.bake import clean_px
 from ..geometry.charts import cut
 from ..geometry.components import Surface, face_areas
 from ..geometry.decimation import Decimation, correspond
 from ..geometry.frames import to_frames
+from ..geometry.nearest_texel import complete, nearest_valid
+from ..geometry.sampling import blended
 from ..geometry.tangents import crease_normals, tangents
 from .front import in_front
 from .vertices import rigged, vertex_colored
@@ -124,7 +126,7 @@ def _with_maps(
     threads: int,
 ) -> Model:
     atlas = _creased(_unwrapped(surface, look), surface)
-    found = texels(atlas)
+    found = cover(atlas)
     asked = _follow(source, decimation, level, surface, atlas, found, threads)
     layers = _layers(source, atlas, surface, found, asked, look)
     pictures = _pictures(found, layers)
@@ -188,23 +190,23 @@ def _follow(
     level: int,
     surface: Surface,
     atlas: Atlas,
-    found: Texels,
+    found: Cover,
     threads: int,
 ) -> Baked:
     """The place on the full mesh for every texel."""
     corners = surface.positions[surface.faces]
     cross = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    points = np.einsum("tc,tcx->tx", found.barycentrics, corners[found.faces])
-    facing = cross[found.faces]
-    faces, barycentrics = correspond(decimation, level, found.faces, points, threads=threads)
+    length = np.linalg.norm(cross, axis=1, keepdims=True)
+    facing = (cross / np.where(length > 0, length, 1)).astype(np.float32)[found.faces]
+    points = blended(corners, found.faces, found.barycentrics)
+    faces, weights = correspond(decimation, level, found.faces, points, threads=threads)
     original = decimation.surface
-    mapped = np.einsum("tc,tcx->tx", barycentrics, original.positions[original.faces[faces]])
+    mapped = blended(original.positions[original.faces].astype(np.float64), faces, weights)
     reach = decimation.levels[level].error_m
-    seen, front, weights = in_front(original, surface, points, facing, mapped, reach)
-    faces, barycentrics = faces.copy(), barycentrics.copy()
-    faces[seen], barycentrics[seen] = front[seen], weights[seen]
+    seen, front, there = in_front(original, surface, points, facing, mapped, reach)
+    faces[seen], weights[seen] = front[seen], there[seen]
     density = texels_per_m(surface, atlas)
-    return Baked(Places(faces, barycentrics, density[found.faces]), facing)
+    return Baked(Places(faces, weights, density[found.faces]), facing)
 
 
 def texels_per_m(surface: Surface, atlas: Atlas) -> Float[np.ndarray, " face"]:
@@ -234,7 +236,7 @@ class Layers:
 
 
 def _layers(
-    source: Appearance, atlas: Atlas, surface: Surface, found: Texels, asked: Baked, look: Look
+    source: Appearance, atlas: Atlas, surface: Surface, found: Cover, asked: Baked, look: Look
 ) -> Layers:
     materials, places = source.model.materials, asked.places
 
@@ -285,7 +287,7 @@ def _kept_coverage(
 
 
 def _normal_layer(
-    source: Appearance, atlas: Atlas, found: Texels, asked: Baked
+    source: Appearance, atlas: Atlas, found: Cover, asked: Baked
 ) -> tuple[Float32[np.ndarray, "texel 3"], Float32[np.ndarray, "vertex 4"]]:
     """World normals of the full mesh in the frames that a viewer will interpolate."""
     mesh = atlas.mesh
@@ -309,58 +311,52 @@ class Pictures:
     normal: UInt8[np.ndarray, "h w 3"] | None
 
 
-def _pictures(found: Texels, layers: Layers) -> Pictures:
-    """All layers laid out and filled, those of one kind in one go."""
+def _pictures(found: Cover, layers: Layers) -> Pictures:
+    """All layers as bytes, laid out and filled."""
     base, alpha = layers.base_color, None
     seen = np.ones(len(found.rows), bool)
     if base is not None and (base[:, 3] < 1).any():
         # The color of what cannot be seen comes from what can, or it would stain its rim.
         alpha, seen = base[:, 3:], base[:, 3] > UNSEEN
-    plain = [layers.metallic_roughness, layers.occlusion, layers.emissive, layers.normal, alpha]
-    colors = None if base is None else base[:, :3]
-    if alpha is None:
-        (color, *rest) = _filled(found, [colors, *plain], seen)
-    else:
-        (color,) = _filled(found, [colors], seen if seen.any() else ~seen)
-        rest = _filled(found, plain, np.ones(len(seen), bool))
-    rough, open_, glow, bent, clear = rest
-    surface = None
-    if rough is not None or open_ is not None:
-        size = found.size_px
-        first = np.full((size, size, 1), 255, np.uint8) if open_ is None else _bytes(open_)
-        others = np.full((size, size, 2), 255, np.uint8) if rough is None else _bytes(rough)
-        surface = np.concatenate([first, others], axis=2)
-    pixels = None if color is None else _color_bytes(color)
-    if pixels is not None and clear is not None:
-        pixels = np.concatenate([pixels, _bytes(clear)], axis=2)
-    return Pictures(
-        base_color=pixels,
-        surface=surface,
-        emissive=None if glow is None else _color_bytes(glow),
-        normal=None if bent is None else _bytes(bent * np.float32(0.5) + np.float32(0.5)),
-    )
+    every = _nearest(found, np.ones(len(seen), bool))
+    ours = every if seen.all() or not seen.any() else _nearest(found, seen)
+    color = surface = emissive = normal = None
+    if base is not None:
+        color = _laid(found, _color_bytes(base[:, :3]), ours)
+        if alpha is not None:
+            color = np.concatenate([color, _laid(found, _bytes(alpha), every)], axis=2)
+    if layers.metallic_roughness is not None or layers.occlusion is not None:
+        parts = np.full((len(seen), 3), 255, np.uint8)
+        if layers.occlusion is not None:
+            parts[:, :1] = _bytes(layers.occlusion)
+        if layers.metallic_roughness is not None:
+            parts[:, 1:] = _bytes(layers.metallic_roughness)
+        surface = _laid(found, parts, every)
+    if layers.emissive is not None:
+        emissive = _laid(found, _color_bytes(layers.emissive), every)
+    if layers.normal is not None:
+        half = np.float32(0.5)
+        normal = _laid(found, _bytes(layers.normal * half + half), every)
+    return Pictures(color, surface, emissive, normal)
 
 
-def _filled(
-    found: Texels, parts: list[np.ndarray | None], valid: Bool[np.ndarray, " texel"]
-) -> list[np.ndarray | None]:
-    """Each part as a picture, completed from the texels that are valid."""
-    widths = [0 if part is None else part.shape[1] for part in parts]
-    if not any(widths):
-        return [None] * len(parts)
+def _nearest(found: Cover, valid: Bool[np.ndarray, " texel"]) -> Int32[np.ndarray, "row column"]:
+    """For every texel of the picture the nearest one that is valid."""
+    mask = np.zeros((found.size_px, found.size_px), bool)
+    mask[found.rows[valid], found.columns[valid]] = True
+    return nearest_valid(mask, clean_px(CLEAN_MIPS))
+
+
+def _laid(
+    found: Cover, values: UInt8[np.ndarray, "texel channel"], nearest: Int32[np.ndarray, "r c"]
+) -> UInt8[np.ndarray, "row column channel"]:
+    """A picture of values; between the charts those of the nearest texel, far off their mean."""
     size = found.size_px
-    values = np.zeros((size, size, sum(widths)), np.float32)
-    mask = np.zeros((size, size), bool)
-    rows, columns = found.rows[valid], found.columns[valid]
-    mask[rows, columns] = True
-    stacked = [part[valid] for part in parts if part is not None]
-    values[rows, columns] = np.concatenate(stacked, axis=1)
-    whole = fill(Maps(values, mask), CLEAN_MIPS, smooth=False)
-    ends = np.cumsum(widths)
-    return [
-        whole[..., end - width : end] if width else None
-        for width, end in zip(widths, ends, strict=True)
-    ]
+    picture = np.zeros((size, size, values.shape[1]), np.uint8)
+    picture[found.rows, found.columns] = values
+    mean = np.rint(values.mean(axis=0)) if len(values) else np.zeros(values.shape[1])
+    complete(picture, nearest, mean.astype(np.uint8))
+    return picture
 
 
 _CODES = np.rint(encode(np.arange(65_536) / 65_535) * 255).astype(np.uint8)
@@ -376,7 +372,7 @@ def _bytes(values: np.ndarray) -> np.ndarray:
 
 
 def _groups(
-    model: Model, found: Texels, asked: Baked, layers: Layers, ids: Int[np.ndarray, " face"]
+    model: Model, found: Cover, asked: Baked, layers: Layers, ids: Int[np.ndarray, " face"]
 ) -> tuple[list[tuple[AlphaMode, bool]], Int[np.ndarray, " face"]]:
     """Which alpha mode and sidedness each face gets: a face that shows any cut-out is one. A face
     too small for any texel has those of the input's face whose number it carries."""

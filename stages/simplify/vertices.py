@@ -4,8 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Float, Float32, Int
-from scipy import sparse
-from scipy.sparse.linalg import splu
 
 from ..formats.model import Model
 from ..geometry.appearance import Appearance, Places
@@ -78,6 +76,9 @@ def fit(
 
     Weighted least squares, drawn a little to each vertex's own mean, so that none is undetermined.
     """
+    from scipy import sparse
+    from scipy.sparse.linalg import splu
+
     rows = np.repeat(np.arange(len(corners)), 3)
     shape = (len(corners), unknowns)
     matrix = sparse.csr_matrix((barycentrics.reshape(-1), (rows, corners.reshape(-1))), shape)

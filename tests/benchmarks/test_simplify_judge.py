@@ -1,5 +1,7 @@
 """The judge of simplified meshes: known changes must give known figures."""
 
+import functools
+import importlib.util
 import json
 import math
 import struct
@@ -301,6 +303,148 @@ def test_factors_and_vertex_colors_multiply() -> None:
     model = replace(model, colors=np.full((2, 3, 4), 0.5))
     found = lookup(paint(model), np.array([0]), np.array([[0.2, 0.3, 0.5]]), np.array([1e-9]))
     np.testing.assert_allclose(found[0], [0.25, 0.5, 0.125, 1])
+
+
+# A whole file
+
+
+def odd_one() -> Model:
+    """A textured tetrahedron that looks different from every side, each face a quarter of it."""
+    positions = np.array([[0, 0, 0], [1.0, 0, 0.1], [0.2, 0.8, 0], [0.1, 0.3, 0.6]])
+    faces = np.array([[0, 2, 1], [0, 1, 3], [1, 2, 3], [2, 0, 3]])
+    corner = np.array([[0.03, 0.03], [0.47, 0.03], [0.03, 0.47]])
+    uvs = corner + np.array([[0, 0], [0.5, 0], [0, 0.5], [0.5, 0.5]])[:, None]
+    pixels = np.zeros((64, 64, 4), np.uint8)
+    pixels[..., 3] = 255
+    pixels[:32, :32, :3], pixels[:32, 32:, :3] = (220, 40, 30), (40, 200, 60)
+    pixels[32:, :32, :3], pixels[32:, 32:, :3] = (40, 60, 220), (230, 220, 40)
+    pixels[::8, :, :3] //= 3
+    return replace(bare(positions, faces), uvs=uvs, materials=(Material(pixels),))
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> score.Original:
+    path = tmp_path_factory.mktemp("judge") / "odd.glb"
+    glb.write(path, odd_one())
+    return score.Original(path, size_px=96)
+
+
+def judged(original: score.Original, model: Model, tmp_path: Path) -> dict:
+    """Through a file, as the tools' results go."""
+    glb.write(tmp_path / "other.glb", model)
+    return score.score(original, score.load(tmp_path / "other.glb"), textured=True)
+
+
+def test_an_original_scored_against_itself_is_perfect(original, tmp_path: Path) -> None:
+    found = judged(original, odd_one(), tmp_path)
+    assert found["color_psnr_db"] == found["normal_psnr_db"] == 100 and found["iou"] == 1
+    assert found["color_ssim"] == pytest.approx(1, abs=1e-5)
+    assert found["bleeding"] == 0 and found["chamfer"] < 1e-6 and found["lost_parts"] == []
+    assert found["faces"] == 4 and not any(found["faults"].values())
+
+
+def test_a_shifted_texture_costs_color_alone(original, tmp_path: Path) -> None:
+    model = odd_one()
+    found = judged(original, replace(model, uvs=model.uvs + np.array([0, 0.03])), tmp_path)
+    assert 10 < found["color_psnr_db"] < 30
+    assert found["normal_psnr_db"] == 100 and found["iou"] == 1
+
+
+def test_a_texture_on_its_head_bleeds(original, tmp_path: Path) -> None:
+    model = odd_one()
+    found = judged(original, replace(model, uvs=1 - model.uvs), tmp_path)
+    assert found["bleeding"] > 0.5 and found["color_psnr_db"] < 12 and found["iou"] == 1
+
+
+def test_a_turned_model_costs_everything(original, tmp_path: Path) -> None:
+    model = odd_one()
+    turned = replace(model, positions=model.positions[:, [1, 2, 0]])
+    found = judged(original, turned, tmp_path)
+    assert found["color_psnr_db"] < 12 and found["normal_psnr_db"] < 14 and found["iou"] < 0.8
+    assert found["chamfer"] > 0.01
+
+
+def test_winding_does_not_count_but_normals_do(original, tmp_path: Path) -> None:
+    model = odd_one()
+    inside_out = replace(model, faces=model.faces[:, ::-1], uvs=model.uvs[:, ::-1])
+    found = judged(original, inside_out, tmp_path)
+    assert found["normal_psnr_db"] == 100 and found["color_psnr_db"] > 60
+    dented = model.positions.copy()
+    dented[3] *= 0.9
+    found = judged(original, replace(model, positions=dented), tmp_path)
+    assert 15 < found["normal_psnr_db"] < 40 and 0.8 < found["iou"] < 0.99
+
+
+def test_a_missing_face_costs_color_but_no_silhouette(original, tmp_path: Path) -> None:
+    model = odd_one()
+    part = replace(
+        model, faces=model.faces[1:], uvs=model.uvs[1:], colors=model.colors[1:],
+        material=model.material[1:],
+    )  # fmt: skip
+    found = judged(original, part, tmp_path)
+    # The inside of the others is seen through the hole, at another depth: no bleeding there.
+    assert found["iou"] > 0.99 and found["color_psnr_db"] < 25 and found["bleeding"] < 0.05
+    assert found["hausdorff"] > 5 * found["chamfer"]
+
+
+def test_what_cannot_be_read_is_the_tools_fault(tmp_path: Path) -> None:
+    whole = tmp_path / "whole.glb"
+    glb.write(whole, odd_one())
+    data = whole.read_bytes()
+    lost = replace(odd_one(), positions=np.full((4, 3), np.nan))
+    broken = {
+        "empty": b"", "cut": data[: len(data) // 3], "text": b"no such mesh", "head": data[:12],
+        "json": data[:20] + b"{" * (len(data) - 20),
+    }  # fmt: skip
+    for name, content in broken.items():
+        (tmp_path / f"{name}.glb").write_bytes(content)
+        with pytest.raises(glb.Unreadable, match=f"{name}.glb"):
+            score.load(tmp_path / f"{name}.glb")
+    glb.write(tmp_path / "nan.glb", lost)
+    with pytest.raises(glb.Unreadable, match="none of its 4 faces"):
+        score.load(tmp_path / "nan.glb")
+
+
+def test_faults_of_the_judge_are_no_rows(original, tmp_path: Path, monkeypatch) -> None:
+    """A tool that writes garbage gets a row that says so; a judge that breaks gets none."""
+    source = tmp_path / "in" / "odd.glb"
+    source.parent.mkdir()
+    glb.write(source, odd_one())
+    copy = "import shutil, sys; shutil.copy(sys.argv[1], sys.argv[2])"
+    good = Tool("x", (sys.executable, "-c", copy, "IN", "OUT"), True)
+    write = "import sys, pathlib; pathlib.Path(sys.argv[1]).write_bytes(b'glTF')"
+    bad = Tool("x", (sys.executable, "-c", write, "OUT"), True)
+    missing = [(source, "good", good, 1.0), (source, "bad", bad, 1.0)]
+    monkeypatch.setattr(score, "Original", functools.partial(score.Original, size_px=32))
+    bench = _program()
+    assert bench.work(missing, tmp_path, math.inf) == []
+    rows = {p.stem: json.loads(p.read_text()) for p in tmp_path.glob("rows/odd/*.json")}
+    assert rows["good-1"]["error"] is None and rows["good-1"]["iou"] == 1
+    assert "not readable" in rows["bad-1"]["error"] and "iou" not in rows["bad-1"]
+    for path in tmp_path.glob("rows/odd/*.json"):
+        path.unlink()
+
+    def break_down(*_: object) -> None:
+        raise KeyError("a mistake of the judge's own")
+
+    monkeypatch.setattr(surfaces, "lost_parts", break_down)
+    assert bench.work(missing, tmp_path, math.inf) == ["good odd 1"]
+    assert [p.stem for p in tmp_path.glob("rows/odd/*.json")] == ["bad-1"]
+
+
+def test_figures_that_are_not_finite_are_faults_of_the_judge(original, monkeypatch) -> None:
+    monkeypatch.setattr(surfaces, "distances", lambda *_: surfaces.Distances(math.nan, 1.0))
+    with pytest.raises(ArithmeticError, match="not finite"):
+        score.score(original, odd_one(), textured=True)
+
+
+def _program():
+    place = Path(__file__).resolve().parents[2] / "benchmarks" / "simplify" / "__main__.py"
+    spec = importlib.util.spec_from_file_location("simplify_benchmark", place)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 # Files

@@ -17,6 +17,8 @@ from splatworks.stages.simplify.front import in_front
 from splatworks.stages.simplify.keep import charts, keep_uvs
 from splatworks.stages.simplify.vertices import blend_weights, fit, lattice
 
+from ..geometry_decimation.shapes import moved, plate, together
+
 
 def ball(subdivisions: int = 4, **more) -> Model:
     shape = trimesh.creation.icosphere(subdivisions)
@@ -124,7 +126,7 @@ def test_cut_outs_keep_their_coverage(tmp_path) -> None:
 
 
 def test_a_thin_plate_keeps_its_two_colors(tmp_path) -> None:
-    """Red above, blue below, thinner than the error: successive mapping with the normal filter."""
+    """Red above, blue below, thinner than the error: as colors of vertices."""
     positions, faces = grid(30)
     wave = positions + np.column_stack([0 * positions[:, :2], 0.02 * np.sin(9 * positions[:, 0])])
     under = wave - [0, 0, 0.004]
@@ -141,6 +143,28 @@ def test_a_thin_plate_keeps_its_two_colors(tmp_path) -> None:
     up = Appearance(level).face_normals[places.faces][:, 2] > 0
     wrong = np.where(up, found[:, 2], found[:, 0]) > 0.5
     assert up.any() and (~up).any() and wrong.mean() < 0.01
+
+
+def test_thin_plates_keep_their_colors_in_maps(tmp_path) -> None:
+    """Two plates with rims, one close above the other: neither side of a coarse face shows what
+    lies behind it, although collapses have run around the rims and rays find both sheets."""
+    cells, gap = 46, 0.01
+    one = plate(cells, 0.005)
+    both = together(one, moved(one, [0, 0, gap]))
+    sheet = 2 * cells * cells
+    number = np.arange(len(both.faces)) % len(one.faces)
+    paint = np.float32([[1, 0, 0, 1], [0, 0, 1, 1], [0, 1, 0, 1]])  # above, below, rims
+    colors = paint[np.minimum(number // sheet, 2)]
+    positions = both.positions[both.faces].reshape(-1, 3)
+    faces = np.arange(len(positions)).reshape(-1, 3)
+    level = made(
+        of(positions, faces, colors=np.repeat(colors, 3, axis=0)), 176, Look(256), tmp_path
+    )
+    places, _ = everywhere(level)
+    found = Appearance(level).base_color(places)
+    up = Appearance(level).face_normals[places.faces][:, 2]
+    wrong = np.where(up > 0, found[:, 2], found[:, 0]) > 0.5
+    assert (up > 0.5).any() and (up < -0.5).any() and wrong[np.abs(up) > 0.5].mean() < 0.005
 
 
 def test_a_part_in_front_is_seen_unless_it_is_there_itself() -> None:

@@ -19,6 +19,10 @@ CUTOUT = {"MASK": 0.5, "BLEND": 0.5}
 REPEAT = 10497
 
 
+class Unreadable(ValueError):
+    """The file is broken: the fault of the tool that wrote it, not of the judge."""
+
+
 class File:
     """The two chunks and what lies in them."""
 
@@ -71,7 +75,15 @@ class File:
 
 
 def read(path: Path) -> Model:
-    """All triangles of the file's scene, transformed into the world."""
+    """All triangles of the file's scene, transformed into the world. Raises Unreadable."""
+    try:
+        return _read(path)
+    # What numbers that lead nowhere, missing entries and cut-off data raise.
+    except (KeyError, IndexError, ValueError, struct.error, OSError) as problem:
+        raise Unreadable(f"{path}: {type(problem).__name__}: {problem}") from problem
+
+
+def _read(path: Path) -> Model:
     file = File(path)
     materials = [file.material(entry) for entry in file.document.get("materials", [])]
     parts = []
@@ -80,7 +92,7 @@ def read(path: Path) -> Model:
             if primitive.get("mode", 4) == 4:
                 parts.append(_part(file, primitive, matrix, len(materials)))
     if not parts:
-        raise ValueError(f"{path}: no triangles.")
+        raise ValueError("no triangles.")
     offsets = np.cumsum([0] + [len(part[0]) for part in parts[:-1]])
     columns = list(zip(*parts, strict=True))
     faces = [part + offset for part, offset in zip(columns[1], offsets, strict=True)]

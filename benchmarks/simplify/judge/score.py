@@ -42,16 +42,27 @@ def look(surface: views.Surface, original: Original, *, own_colors: bool = True)
     return views.look(surface, original.place, colors, source.paint.has_holes)
 
 
-def score(original: Original, path: Path, *, textured: bool) -> dict[str, Any]:
-    """Everything that is measured on the file itself, as plain numbers."""
+def load(path: Path) -> Model:
+    """What a tool has written. Raises Unreadable, also where nothing of it could be drawn."""
     model = glb.read(path)
+    if not len(sound(model).faces):
+        raise glb.Unreadable(f"{path}: none of its {len(model.faces)} faces can be drawn.")
+    return model
+
+
+def score(original: Original, model: Model, *, textured: bool) -> dict[str, Any]:
+    """Everything that is measured, as plain numbers. What it raises is a fault of the judge."""
     faults = surfaces.faults(model)
     surface = views.Surface(sound(model))
     seen = look(surface, original, own_colors=textured)
-    return {
+    figures = {
         "faces": len(model.faces),
         **asdict(pictures.compare(original.views, seen, original.surface.model.diagonal)),
         **asdict(surfaces.distances(original.surface, surface)),
         "lost_parts": surfaces.lost_parts(original.surface, surface),
         "faults": asdict(faults),
     }
+    numbers = [value for value in figures.values() if isinstance(value, (int, float))]
+    if not np.isfinite(numbers).all():
+        raise ArithmeticError(f"the judge found figures that are not finite: {figures}.")
+    return figures

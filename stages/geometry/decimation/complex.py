@@ -9,12 +9,10 @@ nothing that follows knows a scale.
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import sparse
-from scipy.sparse import csgraph
-from scipy.spatial import cKDTree
 
 from ....renderers.cpu.compiled import kernel
 from ..components import Surface
+from ..connected import connected, near_each_other
 
 WELD_SHARE = 1e-6
 """Vertices nearer than this share of the diagonal are welded."""
@@ -72,9 +70,7 @@ def build(surface: Surface) -> Complex:
 def labels(complex_: Complex, *, virtual: bool = False) -> np.ndarray:
     """Per vertex, the number of its component. Virtual edges connect only if told to."""
     real = complex_.edges[(complex_.edge_faces > 0) | virtual]
-    count = len(complex_.positions)
-    links = sparse.coo_matrix((np.ones(len(real), np.int8), (real[:, 0], real[:, 1])), (count,) * 2)
-    return csgraph.connected_components(links, directed=False)[1].astype(np.int32)
+    return connected(len(complex_.positions), real).astype(np.int32)
 
 
 def prune(complex_: Complex, share: float) -> tuple[Complex, int]:
@@ -186,11 +182,7 @@ def _weld(positions: np.ndarray, faces: np.ndarray) -> np.ndarray:
     open_ = np.unique(edges[counts != 2])
     if not len(open_):
         return same
-    pairs = cKDTree(positions[open_]).query_pairs(WELD_SHARE, output_type="ndarray")
-    links = sparse.coo_matrix(
-        (np.ones(len(pairs), np.int8), (pairs[:, 0], pairs[:, 1])), (len(open_),) * 2
-    )
-    _, group = csgraph.connected_components(links, directed=False)
+    group = near_each_other(positions[open_], WELD_SHARE)
     lowest = np.full(group.max() + 1, len(positions), np.int64)
     np.minimum.at(lowest, group, open_)
     joined = np.arange(len(positions))

@@ -156,16 +156,17 @@ def correspond(
         corners = made.positions[made.faces]
         facing = np.zeros((len(decimation.numbers), 3))
         facing[living] = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    local = (points.astype(np.float64) - decimation.center_m) / decimation.diagonal_m
+    points = points.astype(np.float64)
+    local = (points - decimation.center_m) / decimation.diagonal_m
     living = living[faces]
     if made.flips is not None:
         flipped = len(made.flips.starts) - 1
         living = follow(made.flips, flipped, living, local, facing, threads=threads)
     found = follow(decimation.history, made.history_end, living, local, facing, threads=threads)
     numbers = decimation.numbers[found]
-    corners = decimation.surface.positions[decimation.surface.faces[numbers]].astype(np.float64)
-    corners = (corners - decimation.center_m) / decimation.diagonal_m
-    return numbers, barycentrics(corners, local)
+    whole = decimation.surface
+    positions = whole.positions.astype(np.float64)
+    return numbers, barycentrics(positions, whole.faces, numbers, points)
 
 
 def _check(surface, targets, max_error_m, locked, importance) -> None:

@@ -10,6 +10,7 @@ each of its faces for the distances of all the points that came this far, in loo
 vector instructions, and then the points part.
 """
 
+import itertools
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -68,10 +69,12 @@ def follow(
     return found
 
 
-def barycentrics(corners: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Of the closest point of each triangle (n 3 3) to each point (n 3)."""
-    weights = np.zeros((len(points), 3))
-    _barycentrics(corners, points, weights)
+def barycentrics(
+    positions: np.ndarray, faces: np.ndarray, numbers: np.ndarray, points: np.ndarray
+) -> np.ndarray:
+    """Of the closest places of faces (by number) to points (n 3)."""
+    weights = np.empty((len(points), 3))
+    _barycentrics(positions, faces, numbers, points, weights)
     return weights
 
 
@@ -80,7 +83,7 @@ def _spans(ends: np.ndarray) -> list[tuple[int, int]]:
     total = int(ends[-1])
     cuts = np.searchsorted(ends, np.arange(0, total, BLOCK), side="right") - 1
     cuts = np.unique(np.append(cuts, len(ends) - 1)).tolist()
-    return list(zip(cuts[:-1], cuts[1:], strict=True))
+    return list(itertools.pairwise(cuts))
 
 
 @kernel
@@ -311,9 +314,13 @@ def _part(values: np.ndarray, moved: np.ndarray, scratch: np.ndarray, low: int, 
 
 
 @kernel
-def _barycentrics(corners: np.ndarray, points: np.ndarray, weights: np.ndarray) -> None:
+def _barycentrics(
+    positions: np.ndarray, faces: np.ndarray, numbers: np.ndarray, points: np.ndarray,
+    weights: np.ndarray,
+) -> None:  # fmt: skip
     for n in range(len(points)):
-        _, v, w = closest_on_triangle(corners[n, 0], corners[n, 1], corners[n, 2], points[n])
+        a, b, c = faces[numbers[n]]
+        _, v, w = closest_on_triangle(positions[a], positions[b], positions[c], points[n])
         weights[n, 0] = 1 - v - w
         weights[n, 1] = v
         weights[n, 2] = w
