@@ -1,7 +1,8 @@
 """How fast the compiled splat renderer is, next to others, and how near to what the machine can.
 
     python benchmarks/rasterize.py [--scenes a256i b512t] [--rounds 11] [--threads 1]
-        [--garden test_garden.npz] [--opensplat opensplat_cpu.so] [--write results.json]
+        [--garden test_garden.npz] [--opensplat opensplat_cpu.so] [--gsplat]
+        [--write results.json]
 
 Scenes are in rasterize_scenes.py, other renderers in rasterize_peers.py. All take turns in one run
 on one pinned core (with more threads: on as many), and a ratio is the median of those of single
@@ -79,8 +80,8 @@ def summary(took: dict) -> dict:
     return row
 
 
-def against_ideal(row: dict, blends: int, rates: tuple[float, float]) -> dict:
-    """Blends per second, and time over that of their arithmetic alone."""
+def against_ideal(row: dict, blends: int, rates: tuple[float, float], loop_ns: tuple) -> dict:
+    """Blends per second, and time over that of their arithmetic and of the inner loops alone."""
     forward, both = row[f"{OURS} forward ms"][0], row[f"{OURS} both ms"][0]
     return {
         "million blends": round(blends / 1e6, 2),
@@ -91,10 +92,12 @@ def against_ideal(row: dict, blends: int, rates: tuple[float, float]) -> dict:
         "time over roofline, both": round(
             both / rasterize_roofline.ideal_ms(blends, rates, backward=True), 1
         ),
+        "time over inner loops, forward": round(forward / (blends / LANES * loop_ns[0] / 1e6), 2),
+        "time over inner loops, both": round(both / (blends / LANES * sum(loop_ns) / 1e6), 2),
     }
 
 
-def machine(threads: int, rates: tuple[float, float]) -> dict:
+def machine(threads: int, rates: tuple[float, float], loop_ns: tuple[float, float]) -> dict:
     return {
         "machine": platform.machine(),
         "target": numba.core.registry.cpu_target.target_context.codegen().magic_tuple()[1],
@@ -102,6 +105,7 @@ def machine(threads: int, rates: tuple[float, float]) -> dict:
         "threads": threads,
         "GFLOP/s": round(rates[0], 1),
         "thousand million powers per s": round(rates[1], 2),
+        "ns per vector in the inner loops": [round(ns, 2) for ns in loop_ns],
         "python": sys.version.split()[0],
         "torch": torch.__version__,
         "numba": numba.__version__,
@@ -125,6 +129,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--garden", type=Path)
     parser.add_argument("--opensplat", type=Path)
+    parser.add_argument("--gsplat", action="store_true")
     parser.add_argument("--write", type=Path)
     return parser.parse_args()
 
@@ -138,17 +143,19 @@ def main() -> None:
     draws = {OURS: ours(given.threads)}
     if given.opensplat:
         draws["OpenSplat"] = rasterize_peers.opensplat(given.opensplat)
+    if given.gsplat:
+        draws["gsplat reference"] = rasterize_peers.gsplat_reference()
     clock = time.thread_time if given.threads == 1 else time.perf_counter
-    rates = rasterize_roofline.rates()
+    rates, loop_ns = rasterize_roofline.rates(), rasterize_roofline.loop_ns()
     rows = {}
     for name, spec in rasterize_scenes.chosen(given.scenes, given.garden).items():
         cloud = spec.cloud()
         scene = rasterize_scenes.splats(cloud, spec.kind, spec.degree)
         row = summary(measure(draws, scene, cloud.cameras, given.rounds, clock))
         blends = rasterize_roofline.blends(scene, cloud.cameras)
-        rows[name] = row | against_ideal(row, blends, rates)
+        rows[name] = row | against_ideal(row, blends, rates, loop_ns)
         print(name, json.dumps(rows[name]), file=sys.stderr, flush=True)
-    report = {"machine": machine(given.threads, rates), "means": geometric_means(rows)}
+    report = {"machine": machine(given.threads, rates, loop_ns), "means": geometric_means(rows)}
     text = json.dumps(report | {"scenes": rows}, indent=1)
     print(text)
     if given.write:

@@ -25,8 +25,9 @@ import rasterize_scenes  # noqa: E402
 import torch  # noqa: E402
 from PIL import Image, ImageDraw  # noqa: E402
 
-GAUSSIANS = (10_000, 30_000, 100_000, 300_000, 1_000_000)
-PIXELS = (128, 256, 512, 1024, 2048)
+GAUSSIANS = (10_000, 30_000, 100_000, 300_000, 1_000_000, 3_000_000)
+PIXELS = (128, 256, 512, 1024, 2048, 2880)
+"""Side lengths; the last has as many pixels as 3840 x 2160."""
 FIXED_GAUSSIANS, FIXED_PX = 100_000, 512
 CLOUDS = {"gaussians": rasterize_scenes.shell, "pixels": rasterize_scenes.ball}
 BLUE, ORANGE, GRAY = (31, 119, 180), (214, 120, 20), (150, 150, 150)
@@ -38,14 +39,14 @@ def resident_mb(field: str) -> float:
     return next(int(line.split()[1]) for line in lines if line.startswith(field)) / 1024
 
 
-def point(along: str, n: int, size_px: int) -> dict:
+def point(along: str, n: int, size_px: int, degree: int) -> dict:
     """Measured in this process."""
     torch.set_num_threads(1)
     cloud = CLOUDS[along](n, size_px)
-    scene = rasterize_scenes.splats(cloud, "trained", 0)
+    scene = rasterize_scenes.splats(cloud, "trained", degree)
     draw = rasterize.ours(1)
     few = CLOUDS[along](10, 16)
-    tiny = rasterize_scenes.splats(few, "trained", 0)
+    tiny = rasterize_scenes.splats(few, "trained", degree)
     rasterize.step(draw, tiny, few.cameras, time.thread_time)
     before = resident_mb("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")
@@ -56,14 +57,16 @@ def point(along: str, n: int, size_px: int) -> dict:
     return {
         "gaussians": n,
         "pixels": size_px**2,
+        "SH degree": degree,
         "both ms": took,
         "MB above inputs": round(above, 1),
     }
 
 
-def measured(along: str, n: int, size_px: int) -> dict:
+def measured(along: str, n: int, size_px: int, degree: int = 0) -> dict:
     """The same in a new process."""
-    command = [sys.executable, __file__, "--point", along, str(n), str(size_px)]
+    command = [sys.executable, __file__, "--point", along]
+    command += [str(n), str(size_px), str(degree)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     row = json.loads(done.stdout)
     print(along, row, file=sys.stderr, flush=True)
@@ -111,17 +114,18 @@ def picture(report: dict) -> Image.Image:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--point", nargs=3, metavar=("ALONG", "GAUSSIANS", "SIDE_PX"))
+    parser.add_argument("--point", nargs=4, metavar=("ALONG", "GAUSSIANS", "SIDE_PX", "DEGREE"))
     parser.add_argument("--write", type=Path)
     parser.add_argument("--picture", type=Path)
     given = parser.parse_args()
     if given.point:
-        along, n, size_px = given.point
-        print(json.dumps(point(along, int(n), int(size_px))))
+        along, *numbers = given.point
+        print(json.dumps(point(along, *(int(number) for number in numbers))))
         return
     report = {
         "gaussians": [measured("gaussians", n, FIXED_PX) for n in GAUSSIANS],
         "pixels": [measured("pixels", FIXED_GAUSSIANS, side) for side in PIXELS],
+        "with SH": [measured("pixels", 100_000, 512, 3), measured("pixels", 10_000, 256, 3)],
     }
     print(json.dumps(report, indent=1))
     if given.write:

@@ -1,6 +1,7 @@
 """Other renderers of splats on the CPU, as functions of scene and cameras, for `rasterize.py`.
 
-Only measured against, never needed. `--opensplat FILE` names a Python extension that exports the
+Only measured against, never needed. `--gsplat` adds gsplat's own PyTorch reference, repaired: see
+`gsplat_reference`. `--opensplat FILE` names a Python extension that exports the
 CPU rasterizer of OpenSplat (AGPL-3.0, pierotofy/OpenSplat, `rasterizer/gsplat-cpu`), built by
 whoever measures, with these functions around its own:
 
@@ -18,7 +19,9 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import torch
+from splatworks.renderers.cpu.contributions import contributions
 from splatworks.renderers.scene import Cameras, Gaussians
 
 Draw = Callable[[Gaussians, Cameras], tuple[torch.Tensor, torch.Tensor]]
@@ -78,5 +81,60 @@ def opensplat(file: Path) -> Draw:
             xy, conics, torch.clamp_min(colors + 0.5, 0.0), scene.opacities, torch.zeros(3),
             cov2d, depths.detach().contiguous(), (width, height),
         )  # fmt: skip
+
+    return draw
+
+
+def _pairs(scene: Gaussians, cameras: Cameras) -> tuple[torch.Tensor, torch.Tensor]:
+    """Gaussian and pixel of everything blended, pixel by pixel, near to far in each."""
+    with torch.no_grad():
+        (matrix,) = contributions(scene, cameras)
+        view = cameras.world_to_camera[0].double()
+        depths = scene.means.double() @ view[2, :3] + view[2, 3]
+    gaussians = np.repeat(np.arange(matrix.shape[1]), np.diff(matrix.indptr))
+    place = np.empty(matrix.shape[1], np.int64)
+    place[np.argsort(depths.numpy(), kind="stable")] = np.arange(matrix.shape[1])
+    order = np.lexsort((place[gaussians], matrix.indices))
+    return torch.from_numpy(gaussians[order]), torch.from_numpy(matrix.indices[order].astype("i8"))
+
+
+def gsplat_reference() -> Draw:
+    """gsplat's `_torch_impl`, which by itself stops at its CUDA kernels even on the CPU.
+
+    Projection and SH are its own functions. Its list of (Gaussian, pixel) pairs, which it takes
+    from a CUDA kernel after a Python loop over Gaussians, comes from `contributions` here (so the
+    pairs cost it little); its products along a pixel, from nerfacc's CUDA scans, are a sum of
+    logarithms.
+    """
+    from gsplat.cuda import _torch_impl as gsplat
+
+    def draw(scene: Gaussians, cameras: Cameras) -> tuple[torch.Tensor, torch.Tensor]:
+        width, height = cameras.width_px, cameras.height_px
+        matrix = torch.eye(3).repeat(1, 1, 1)
+        matrix[0, [0, 1], [0, 1]], matrix[0, :2, 2] = cameras.focal_px[0], cameras.center_px[0]
+        pose = cameras.world_to_camera.float()
+        covariances, _ = gsplat._quat_scale_to_covar_preci(
+            scene.quaternions, scene.scales, compute_preci=False
+        )
+        _, xy, _, conics, _ = gsplat._fully_fused_projection(
+            scene.means, covariances, pose, matrix, width, height
+        )
+        directions = scene.means + pose[0, :3, :3].T @ pose[0, :3, 3]
+        degree = math.isqrt(scene.sh.shape[1]) - 1
+        colors = (gsplat._spherical_harmonics(degree, directions, scene.sh) + 0.5).clamp_min(0.0)
+        ids, pixels = _pairs(scene, cameras)
+        x, y = pixels % width + 0.5, pixels // width + 0.5
+        dx, dy = x - xy[0, ids, 0], y - xy[0, ids, 1]
+        a, b, c = conics[0, ids].unbind(-1)
+        sigma = 0.5 * (a * dx * dx + c * dy * dy) + b * dx * dy
+        alpha = (scene.opacities[ids] * torch.exp(-sigma)).clamp_max(0.999)
+        passed = torch.log1p(-alpha.double())
+        before = torch.cumsum(passed, 0) - passed
+        counts = torch.bincount(pixels, minlength=width * height)
+        starts = torch.repeat_interleave(counts.cumsum(0) - counts, counts)
+        weights = (alpha * torch.exp(before - before[starts])).float()
+        image = torch.zeros(width * height, 3).index_add(0, pixels, weights[:, None] * colors[ids])
+        opaque = torch.zeros(width * height).index_add(0, pixels, weights)
+        return image.reshape(height, width, 3), opaque.reshape(height, width)
 
     return draw

@@ -24,10 +24,10 @@ class Project(torch.autograd.Function):
         depths, radii = means.new_zeros(c, n), means.new_zeros(c, n)
         records = means.new_empty(c, n * bins.FIELDS)
         scene = tuple(_array(t) for t in (means, quaternions, scales, opacities, sh))
+        outputs = [t.numpy() for t in (xy, conics, colors, depths, radii, records)]
         with team(threads) as workers:
             for k, camera in enumerate(cameras):
-                outputs = (t[k].numpy() for t in (xy, conics, colors, depths, radii, records))
-                common = (*scene, camera, size, *outputs)
+                common = (*scene, camera, size, *(out[k] for out in outputs))
                 workers.run(project.project, [(a, b, *common) for a, b in workers.shares(n)])
         ctx.save_for_backward(means, quaternions, scales, sh, conics, colors, radii)
         ctx.cameras, ctx.threads = cameras, threads
@@ -39,13 +39,16 @@ class Project(torch.autograd.Function):
     def backward(ctx, g_xy, g_conics, g_colors, *_):
         means, quaternions, scales, sh, conics, colors, radii = ctx.saved_tensors
         inputs = tuple(_array(t) for t in (means, quaternions, scales, sh))
-        gradients = [torch.zeros_like(t) for t in (means, quaternions, scales, sh)]
-        gradients = [g.contiguous() for g in gradients]
+        given = [_array(t) for t in (radii, conics, colors, g_xy, g_conics, g_colors)]
+        gradients = [
+            torch.empty_like(t, memory_format=torch.contiguous_format)
+            for t in (means, quaternions, scales, sh)
+        ]
+        outputs = [g.numpy() for g in gradients]
         with team(ctx.threads) as workers:
             for k, camera in enumerate(ctx.cameras):
-                given = (_array(t[k]) for t in (radii, conics, colors, g_xy, g_conics, g_colors))
-                common = (*inputs, camera, *given, *(g.numpy() for g in gradients))
-                jobs = [(a, b, *common) for a, b in workers.shares(len(means))]
+                common = (*inputs, camera, *(array[k] for array in given), *outputs)
+                jobs = [(a, b, k > 0, *common) for a, b in workers.shares(len(means))]
                 workers.run(project.project_backward, jobs)
         return (*gradients[:3], None, gradients[3], None, None, None)
 
@@ -79,17 +82,17 @@ class Rasterize(torch.autograd.Function):
         alphas = values.new_empty(c, height, width)
         medians = values.new_empty(c, height, width) if "median_depth" in want else None
         weights = values.new_empty(c, n) if "weights" in want else None
-        features = _array(values)
+        features, given = _array(values), [_array(t) for t in (records, depths, radii)]
+        pictures, opaque = images.numpy(), alphas.numpy()
         grid = Grid(height, width)
         ctx.lists = []
         state, live = grid.state()
         with team(threads) as workers:
             for k in range(c):
-                given = (_array(t[k]) for t in (records, depths, radii))
-                listed, bounds = lists.pack(workers, *given, grid)
+                listed, bounds = lists.pack(workers, *(array[k] for array in given), grid)
                 # Projection has put the colors there; other values come first without them.
                 listed.column = 0 if "rgb" in want else None
-                image, alpha = images[k].numpy(), alphas[k].numpy()
+                image, alpha = pictures[k], opaque[k]
                 for first in range(0, values.shape[-1], 3):
                     listed.set_values(workers, features[k], first)
                     listed.over_tiles(workers, blend.open_tiles, width, height, state, live)
@@ -122,18 +125,19 @@ class Rasterize(torch.autograd.Function):
         c, n = values.shape[:2]
         g_xy, g_conics = values.new_zeros(c, n, 2), values.new_zeros(c, n, 3)
         g_opacities, g_values = torch.zeros_like(opacities), torch.zeros_like(values)
-        features = _array(values)
+        features, pictures = _array(values), (_array(images), _array(alphas))
+        cotangents = _array(g_images), _array(g_alphas)
+        to_xy, to_conics, to_opacities = (t.numpy() for t in (g_xy, g_conics, g_opacities))
+        to_values = g_values.numpy()
         with team(ctx.threads) as workers:
             for k, listed in enumerate(ctx.lists):
-                outputs = (g_xy[k].numpy(), g_conics[k].numpy(), g_opacities.numpy())
-                pictures = (_array(images[k]), _array(alphas[k]))
-                g_image, g_alpha = _array(g_images[k]), _array(g_alphas[k])
+                made, (g_image, g_alpha) = [p[k] for p in pictures], [g[k] for g in cotangents]
                 for first in range(0, values.shape[-1], 3):
                     listed.set_values(workers, features[k], first)
-                    sums, ranges = lists.sums(workers, listed, pictures, (g_image, g_alpha), first)
+                    sums, ranges = lists.sums(workers, listed, made, (g_image, g_alpha), first)
                     jobs = [
-                        (a, b, listed.splats, listed.ids, sums, ranges, first, *outputs,
-                         g_values[k].numpy())
+                        (a, b, listed.splats, listed.ids, sums, ranges, first, to_xy[k],
+                         to_conics[k], to_opacities, to_values[k])
                         for a, b in workers.shares(len(listed.ids))
                     ]  # fmt: skip
                     workers.run(gradient.unpack, jobs)

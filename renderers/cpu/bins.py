@@ -22,6 +22,7 @@ from .simd import (
     at_most,
     bits,
     float_bits,
+    floor,
     larger,
     load,
     load_lanes,
@@ -104,8 +105,8 @@ def draw_order(depths, radii):
 @part
 def tile_range(center, half, tiles):
     """First and last tile with a pixel centre within `half` of `center`."""
-    first = math.floor((center - half - HALF) * SIXTEENTH)
-    last = math.floor((center + half - HALF) * SIXTEENTH)
+    first = floor((center - half - HALF) * SIXTEENTH)
+    last = floor((center + half - HALF) * SIXTEENTH)
     return max(0, first), min(tiles - 1, last)
 
 

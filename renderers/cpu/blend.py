@@ -51,6 +51,8 @@ from .simd import (
     prefetch,
     smaller,
     store,
+    store_block,
+    store_block3,
     store_lanes,
     where,
 )
@@ -180,6 +182,12 @@ def corner(tile, block, columns):
     return x, tile // columns * TILE_PX + block % bands * BAND_PX
 
 
+@part
+def is_inside(left, top, width, height):
+    """Whether all pixels of the block that begins there are in the picture."""
+    return left + 4 <= width and top + BAND_PX <= height
+
+
 @kernel
 def picture(first, last, columns, state, values, column, alpha):
     """From the state of tiles first..last-1 to columns column..column+2 of `values`, and alpha."""
@@ -188,6 +196,14 @@ def picture(first, last, columns, state, values, column, alpha):
         for block in range(BLOCKS):
             left, top = corner(tile, block, columns)
             at = tile * STATE + block * LANES
+            if stride == 3 and is_inside(left, top, width, height):
+                pixel = top * width + left
+                t = load_lanes(state, at + T) + load_lanes(state, at + T_END)
+                store_block(alpha, pixel, width, ONE - t)
+                red, green = load_lanes(state, at + RED), load_lanes(state, at + GREEN)
+                blue = load_lanes(state, at + BLUE)
+                store_block3(values, 3 * pixel, 3 * width, red, green, blue)
+                continue
             for j in range(min(BAND_PX, height - top)):
                 for i in range(min(4, width - left)):
                     lane, pixel = at + j * 4 + i, (top + j) * width + left + i

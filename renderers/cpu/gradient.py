@@ -45,6 +45,7 @@ from .blend import (
     T,
     corner,
     exponent,
+    is_inside,
 )
 from .compiled import kernel, part
 from .simd import (
@@ -56,6 +57,8 @@ from .simd import (
     broadcast,
     exp2_over_255,
     load,
+    load_block,
+    load_block3,
     load_lanes,
     lowest_bit,
     mask_of,
@@ -84,6 +87,18 @@ def open_tiles_backward(
         for block in range(BLOCKS):
             left, top = corner(tile, block, columns)
             at = tile * STATE + block * LANES
+            if stride == 3 and is_inside(left, top, width, height):
+                pixel = top * width + left
+                red, green, blue = load_block3(values, 3 * pixel, 3 * width)
+                v_red, v_green, v_blue = load_block3(g_values, 3 * pixel, 3 * width)
+                end = load_block(alpha, pixel, width) - ONE
+                suffix = end * load_block(g_alpha, pixel, width) + v_red * red
+                store_lanes(state, at + SUFFIX, suffix + v_green * green + v_blue * blue)
+                store_lanes(state, at + RED, v_red)
+                store_lanes(state, at + GREEN, v_green)
+                store_lanes(state, at + BLUE, v_blue)
+                store_lanes(state, at + T, broadcast(ONE))
+                continue
             for plane in (T, SUFFIX, RED, GREEN, BLUE):
                 store_lanes(state, at + plane, broadcast(ZERO))
             for j in range(min(BAND_PX, height - top)):

@@ -9,7 +9,7 @@ import numpy as np
 from .compiled import part
 
 F = np.float32
-ZERO, TWO, THREE, FOUR, SIX, EIGHT = F(0), F(2), F(3), F(4), F(6), F(8)
+ZERO, ONE, TWO, THREE, FOUR, SIX, EIGHT = F(0), F(1), F(2), F(3), F(4), F(6), F(8)
 C0 = F(0.28209479177387814)
 C1 = F(0.4886025119029199)
 C2_0, C2_1, C2_2 = F(1.0925484305920792), F(0.31539156525252005), F(0.5462742152960396)

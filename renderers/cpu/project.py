@@ -8,15 +8,39 @@ Notation, one Gaussian and one camera:
     u, w        a Q and b Q: how far one unit along each axis moves the projection
     S           2D covariance  [[Σ s²u² + 0.3, Σ s²uw], [., Σ s²w² + 0.3]]
     K           its inverse    [[A, B], [B, C]]
-Arithmetic is float64 on float32 data, so that gradients of thin splats keep their digits and the
-depth order is the one of `reference`; colors need neither and are float32.
+One Gaussian per lane. Arithmetic is float64 on float32 data, so that gradients of thin splats keep
+their digits and the depth order is the one of `reference`; colors need neither, are float32, and
+are computed one Gaussian after the other, for the drawn ones alone. Data goes through a few rows
+of LANES floats (`gather`), one row for each coordinate.
 """
 
 import math
 
+import numpy as np
+
+from .bins import BOX, CONIC, DEPTH, FIELDS, OPACITY, TOP, VALUES, P, Q, R, X, Y
 from .compiled import kernel, part
-from .harmonics import ZERO, F, basis, direction_gradient
-from .simd import store
+from .harmonics import ONE, ZERO, F, basis, direction_gradient
+from .simd import (
+    LANES,
+    above,
+    at_least,
+    below,
+    bits,
+    equal,
+    larger,
+    load,
+    load_lanes,
+    log2_of,
+    lowest_bit,
+    rounded,
+    smaller,
+    square_root,
+    store,
+    store_lanes,
+    where,
+    widened,
+)
 
 LOG2_E = math.log2(math.e)
 NEAR_M = 0.01
@@ -25,6 +49,31 @@ SLACK, SLACK_PX = 2e-6, 1e-4
 """How much too large boxes are, for what float32 makes of them."""
 SPREAD_MAX_PX2 = 1e30
 """Beyond, the inverse would leave float32's range."""
+
+# Rows of what is read of a Gaussian, of what is written besides its record, and of backward.
+MEAN, QUATERNION, SCALE, OPACITY_IN, INPUTS = 0, 3, 7, 10, 11
+DIRECTION, RADIUS, OUTPUTS = FIELDS, FIELDS + 3, FIELDS + 4
+G_XY, G_CONIC, CONIC_IN, TO_MEAN, TOWARD, BACKWARD_INPUTS = 10, 12, 15, 18, 21, 25
+G_MEAN, G_QUATERNION, G_SCALE, GRADIENTS = 0, 3, 7, 10
+
+
+@part
+def gather(rows, row, ids, count, array, width):
+    """Put `count` Gaussians' items of `width` numbers into `width` rows, one item per lane."""
+    for lane in range(count):
+        at = load(ids, lane) * width
+        for k in range(width):
+            store(rows, (row + k) * LANES + lane, load(array, at + k))
+
+
+@part
+def wide(rows, row):
+    return widened(load_lanes(rows, row * LANES))
+
+
+@part
+def put(rows, row, value):
+    store_lanes(rows, row * LANES, rounded(value))
 
 
 @part
@@ -55,7 +104,8 @@ def view(camera, px, py, pz):
 @part
 def clamped(camera, xz, yz):
     """x/z and y/z held within 1.3 times the field of view, for J only."""
-    return min(camera[16], max(-camera[17], xz)), min(camera[18], max(-camera[19], yz))
+    rx = smaller(larger(xz, -camera[17]), camera[16])
+    return rx, smaller(larger(yz, -camera[19]), camera[18])
 
 
 @part
@@ -80,19 +130,19 @@ def along_axes(a0, a1, a2, axes):
 
 
 @part
-def unit_quaternion(quaternions, i):
+def unit_quaternion(rows):
     """Normalized (w, x, y, z) and 1/length; infinite for the zero quaternion."""
-    w, x = float(quaternions[i, 0]), float(quaternions[i, 1])
-    y, z = float(quaternions[i, 2]), float(quaternions[i, 3])
-    r = 1.0 / math.sqrt(w * w + x * x + y * y + z * z)
+    w, x = wide(rows, QUATERNION), wide(rows, QUATERNION + 1)
+    y, z = wide(rows, QUATERNION + 2), wide(rows, QUATERNION + 3)
+    r = 1.0 / square_root(w * w + x * x + y * y + z * z)
     return w * r, x * r, y * r, z * r, r
 
 
 @part
 def direction(camera, px, py, pz):
     """Unit vector from the camera's centre to the point, and 1/distance; in float32."""
-    dx, dy, dz = F(px - camera[20]), F(py - camera[21]), F(pz - camera[22])
-    r = F(1.0) / F(math.sqrt(dx * dx + dy * dy + dz * dz))
+    dx, dy, dz = rounded(px - camera[20]), rounded(py - camera[21]), rounded(pz - camera[22])
+    r = ONE / square_root(dx * dx + dy * dy + dz * dz)
     return dx * r, dy * r, dz * r, r
 
 
@@ -108,24 +158,86 @@ def radiance(sh, i, dx, dy, dz):
     return red, green, blue
 
 
+@part
+def ellipses(rows, camera, size, out):
+    """Records but for colors, directions and radii of LANES Gaussians; one bit per drawn one."""
+    px, py, pz = wide(rows, MEAN), wide(rows, MEAN + 1), wide(rows, MEAN + 2)
+    opacity = wide(rows, OPACITY_IN)
+    x, y, z = view(camera, px, py, pz)
+    drawn = above(z, NEAR_M) & below(z, math.inf)
+    drawn = drawn & at_least(opacity, 1.0 / 255.0) & below(opacity, math.inf)
+    if bits(drawn) == 0:
+        return 0
+    w, qx, qy, qz, _ = unit_quaternion(rows)
+    axes = rotation(w, qx, qy, qz)
+    z_inverse = 1.0 / z
+    xz, yz = x * z_inverse, y * z_inverse
+    rx, ry = clamped(camera, xz, yz)
+    a0, a1, a2, b0, b1, b2 = image_rows(camera, z_inverse, rx, ry)
+    u0, u1, u2 = along_axes(a0, a1, a2, axes)
+    w0, w1, w2 = along_axes(b0, b1, b2, axes)
+    s0, s1, s2 = wide(rows, SCALE), wide(rows, SCALE + 1), wide(rows, SCALE + 2)
+    u0, u1, u2 = u0 * s0, u1 * s1, u2 * s2
+    w0, w1, w2 = w0 * s0, w1 * s1, w2 * s2
+    sxx = u0 * u0 + u1 * u1 + u2 * u2 + DILATION_PX2
+    sxy = u0 * w0 + u1 * w1 + u2 * w2
+    syy = w0 * w0 + w1 * w1 + w2 * w2 + DILATION_PX2
+    determinant = sxx * syy - sxy * sxy
+    drawn = drawn & below(sxx, SPREAD_MAX_PX2) & below(syy, SPREAD_MAX_PX2)
+    top = log2_of(255.0 * opacity)
+    reach = top * (2.0 / LOG2_E)
+    bx, by = square_root(reach * sxx), square_root(reach * syy)
+    mx, my = camera[12] * xz + camera[14], camera[13] * yz + camera[15]
+    drawn = drawn & above(determinant, 0.0) & above(mx + bx, 0.0) & above(my + by, 0.0)
+    drawn = drawn & below(mx - bx, float(size[0])) & below(my - by, float(size[1]))
+    inverse = 1.0 / determinant
+    a, b, c = syy * inverse, -sxy * inverse, sxx * inverse
+    put(out, X, mx)
+    put(out, Y, my)
+    put(out, P, (-0.5 * LOG2_E) * a)
+    put(out, Q, -LOG2_E * b)
+    put(out, R, (-0.5 * LOG2_E) * c)
+    # Held below what exp2 can do; alpha is at its largest long before.
+    put(out, TOP, smaller(top, 126.0))
+    put(out, OPACITY, opacity)
+    put(out, CONIC, a)
+    put(out, CONIC + 1, b)
+    put(out, CONIC + 2, c)
+    put(out, BOX, bx * (1.0 + SLACK) + SLACK_PX)
+    put(out, BOX + 1, by * (1.0 + SLACK) + SLACK_PX)
+    put(out, DEPTH, z)
+    middle, half = 0.5 * (sxx + syy), 0.5 * (sxx - syy)
+    put(out, RADIUS, 3.0 * square_root(middle + square_root(half * half + sxy * sxy)))
+    dx, dy, dz, _ = direction(camera, px, py, pz)
+    store_lanes(out, DIRECTION * LANES, dx)
+    store_lanes(out, (DIRECTION + 1) * LANES, dy)
+    store_lanes(out, (DIRECTION + 2) * LANES, dz)
+    return bits(drawn)
+
+
+@part
+def show(out, lane, i, red, green, blue, xy, conics, colors, depths, radii, records):
+    """Write what Gaussian i of that lane looks like."""
+    red, green, blue = max(red, ZERO), max(green, ZERO), max(blue, ZERO)
+    store(out, VALUES * LANES + lane, red)
+    store(out, (VALUES + 1) * LANES + lane, green)
+    store(out, (VALUES + 2) * LANES + lane, blue)
+    for k in range(FIELDS):
+        store(records, i * FIELDS + k, load(out, k * LANES + lane))
+    for k in range(3):
+        store(colors, 3 * i + k, load(out, (VALUES + k) * LANES + lane))
+        store(conics, 3 * i + k, load(out, (CONIC + k) * LANES + lane))
+    store(xy, 2 * i, load(out, X * LANES + lane))
+    store(xy, 2 * i + 1, load(out, Y * LANES + lane))
+    store(depths, i, load(out, DEPTH * LANES + lane))
+    store(radii, i, load(out, RADIUS * LANES + lane))
+
+
 @kernel
 def project(
-    first,
-    last,
-    means,
-    quaternions,
-    scales,
-    opacities,
-    sh,
-    camera,
-    size,
-    xy,
-    conics,
-    colors,
-    depths,
-    radii,
-    records,
-):
+    first, last, means, quaternions, scales, opacities, sh, camera, size,
+    xy, conics, colors, depths, radii, records,
+):  # fmt: skip
     """Fill the last six arrays for those of Gaussians first..last-1 that are drawn.
 
     The others keep radius 0.
@@ -133,56 +245,28 @@ def project(
     Not drawn: not finite, zero quaternion, behind the near plane, fainter than 1/255, or with no
     point of the picture where alpha reaches 1/255. `records` are the splats of bins.py.
     """
-    width, height = float(size[0]), float(size[1])
-    for i in range(first, last):
-        opacity = 1.0 * opacities[i]
-        px, py, pz = float(means[i, 0]), float(means[i, 1]), float(means[i, 2])
-        x, y, z = view(camera, px, py, pz)
-        if not (z > NEAR_M and z < math.inf and opacity >= 1.0 / 255.0 and opacity < math.inf):
-            continue
-        w, qx, qy, qz, _ = unit_quaternion(quaternions, i)
-        axes = rotation(w, qx, qy, qz)
-        z_inverse = 1.0 / z
-        xz, yz = x * z_inverse, y * z_inverse
-        rx, ry = clamped(camera, xz, yz)
-        a0, a1, a2, b0, b1, b2 = image_rows(camera, z_inverse, rx, ry)
-        u0, u1, u2 = along_axes(a0, a1, a2, axes)
-        w0, w1, w2 = along_axes(b0, b1, b2, axes)
-        u0, u1, u2 = u0 * scales[i, 0], u1 * scales[i, 1], u2 * scales[i, 2]
-        w0, w1, w2 = w0 * scales[i, 0], w1 * scales[i, 1], w2 * scales[i, 2]
-        sxx = u0 * u0 + u1 * u1 + u2 * u2 + DILATION_PX2
-        sxy = u0 * w0 + u1 * w1 + u2 * w2
-        syy = w0 * w0 + w1 * w1 + w2 * w2 + DILATION_PX2
-        determinant = sxx * syy - sxy * sxy
-        if not (sxx < SPREAD_MAX_PX2 and syy < SPREAD_MAX_PX2 and determinant > 0.0):
-            continue
-        top = math.log2(255.0 * opacity)
-        reach = 2.0 * top / LOG2_E
-        bx, by = math.sqrt(reach * sxx), math.sqrt(reach * syy)
-        mx, my = camera[12] * xz + camera[14], camera[13] * yz + camera[15]
-        if not (mx + bx > 0.0 and mx - bx < width and my + by > 0.0 and my - by < height):
-            continue
-        dx, dy, dz, _ = direction(camera, px, py, pz)
-        red, green, blue = radiance(sh, i, dx, dy, dz)
-        if not (abs(red) + abs(green) + abs(blue) < math.inf):
-            continue
-        middle, half = 0.5 * (sxx + syy), 0.5 * (sxx - syy)
-        radii[i] = F(3.0) * math.sqrt(F(middle + math.sqrt(half * half + sxy * sxy)))
-        xy[i, 0], xy[i, 1], depths[i] = mx, my, z
-        inverse = 1.0 / determinant
-        a, b, c = syy * inverse, -sxy * inverse, sxx * inverse
-        conics[i, 0], conics[i, 1], conics[i, 2] = a, b, c
-        red, green, blue = max(red, ZERO), max(green, ZERO), max(blue, ZERO)
-        colors[i, 0], colors[i, 1], colors[i, 2] = red, green, blue
-        bx, by = bx * (1.0 + SLACK) + SLACK_PX, by * (1.0 + SLACK) + SLACK_PX
-        # Held below what exp2 can do; alpha is at its largest long before.
-        top = min(126.0, top)
-        record = (
-            mx, my, -0.5 * LOG2_E * a, -LOG2_E * b, -0.5 * LOG2_E * c, top,
-            1.0 * red, 1.0 * green, 1.0 * blue, opacity, a, b, c, bx, by, z,
-        )  # fmt: skip
-        for k in range(16):
-            store(records, i * 16 + k, record[k])
+    rows, out = np.zeros(INPUTS * LANES, F), np.zeros(OUTPUTS * LANES, F)
+    ids = np.empty(LANES, np.int64)
+    for start in range(first, last, LANES):
+        count = min(LANES, last - start)
+        for lane in range(count):
+            store(ids, lane, start + lane)
+        gather(rows, MEAN, ids, count, means, 3)
+        gather(rows, QUATERNION, ids, count, quaternions, 4)
+        gather(rows, SCALE, ids, count, scales, 3)
+        gather(rows, OPACITY_IN, ids, count, opacities, 1)
+        drawn = ellipses(rows, camera, size, out) & ((1 << count) - 1)
+        while drawn != 0:
+            lane = lowest_bit(drawn)
+            drawn &= drawn - 1
+            at = DIRECTION * LANES + lane
+            dx, dy, dz = load(out, at), load(out, at + LANES), load(out, at + 2 * LANES)
+            red, green, blue = radiance(sh, start + lane, dx, dy, dz)
+            if abs(red) + abs(green) + abs(blue) < math.inf:
+                show(
+                    out, lane, start + lane, red, green, blue,
+                    xy, conics, colors, depths, radii, records,
+                )  # fmt: skip
 
 
 @part
@@ -210,94 +294,162 @@ def point_gradient(camera, z_inverse, xz, yz, rx, ry, gx, gy, ga, gb):
     zz = z_inverse * z_inverse
     vz = -(vx * xz + vy * yz) - zz * (fx * j00 + fy * j11 - fx * rx * j02 - fy * ry * j12)
     # Where the ratio is clamped it no longer depends on the point.
-    if xz == rx:
-        vx -= zz * fx * j02
-        vz += zz * fx * rx * j02
-    if yz == ry:
-        vy -= zz * fy * j12
-        vz += zz * fy * ry * j12
-    return vx, vy, vz
+    free_x = where(equal(xz, rx), zz * (fx * j02), 0.0)
+    free_y = where(equal(yz, ry), zz * (fy * j12), 0.0)
+    return vx - free_x, vy - free_y, vz + rx * free_x + ry * free_y
 
 
 @part
-def add_quaternion_gradient(out, i, w, x, y, z, length_inverse, v):
-    """out[i] += gradient by the unnormalized quaternion, from the one by Q (row-major v)."""
+def put_quaternion_gradient(out, unit, length_inverse, v):
+    """Gradient by the unnormalized quaternion, from the one by Q (row-major v)."""
+    w, x, y, z = unit
     gw = 2.0 * (x * (v[7] - v[5]) + y * (v[2] - v[6]) + z * (v[3] - v[1]))
     gx = 2.0 * (y * (v[1] + v[3]) + z * (v[2] + v[6]) - 2.0 * x * (v[4] + v[8]) + w * (v[7] - v[5]))
     gy = 2.0 * (x * (v[1] + v[3]) + z * (v[5] + v[7]) - 2.0 * y * (v[0] + v[8]) + w * (v[2] - v[6]))
     gz = 2.0 * (x * (v[2] + v[6]) + y * (v[5] + v[7]) - 2.0 * z * (v[0] + v[4]) + w * (v[3] - v[1]))
     along = gw * w + gx * x + gy * y + gz * z
-    out[i, 0] += (gw - w * along) * length_inverse
-    out[i, 1] += (gx - x * along) * length_inverse
-    out[i, 2] += (gy - y * along) * length_inverse
-    out[i, 3] += (gz - z * along) * length_inverse
+    put(out, G_QUATERNION, (gw - w * along) * length_inverse)
+    put(out, G_QUATERNION + 1, (gx - x * along) * length_inverse)
+    put(out, G_QUATERNION + 2, (gy - y * along) * length_inverse)
+    put(out, G_QUATERNION + 3, (gz - z * along) * length_inverse)
 
 
 @part
-def add_color_gradient(sh, i, camera, px, py, pz, red, green, blue, out):
-    """out[i] += gradient by the SH coefficients; returns the one by the mean."""
-    dx, dy, dz, r = direction(camera, px, py, pz)
-    weights = basis(sh.shape[1], dx, dy, dz)
-    for k in range(sh.shape[1]):
-        out[i, k, 0] += weights[k] * red
-        out[i, k, 1] += weights[k] * green
-        out[i, k, 2] += weights[k] * blue
+def ellipses_backward(rows, camera, out):
+    """Gradients by means, quaternions and scales of LANES Gaussians."""
+    conic = wide(rows, CONIC_IN), wide(rows, CONIC_IN + 1), wide(rows, CONIC_IN + 2)
+    given = wide(rows, G_CONIC), wide(rows, G_CONIC + 1), wide(rows, G_CONIC + 2)
+    cxx, cxy, cyy = covariance_gradient(conic, given)
+    x, y, z = view(camera, wide(rows, MEAN), wide(rows, MEAN + 1), wide(rows, MEAN + 2))
+    z_inverse = 1.0 / z
+    xz, yz = x * z_inverse, y * z_inverse
+    rx, ry = clamped(camera, xz, yz)
+    w, qx, qy, qz, length_inverse = unit_quaternion(rows)
+    axes = rotation(w, qx, qy, qz)
+    q0, q1, q2, q3, q4, q5, q6, q7, q8 = axes
+    a0, a1, a2, b0, b1, b2 = image_rows(camera, z_inverse, rx, ry)
+    u0, u1, u2 = along_axes(a0, a1, a2, axes)
+    w0, w1, w2 = along_axes(b0, b1, b2, axes)
+    s0, s1, s2 = wide(rows, SCALE), wide(rows, SCALE + 1), wide(rows, SCALE + 2)
+    # Half the gradients by u and w, over s squared.
+    m0, m1, m2 = cxx * u0 + cxy * w0, cxx * u1 + cxy * w1, cxx * u2 + cxy * w2
+    n0, n1, n2 = cxy * u0 + cyy * w0, cxy * u1 + cyy * w1, cxy * u2 + cyy * w2
+    put(out, G_SCALE, 2.0 * s0 * (m0 * u0 + n0 * w0))
+    put(out, G_SCALE + 1, 2.0 * s1 * (m1 * u1 + n1 * w1))
+    put(out, G_SCALE + 2, 2.0 * s2 * (m2 * u2 + n2 * w2))
+    s0, s1, s2 = 2.0 * s0 * s0, 2.0 * s1 * s1, 2.0 * s2 * s2
+    m0, m1, m2, n0, n1, n2 = s0 * m0, s1 * m1, s2 * m2, s0 * n0, s1 * n1, s2 * n2
+    g_axes = (
+        a0 * m0 + b0 * n0, a0 * m1 + b0 * n1, a0 * m2 + b0 * n2,
+        a1 * m0 + b1 * n0, a1 * m1 + b1 * n1, a1 * m2 + b1 * n2,
+        a2 * m0 + b2 * n0, a2 * m1 + b2 * n1, a2 * m2 + b2 * n2,
+    )  # fmt: skip
+    put_quaternion_gradient(out, (w, qx, qy, qz), length_inverse, g_axes)
+    ga = (m0 * q0 + m1 * q1 + m2 * q2, m0 * q3 + m1 * q4 + m2 * q5, m0 * q6 + m1 * q7 + m2 * q8)
+    gb = (n0 * q0 + n1 * q1 + n2 * q2, n0 * q3 + n1 * q4 + n2 * q5, n0 * q6 + n1 * q7 + n2 * q8)
+    gx, gy = wide(rows, G_XY), wide(rows, G_XY + 1)
+    vx, vy, vz = point_gradient(camera, z_inverse, xz, yz, rx, ry, gx, gy, ga, gb)
+    for k in range(3):
+        through = camera[k] * vx + camera[3 + k] * vy + camera[6 + k] * vz
+        put(out, G_MEAN + k, through + wide(rows, TO_MEAN + k))
+
+
+@part
+def give(array, index, value, added):
+    """Set array[index], or add to it."""
+    store(array, index, value + load(array, index) if added else value)
+
+
+@part
+def look(rows, camera):
+    """Fill the rows of directions."""
+    toward = direction(camera, wide(rows, MEAN), wide(rows, MEAN + 1), wide(rows, MEAN + 2))
+    for k in range(4):
+        store_lanes(rows, (TOWARD + k) * LANES, toward[k])
+
+
+@part
+def color_gradient(rows, lane, sh, i, colors, g_colors, g_sh, added):
+    """Gradient of Gaussian i by its SH coefficients, and by its mean into the rows TO_MEAN."""
+    red = load(g_colors, 3 * i) if load(colors, 3 * i) > ZERO else ZERO
+    green = load(g_colors, 3 * i + 1) if load(colors, 3 * i + 1) > ZERO else ZERO
+    blue = load(g_colors, 3 * i + 2) if load(colors, 3 * i + 2) > ZERO else ZERO
+    at, count = TOWARD * LANES + lane, sh.shape[1]
+    dx, dy, dz = load(rows, at), load(rows, at + LANES), load(rows, at + 2 * LANES)
+    weights = basis(count, dx, dy, dz)
+    for k in range(count):
+        first = 3 * (i * count + k)
+        give(g_sh, first, weights[k] * red, added)
+        give(g_sh, first + 1, weights[k] * green, added)
+        give(g_sh, first + 2, weights[k] * blue, added)
     ex, ey, ez = direction_gradient(sh, i, dx, dy, dz, red, green, blue)
-    along = ex * dx + ey * dy + ez * dz
-    return (ex - dx * along) * r, (ey - dy * along) * r, (ez - dz * along) * r
+    along, r = ex * dx + ey * dy + ez * dz, load(rows, at + 3 * LANES)
+    at = TO_MEAN * LANES + lane
+    store(rows, at, (ex - dx * along) * r)
+    store(rows, at + LANES, (ey - dy * along) * r)
+    store(rows, at + 2 * LANES, (ez - dz * along) * r)
+
+
+@part
+def has_gradient(i, radii, g_xy, g_conics, g_colors):
+    """Whether Gaussian i is drawn and anything depends on it; one sum, as branches cost more."""
+    total = abs(load(g_xy, 2 * i)) + abs(load(g_xy, 2 * i + 1))
+    for k in range(3):
+        total += abs(load(g_conics, 3 * i + k))
+        total += abs(load(g_colors, 3 * i + k))
+    return (total != ZERO) & (load(radii, i) != ZERO)
+
+
+@part
+def hand_out(rows, row, ids, count, array, width, added):
+    """The way back from `gather`."""
+    for lane in range(count):
+        at = load(ids, lane) * width
+        for k in range(width):
+            give(array, at + k, load(rows, (row + k) * LANES + lane), added)
+
+
+@part
+def nothing(array, first, count, added):
+    """A gradient of zero for items first..first+count-1."""
+    if not added:
+        for k in range(count):
+            store(array, first + k, ZERO)
 
 
 @kernel
 def project_backward(
-    first, last, means, quaternions, scales, sh, camera, radii, conics, colors,
+    first, last, added, means, quaternions, scales, sh, camera, radii, conics, colors,
     g_xy, g_conics, g_colors, g_means, g_quaternions, g_scales, g_sh,
 ):  # fmt: skip
-    """Add to the last four arrays what this camera contributes to Gaussians first..last-1."""
+    """Gradients of Gaussians first..last-1 by this camera, set or added to the last four arrays.
+
+    Only those that anything depends on take a lane: often few are seen.
+    """
+    rows, out = np.zeros(BACKWARD_INPUTS * LANES, F), np.zeros(GRADIENTS * LANES, F)
+    ids, count, coefficients = np.empty(LANES, np.int64), 0, 3 * sh.shape[1]
     for i in range(first, last):
-        if radii[i] == 0.0:
+        if has_gradient(i, radii, g_xy, g_conics, g_colors):
+            store(ids, count, i)
+            count += 1
+        else:
+            nothing(g_means, 3 * i, 3, added)
+            nothing(g_quaternions, 4 * i, 4, added)
+            nothing(g_scales, 3 * i, 3, added)
+            nothing(g_sh, coefficients * i, coefficients, added)
+        if count == 0 or (count < LANES and i < last - 1):
             continue
-        gx, gy = float(g_xy[i, 0]), float(g_xy[i, 1])
-        given = (float(g_conics[i, 0]), float(g_conics[i, 1]), float(g_conics[i, 2]))
-        red = g_colors[i, 0] if colors[i, 0] > ZERO else ZERO
-        green = g_colors[i, 1] if colors[i, 1] > ZERO else ZERO
-        blue = g_colors[i, 2] if colors[i, 2] > ZERO else ZERO
-        if (
-            gx == 0.0 and gy == 0.0 and red == 0.0 and green == 0.0 and blue == 0.0
-            and given[0] == 0.0 and given[1] == 0.0 and given[2] == 0.0
-        ):  # fmt: skip
-            continue
-        conic = (float(conics[i, 0]), float(conics[i, 1]), float(conics[i, 2]))
-        cxx, cxy, cyy = covariance_gradient(conic, given)
-        px, py, pz = float(means[i, 0]), float(means[i, 1]), float(means[i, 2])
-        x, y, z = view(camera, px, py, pz)
-        z_inverse = 1.0 / z
-        xz, yz = x * z_inverse, y * z_inverse
-        rx, ry = clamped(camera, xz, yz)
-        w, qx, qy, qz, length_inverse = unit_quaternion(quaternions, i)
-        axes = rotation(w, qx, qy, qz)
-        q0, q1, q2, q3, q4, q5, q6, q7, q8 = axes
-        a0, a1, a2, b0, b1, b2 = image_rows(camera, z_inverse, rx, ry)
-        u0, u1, u2 = along_axes(a0, a1, a2, axes)
-        w0, w1, w2 = along_axes(b0, b1, b2, axes)
-        s0, s1, s2 = float(scales[i, 0]), float(scales[i, 1]), float(scales[i, 2])
-        # Half the gradients by u and w, over s squared.
-        m0, m1, m2 = cxx * u0 + cxy * w0, cxx * u1 + cxy * w1, cxx * u2 + cxy * w2
-        n0, n1, n2 = cxy * u0 + cyy * w0, cxy * u1 + cyy * w1, cxy * u2 + cyy * w2
-        g_scales[i, 0] += 2.0 * s0 * (m0 * u0 + n0 * w0)
-        g_scales[i, 1] += 2.0 * s1 * (m1 * u1 + n1 * w1)
-        g_scales[i, 2] += 2.0 * s2 * (m2 * u2 + n2 * w2)
-        m0, m1, m2 = 2.0 * s0 * s0 * m0, 2.0 * s1 * s1 * m1, 2.0 * s2 * s2 * m2
-        n0, n1, n2 = 2.0 * s0 * s0 * n0, 2.0 * s1 * s1 * n1, 2.0 * s2 * s2 * n2
-        g_axes = (
-            a0 * m0 + b0 * n0, a0 * m1 + b0 * n1, a0 * m2 + b0 * n2,
-            a1 * m0 + b1 * n0, a1 * m1 + b1 * n1, a1 * m2 + b1 * n2,
-            a2 * m0 + b2 * n0, a2 * m1 + b2 * n1, a2 * m2 + b2 * n2,
-        )  # fmt: skip
-        add_quaternion_gradient(g_quaternions, i, w, qx, qy, qz, length_inverse, g_axes)
-        ga = (m0 * q0 + m1 * q1 + m2 * q2, m0 * q3 + m1 * q4 + m2 * q5, m0 * q6 + m1 * q7 + m2 * q8)
-        gb = (n0 * q0 + n1 * q1 + n2 * q2, n0 * q3 + n1 * q4 + n2 * q5, n0 * q6 + n1 * q7 + n2 * q8)
-        vx, vy, vz = point_gradient(camera, z_inverse, xz, yz, rx, ry, gx, gy, ga, gb)
-        ex, ey, ez = add_color_gradient(sh, i, camera, px, py, pz, red, green, blue, g_sh)
-        g_means[i, 0] += camera[0] * vx + camera[3] * vy + camera[6] * vz + ex
-        g_means[i, 1] += camera[1] * vx + camera[4] * vy + camera[7] * vz + ey
-        g_means[i, 2] += camera[2] * vx + camera[5] * vy + camera[8] * vz + ez
+        gather(rows, MEAN, ids, count, means, 3)
+        gather(rows, QUATERNION, ids, count, quaternions, 4)
+        gather(rows, SCALE, ids, count, scales, 3)
+        gather(rows, G_XY, ids, count, g_xy, 2)
+        gather(rows, G_CONIC, ids, count, g_conics, 3)
+        gather(rows, CONIC_IN, ids, count, conics, 3)
+        look(rows, camera)
+        for lane in range(count):
+            color_gradient(rows, lane, sh, load(ids, lane), colors, g_colors, g_sh, added)
+        ellipses_backward(rows, camera, out)
+        hand_out(out, G_MEAN, ids, count, g_means, 3, added)
+        hand_out(out, G_QUATERNION, ids, count, g_quaternions, 4, added)
+        hand_out(out, G_SCALE, ids, count, g_scales, 3, added)
+        count = 0

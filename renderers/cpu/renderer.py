@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from ..checks import check
@@ -36,13 +35,15 @@ def _records(cameras: Cameras) -> list[np.ndarray]:
     poses = cameras.world_to_camera.detach().double().numpy()
     focal = cameras.focal_px.detach().double().numpy()
     center = cameras.center_px.detach().double().numpy()
-    size = np.array([cameras.width_px, cameras.height_px])
-    right, left = (size - center + 0.15 * size) / focal, (center + 0.15 * size) / focal
-    limits = np.stack([right, left], axis=-1).reshape(-1, 4)
+    rows = np.empty((len(poses), 23))
     turns, shifts = poses[:, :3, :3], poses[:, :3, 3]
-    eyes = -(shifts[:, None] @ turns)[:, 0]
-    rows = [turns.reshape(-1, 9), shifts, focal, center, limits, eyes]
-    return list(np.concatenate(rows, axis=-1))
+    rows[:, :9], rows[:, 9:12] = turns.reshape(-1, 9), shifts
+    rows[:, 12:14], rows[:, 14:16] = focal, center
+    for axis, size in enumerate((cameras.width_px, cameras.height_px)):
+        rows[:, 16 + 2 * axis] = (1.15 * size - center[:, axis]) / focal[:, axis]
+        rows[:, 17 + 2 * axis] = (center[:, axis] + 0.15 * size) / focal[:, axis]
+    rows[:, 20:] = -(shifts[:, None] @ turns)[:, 0]
+    return list(rows)
 
 
 def _columns(scene: Gaussians, cameras: Cameras, colors: Tensor, outputs: frozenset[Output]):
@@ -143,7 +144,7 @@ def render(
 
 
 def _frames(images, alphas, medians, weights, places, outputs, xy, radii, scene) -> Frames:
-    def pick(name: str) -> Float[Tensor, "camera height width value"] | None:
+    def pick(name: str) -> Tensor | None:
         return images[..., places[name]] if name in places else None
 
     alpha, depth = alphas[..., None], pick("depth")

@@ -67,3 +67,22 @@ def test_gradients(both, name: str) -> None:
     difference = (found[name].double() - wanted[name].double()).norm()
     assert difference <= 1e-3 * wanted[name].double().norm()
     assert wanted[name].norm() > 0
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_colors_alone_take_the_short_way_to_the_same_gradients(name: str) -> None:
+    """Three values per pixel are moved block by block, more of them pixel by pixel."""
+    scene, view = CASES[name]
+    results = []
+    for outputs in (frozenset({"rgb", "alpha"}), ALL):
+        given = opened(scene)
+        frames = cpu.render(given, view, outputs)
+        loss = sum(
+            (getattr(frames, picture) * cotangent(getattr(frames, picture).shape, seed)).sum()
+            for seed, picture in enumerate(("rgb", "alpha"))
+        )
+        loss.backward()
+        results.append([frames.rgb, *(getattr(given, p).grad for p in PARAMETERS[:5])])
+    for alone, among_others in zip(*results, strict=True):
+        assert among_others.norm() > 0
+        assert (alone - among_others).norm() <= 1e-5 * among_others.norm()

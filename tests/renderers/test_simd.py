@@ -91,7 +91,13 @@ def test_choices_and_roots() -> None:
 
 @pytest.mark.parametrize(
     ("name", "compare"),
-    [("at_least", np.greater_equal), ("at_most", np.less_equal), ("below", np.less)],
+    [
+        ("at_least", np.greater_equal),
+        ("at_most", np.less_equal),
+        ("below", np.less),
+        ("above", np.greater),
+        ("equal", np.equal),
+    ],
 )
 def test_comparisons_give_one_bit_per_lane(name: str, compare) -> None:
     """Bit k for lane k and no sign; false wherever something is not a number."""
@@ -105,6 +111,42 @@ def test_comparisons_give_one_bit_per_lane(name: str, compare) -> None:
     spoiled[4] = np.nan
     for x, y in ((X, TIES), (X, spoiled), (spoiled, X), (-np.abs(X), np.abs(X))):
         assert run(x, y) == sum(int(c) << k for k, c in enumerate(compare(x, y)))
+
+
+def test_wide_vectors_keep_the_digits_of_float64() -> None:
+    """1 + x - 1 loses x in float32; every operation with one wide operand is wide."""
+    small = (X * 1e-9).astype(np.float32)
+    for function in (
+        lambda x: simd.rounded((simd.widened(x) + 1.0) - 1.0),
+        lambda x: simd.rounded((1.0 - simd.widened(x)) / -1.0 + 1.0),
+        lambda x: simd.rounded(simd.multiply_add(simd.widened(x), 1.0, 1.0) - 1.0),
+        lambda x: simd.rounded(1.0 - simd.subtract_product(1.0, x, simd.widened(1.0))),
+        lambda x: simd.rounded(-(-simd.widened(x) - 1.0) - 1.0),
+        lambda x: simd.rounded(simd.smaller(simd.larger(x, simd.widened(-2.0)), 2.0)),
+        lambda x: simd.rounded(simd.where(simd.below(simd.widened(x), 2.0), x, 1.0)),
+    ):
+        np.testing.assert_allclose(lanes(function, small), small, rtol=2e-6)
+    root = lanes(lambda x: simd.rounded(simd.square_root(1.0 + simd.widened(x)) - 1.0), small)
+    wanted = np.sqrt(1 + small.astype(np.float64)) - 1
+    np.testing.assert_allclose(root, wanted, rtol=0, atol=1e-15)
+
+
+def test_logarithms_of_any_normal_number() -> None:
+    """Of opacities, 255 times: from 1 to what float32 can say, and at the series' ends."""
+    log2 = jit(
+        lambda data, out: store_lanes(
+            out, 0, simd.rounded(1e5 * simd.log2_of(simd.widened(load_lanes(data, 0))))
+        )
+    )
+    out, worst = np.zeros(LANES, np.float32), 0.0
+    ends = np.float32(np.sqrt(0.5)) * np.array([0.5, 1, 2, 1 + 1e-7, 1 - 1e-7])
+    x = np.concatenate([np.geomspace(1e-37, 3e38, 2000), np.linspace(0.9, 1.1, 500), ends])
+    x = np.resize(x, -(-len(x) // LANES) * LANES).astype(np.float32)
+    for part in x.reshape(-1, LANES):
+        log2(part.copy(), out)
+        wanted = 1e5 * np.log2(part.astype(np.float64))
+        worst = max(worst, (np.abs(out - wanted) / np.maximum(np.abs(wanted), 1)).max())
+    assert worst < 2e-7
 
 
 def test_masks_meet_and_survive_integers() -> None:
@@ -157,9 +199,33 @@ def test_single_values_and_bits() -> None:
     out = np.zeros(4, np.float64)
     copy(X[:4].copy(), out, 2)
     np.testing.assert_array_equal(out, [0, 0, X[3], 0])
+    whole = jit(lambda x: simd.floor(x))
+    assert [whole(np.float32(x)) for x in (2.0, 1.99, -0.01, -3.0, 1e12)] == [
+        2, 1, -1, -3, 999_999_995_904,
+    ]  # fmt: skip
     lowest = jit(lambda x: simd.lowest_bit(x))
     assert [lowest(x) for x in (1, 0b1100, 1 << 15, -1 << 62)] == [0, 2, 15, 62]
     key = jit(lambda x: simd.float_bits(x))
     above = np.nextafter(np.float32(1), np.float32(2))
     keys = [key(depth) for depth in np.array([1e-30, 0.01, 1.0, above, 3e5], np.float32)]
     assert keys == sorted(set(keys)) and keys[2] == 0x3F80_0000 and keys[3] == keys[2] + 1
+
+
+def test_blocks_of_pixels_come_and_go() -> None:
+    """A block in the middle of a picture, of one value and of three; nothing else is touched."""
+
+    @jit
+    def copy(one, three, to_one, to_three, pixel, width):
+        simd.store_block(to_one, pixel, width, simd.load_block(one, pixel, width) + 1.0)
+        a, b, c = simd.load_block3(three, 3 * pixel, 3 * width)
+        simd.store_block3(to_three, 3 * pixel, 3 * width, a + 10.0, b + 20.0, c + 30.0)
+
+    high, width = LANES // 4 + 2, 11
+    one, three = (np.arange(high * width * k, dtype=np.float32) for k in (1, 3))
+    to_one, to_three = one.copy(), three.copy()
+    copy(one, three, to_one, to_three, 1 * width + 5, width)
+    one, three = one.reshape(high, width), three.reshape(high, width, 3)
+    one[1:-1, 5:9] += 1
+    three[1:-1, 5:9] += [10, 20, 30]
+    np.testing.assert_array_equal(to_one, one.ravel())
+    np.testing.assert_array_equal(to_three, three.ravel())
