@@ -81,8 +81,16 @@ def test_every_kind_of_picture_becomes_rgb(tmp_path, mode) -> None:
 
 
 def test_alpha_is_premultiplied(tmp_path) -> None:
-    shot = photos(made.blender(tmp_path / "b"))[0]
-    assert shot.alpha is not None
+    folder = made.blender(tmp_path / "b")
+    path = folder / "test" / "r_6.png"
+    pixels = np.array(Image.open(path))
+    pixels[pixels[..., 3] == 0] = (200, 100, 50, 0)  # A color where nothing is.
+    pixels[20, 20, 3] = 128
+    Image.fromarray(pixels).save(path)
+    shot = photos(folder)[0]
+    assert shot.name == "r_6.png" and shot.alpha is not None
+    half = np.rint(pixels[20, 20, :3].astype(float) * 128 / 255)
+    assert shot.pixels[:, 20, 20].tolist() == half.tolist()
     target = target_of(shot, 0, "cpu")
     on_white = loss.wanted(target, torch.ones(3))
     outside = shot.alpha[0] == 0
