@@ -20,20 +20,19 @@ FEWEST = 32
 def change(config: Config, extent: float, state: State, seed: int) -> None:
     """What is due after the iteration just done, in place."""
     density, done = config.density, state.iteration
-    if not density.every or done < density.first:
+    last = density.until_share * config.iterations
+    if not density.every or not density.first <= done <= last:
         return
-    growing = done <= density.until_share * config.iterations
     if density.strategy == "mcmc":
-        if growing and done % density.every == 0:
+        if done % density.every == 0:
             _relocated(config, state, seed)
         return
     if done % density.every == 0:
         _pruned(config, extent, state)
-        if growing:
-            _grown(config, extent, state, seed)
+        _grown(config, extent, state, seed)
         state.score_sum = state.score_sum.new_zeros(len(state.population))
         state.score_count = torch.zeros_like(state.score_sum)
-    if growing and density.reset_every and done % density.reset_every == 0:
+    if density.reset_every and done % density.reset_every == 0:
         state.population = reset_opacity(state.population, RESET_CEILING)
 
 

@@ -5,7 +5,7 @@ did not see after straightening, and what a mask leaves out, does not count.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from logging import Logger
 from pathlib import Path
 
@@ -22,6 +22,8 @@ from ..formats.captures import Shot
 from ..formats.lens import Lens, resized, straighten, straightened
 
 ASPECT_TOLERANCE = 0.01
+FINER = 2
+"""Pictures are straightened at no more than so many times their final size."""
 MOST_PIXELS = 1 << 28
 """Of one photograph."""
 
@@ -103,7 +105,9 @@ def _load(shot: Shot, max_side_px: int, said: dict[str, int]) -> Photo:
         counts &= _mask(shot.mask, planes.shape[2], planes.shape[1])
     if planes.shape[0] == 4:
         planes = torch.cat([planes[:3] * planes[3:], planes[3:]])
+    scale = max_side_px / max(lens.width_px, lens.height_px)
     if not lens.is_straight:
+        planes, counts, lens = _coarser(planes, counts, lens, int(1 / (FINER * scale)))
         planes, seen = straighten(planes, lens)
         moved, _ = straighten(counts.float(), lens)
         counts = (moved > 0.999) & seen
@@ -122,6 +126,26 @@ def _load(shot: Shot, max_side_px: int, said: dict[str, int]) -> Photo:
         pixels=stored[:3],
         alpha=stored[3:] if len(stored) == 4 else None,
         counts=None if bool(counts.all()) else counts,
+    )
+
+
+def _coarser(
+    planes: Float[Tensor, "channel height width"],
+    counts: Bool[Tensor, "1 height width"],
+    lens: Lens,
+    step: int,
+) -> tuple[Tensor, Tensor, Lens]:
+    """Averaged over `step` x `step` pixels; what is over at the far sides is cut off."""
+    if step < 2:
+        return planes, counts, lens
+    height, width = lens.height_px // step, lens.width_px // step
+    planes = planes[:, : height * step, : width * step]
+    counts = counts[:, : height * step, : width * step]
+    cut = replace(lens, width_px=width * step, height_px=height * step)
+    return (
+        functional.avg_pool2d(planes[None], step)[0],
+        functional.avg_pool2d(counts[None].float(), step)[0] > 0.999,
+        resized(cut, width, height),
     )
 
 

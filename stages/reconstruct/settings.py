@@ -89,7 +89,7 @@ class Density:
     first: int = 500
     """Nothing changes before this iteration."""
     until_share: float = 0.5
-    """Of all iterations; after it the number only falls."""
+    """Of all iterations; after it none come or go."""
     gradient: float = 2e-4
     """`densify`: mean length of the image-plane gradient, in half pictures, above which one
     grows."""

@@ -51,6 +51,15 @@ def test_reducing_averages_and_scales_the_camera(tmp_path) -> None:
     assert half.lens.center_px == (10, 10) and half.lens.width_px == 20
 
 
+def test_reducing_before_straightening_changes_next_to_nothing(tmp_path) -> None:
+    folder = made.nerfstudio(tmp_path / "n", 3, k1=0.1, behind=0.5)
+    fine, coarse = (photos(folder, side)[1] for side in (1000, 10))
+    expected = torch.nn.functional.avg_pool2d(fine.pixels.float()[None], 4)[0]
+    assert (coarse.pixels.float() - expected).abs().mean() < 6  # Of 255, at 10 x 10 pixels.
+    assert coarse.lens.focal_px[0] == pytest.approx(fine.lens.focal_px[0] / 4)
+    assert coarse.lens.center_px == pytest.approx((5, 5)) and coarse.lens.is_straight
+
+
 @pytest.mark.parametrize("mode", ["L", "LA", "RGBA", "P", "CMYK", "I;16"])
 def test_every_kind_of_picture_becomes_rgb(tmp_path, mode) -> None:
     folder = made.nerfstudio(tmp_path / "n", 3)
@@ -72,8 +81,16 @@ def test_every_kind_of_picture_becomes_rgb(tmp_path, mode) -> None:
 
 
 def test_alpha_is_premultiplied(tmp_path) -> None:
-    shot = photos(made.blender(tmp_path / "b"))[0]
-    assert shot.alpha is not None
+    folder = made.blender(tmp_path / "b")
+    path = folder / "test" / "r_6.png"
+    pixels = np.array(Image.open(path))
+    pixels[pixels[..., 3] == 0] = (200, 100, 50, 0)  # A color where nothing is.
+    pixels[20, 20, 3] = 128
+    Image.fromarray(pixels).save(path)
+    shot = photos(folder)[0]
+    assert shot.name == "r_6.png" and shot.alpha is not None
+    half = np.rint(pixels[20, 20, :3].astype(float) * 128 / 255)
+    assert shot.pixels[:, 20, 20].tolist() == half.tolist()
     target = target_of(shot, 0, "cpu")
     on_white = loss.wanted(target, torch.ones(3))
     outside = shot.alpha[0] == 0
