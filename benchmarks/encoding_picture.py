@@ -62,7 +62,13 @@ def panel(title: str, curves: dict, *, logarithmic: bool = False) -> Image.Image
         x, y = low + share * span
         shown = 10**y if logarithmic else y
         pen.text((4, bottom - share * (bottom - top) - 7), f"{shown:.3g}", "black", font)
-        pen.text((left + share * (right - left) - 10, bottom + 6), f"{x:.3g}", "black", font)
+        label = f"{x:.3g}"
+        pen.text(
+            (left + share * (right - left - pen.textlength(label, font)), bottom + 6),
+            label, "black", font,
+        )  # fmt: skip
+    rising = np.mean([line[-1, 1] for line in lines.values()]) > low[1] + span[1] / 2
+    names = bottom - 17 * len(lines) - 6 if rising else top + 8
     for number, (name, line) in enumerate(lines.items()):
         unit = (line - low) / span
         places = [
@@ -72,5 +78,5 @@ def panel(title: str, curves: dict, *, logarithmic: bool = False) -> Image.Image
         ]
         if len(places) > 1:
             pen.line(places, COLORS[name], 2)
-        pen.text((right - 70, top + 8 + 17 * number), name, COLORS[name], font)
+        pen.text((right - 70, names + 17 * number), name, COLORS[name], font)
     return image

@@ -15,8 +15,9 @@ import torch
 from PIL import Image
 from splatworks.stages.encoding import uses
 from splatworks.stages.encoding.field import Field, FieldSettings, normals
+from splatworks.stages.encoding.optimizer import FieldAdam
 from splatworks.stages.encoding.settings import Settings
-from splatworks.stages.encoding.training import BETAS, EPSILON, Schedule, step
+from splatworks.stages.encoding.training import Schedule, step
 from splatworks.stages.fit import image as image_stage
 from splatworks.stages.fit import photograph, solid
 from splatworks.stages.fit import sdf as sdf_stage
@@ -43,9 +44,7 @@ class Runner:
     curve: list[tuple[float, float]] = dataclasses.field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.optimizer = torch.optim.Adam(
-            self.field.groups(self.schedule.rate), betas=BETAS, eps=EPSILON, fused=True
-        )
+        self.optimizer = FieldAdam(self.field.groups(self.schedule.rate))
 
     def turn(self, measure: Callable[[Field], float], until: int) -> None:
         begun = time.thread_time()

@@ -127,10 +127,10 @@ class Field(nn.Module):
         return values
 
     def groups(self, rate: float, decay: float = 1e-6) -> list[dict]:
-        """Parameters for an optimizer: weight decay for the network, none for the table."""
+        """Parameters for `FieldAdam`: weight decay for the network, rows at rest for the table."""
         network = [*self.weights, *self.biases]
         return [
-            {"params": [self.encoding.table], "lr": rate},
+            {"params": [self.encoding.table], "lr": rate, "rows": True},
             {"params": network, "lr": rate, "weight_decay": decay},
         ]
 

@@ -13,8 +13,8 @@ from ...pipeline.contract import Context
 from ...pipeline.errors import InputError
 from ..formats import tensors
 from .field import Field
+from .optimizer import FieldAdam
 
-BETAS, EPSILON = (0.9, 0.99), 1e-15
 FINAL_SHARE = 0.1
 """Of the rate, reached at the end; it falls over the second half."""
 MOMENTS = ("exp_avg", "exp_avg_sq", "step")
@@ -43,7 +43,7 @@ def train(
         loss: Of one iteration, given its number alone.
         note: What the progress bar says of a mean loss.
     """
-    optimizer = torch.optim.Adam(field.groups(schedule.rate), betas=BETAS, eps=EPSILON, fused=True)
+    optimizer = FieldAdam(field.groups(schedule.rate))
     first = _load(field, optimizer, schedule, ctx.scratch)
     if first:
         ctx.log.info("continuing at iteration %d of %d", first, schedule.iterations)

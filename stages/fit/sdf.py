@@ -38,6 +38,8 @@ class Config:
     """Of Adam; falls to a tenth over the second half."""
     resolution: int = 256
     """Voxels along that side for the mesh that is made of the field."""
+    min_component_share: float = 0.001
+    """Parts of the new mesh with less area than this share of its largest are noise and removed."""
     checkpoint_every_s: float = field(default=30.0, metadata=RUNTIME)
 
     def __post_init__(self) -> None:
@@ -47,6 +49,7 @@ class Config:
             "samples": (1 << 10, 1 << 26),
             "rate": (1e-6, 1.0),
             "resolution": (16, 2048),
+            "min_component_share": (0.0, 1.0),
         }
         for name, (low, high) in ranges.items():
             value = getattr(self, name)

@@ -16,7 +16,14 @@ from ..encoding.field import Field, FieldSettings, normals
 from ..encoding.settings import Settings
 from ..encoding.training import Schedule, signature, train
 from ..formats import gltf, wild
-from ..geometry.components import Surface, face_areas, is_watertight, weld
+from ..geometry.components import (
+    Surface,
+    compact,
+    components,
+    face_areas,
+    is_watertight,
+    weld,
+)
 from ..geometry.open3d_module import open3d
 from ..randomness import generator
 from .sdf import VERSION, Config
@@ -101,7 +108,7 @@ def fit(path: Path, config: Config, ctx: Context) -> tuple[Path, Path, Path]:
         ),
         ctx,
     )  # fmt: skip
-    made = uses.mesh(field, config.resolution)
+    made = without_specks(uses.mesh(field, config.resolution), config.min_component_share)
     if not len(made.faces):
         raise InputError(
             f"{path}: the fitted field has no surface. The mesh may be open and without an "
@@ -174,6 +181,16 @@ def loss(field: Field, samples: Samples, config: Config, seed: int, iteration: i
     found = field(samples.points[picked], window=window)[:, 0]
     wanted = samples.distances[picked]
     return ((found - wanted).abs() / (wanted.abs() + FLOOR * field.settings.side)).mean()
+
+
+def without_specks(surface: Surface, min_share: float) -> Surface:
+    """Only the parts with enough area; hollows stay, whichever way they face."""
+    if not len(surface.faces):
+        return surface
+    labels = components(surface)
+    areas = np.bincount(labels, face_areas(surface))
+    kept = areas >= min_share * areas.max()
+    return compact(Surface(surface.positions, surface.faces[kept[labels]]))
 
 
 def compare(solid: Solid, field: Field, made: Surface, seed: int) -> dict:

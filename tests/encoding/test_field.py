@@ -10,6 +10,7 @@ import trimesh
 from splatworks.pipeline.errors import InputError
 from splatworks.stages.encoding import field_files, uses
 from splatworks.stages.encoding.field import Field, FieldSettings, normals
+from splatworks.stages.encoding.optimizer import FieldAdam
 from splatworks.stages.encoding.settings import Settings
 from splatworks.stages.formats import gltf, tensors
 from splatworks.stages.geometry.atlas import atlas, texels
@@ -36,7 +37,7 @@ def places(count: int, seed: int = 0) -> torch.Tensor:
 def ball() -> Field:
     """Trained on the signed distance of a sphere that stands off the middle of the world."""
     field = Field(settings("distance", 1))
-    optimizer = torch.optim.Adam(field.groups(0.005), betas=(0.9, 0.99), eps=1e-15)
+    optimizer = FieldAdam(field.groups(0.005))
     for k in range(250):
         points = places(2048, k)
         wanted = (points - torch.from_numpy(MIDDLE)).norm(dim=1) - RADIUS

@@ -22,8 +22,9 @@ from .painted import context
 WIDTH, HEIGHT = 60, 36
 IMAGE = image.Config(iterations=80, batch=2048, table_size=1 << 12, levels=8)
 SDF = sdf.Config(
-    iterations=120, batch=2048, samples=8192, levels=6, table_size=1 << 12, n_max=64, resolution=48
-)
+    iterations=200, batch=4096, samples=16384, levels=5, table_size=1 << 12, n_max=40, hidden=32,
+    resolution=40,
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -131,8 +132,21 @@ def test_a_block_comes_back(block: Path, tmp_path) -> None:
     assert told["mean_distance_percent"] < 1.0
     assert told["mean_distance_percent"] < told["largest_distance_percent"] < 6.0
     field = field_files.load(outputs.field.path)
-    inside, outside = uses.values(field, np.array([(5, 6, -7), (5, 7, -7)], np.float32))[:, 0]
-    assert inside == pytest.approx(-0.5, abs=0.1) and outside == pytest.approx(0.5, abs=0.1)
+    inside, outside = uses.values(field, np.array([(5, 6, -7), (5, 6.75, -7)], np.float32))[:, 0]
+    assert inside == pytest.approx(-0.5, abs=0.1) and outside == pytest.approx(0.25, abs=0.08)
+
+
+def test_specks_go_and_hollows_stay() -> None:
+    ball, hollow, speck = (trimesh.creation.icosphere(2, radius=r) for r in (1.0, 0.4, 0.02))
+    hollow.invert()
+    speck.apply_translation((2, 0, 0))
+    joined = trimesh.util.concatenate([ball, hollow, speck])
+    surface = Surface(np.asarray(joined.vertices, np.float32), np.asarray(joined.faces))
+    left = solid.without_specks(surface, 0.001)
+    assert len(left.faces) == len(ball.faces) + len(hollow.faces)
+    assert np.abs(left.positions).max() < 1.01
+    assert report(left).volume_m3 == pytest.approx(ball.volume + hollow.volume, rel=1e-4)
+    assert len(solid.without_specks(surface, 0.0).faces) == len(surface.faces)
 
 
 def test_surface_points_are_spread_by_area() -> None:
