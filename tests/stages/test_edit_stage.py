@@ -268,6 +268,7 @@ def test_auto_tells_a_recoloring_from_a_move(tmp_path) -> None:
     out = run(inputs_for(tmp_path / "in", scene, edited, view), config, context(tmp_path / "run"))
     figures = report(out)
     assert figures["recolored"] > 0
+    assert figures["moved"] == 0
     assert "difference_coarse" not in figures
 
 
