@@ -132,6 +132,8 @@ def _told(report: dict) -> str:
         )
     if report["removed"]:
         parts.append(f"{report['removed']:,} removed")
+    if report["split"]:
+        parts.append(f"{report['split']:,} split in four")
     if report["recolored"]:
         parts.append(f"{report['recolored']:,} recolored")
     return "; ".join(parts)

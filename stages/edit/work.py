@@ -156,12 +156,14 @@ def _report(
         was, now = getattr(before, name)[origin], getattr(after, name)
         same &= (was == now).reshape(len(now), -1).all(axis=1)
     gone = np.linalg.norm(after.means.astype(np.float64) - before.means[origin], axis=1)
-    far = gone[gone > 0]
+    parts = np.bincount(origin, minlength=len(before))[origin] > 1
+    far = gone[(gone > 0) & ~parts]
     report: dict[str, object] = {
         "gaussians_before": len(before),
         "gaussians": len(after),
         "untouched": int(same.sum()),
         "removed": len(before) - len(np.unique(origin)),
+        "split": len(np.unique(origin[parts])),
         "moved": len(far),
         "moved_by_median": float(np.median(far)) if len(far) else 0.0,
         "moved_by_most": float(far.max()) if len(far) else 0.0,

@@ -268,14 +268,15 @@ def test_auto_tells_a_recoloring_from_a_move(tmp_path) -> None:
     out = run(inputs_for(tmp_path / "in", scene, edited, view), config, context(tmp_path / "run"))
     figures = report(out)
     assert figures["recolored"] > 0
+    assert figures["moved"] == 0
     assert "difference_coarse" not in figures
 
 
 @pytest.mark.parametrize("what", ["auto", "texture", "remove"])
 def test_paint_where_nothing_is_is_refused(tmp_path, what) -> None:
-    scene, view = two_balls(60), camera(48)
+    scene, view = two_balls(150), camera(48)
     edited = picture(scene, view)
-    edited[2:9, 2:40] = [0.1, 0.2, 0.9]
+    edited[1:6, 2:40] = [0.1, 0.2, 0.9]
     inputs = inputs_for(tmp_path / "in", scene, edited, view)
     with pytest.raises(InputError, match="nothing of the scene lies under the edit"):
         run(inputs, replace(QUICK, what=what), context(tmp_path / "run"))
