@@ -6,6 +6,7 @@ depth     near is bright, far is dark, over the range that is seen
 normals   of the shortest axes turned to the camera; (x, y, z) from -1 to 1 as (red, green, blue)
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -14,14 +15,15 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from ..renderers import sh as harmonics
 from ..renderers.cpu.renderer import render
-from ..renderers.projection import NEAR_M, view_depths
-from ..renderers.scene import Frames, Gaussians, Output
-from ..renderers.sh import C0
+from ..renderers.projection import NEAR_M, view_depths, view_directions
+from ..renderers.scene import Cameras, Frames, Gaussians, Output
 from ..stages.formats.pictures import to_bytes
 from ..stages.formats.regions import Viewpoint
 from ..stages.geometry.activation import activate
-from ..stages.scene.layers import Layer, Scene, baked
+from ..stages.scene import affine
+from ..stages.scene.layers import Layer, Scene, baked_shape
 from .proxy import HIGHLIGHT, TINT
 
 Mode = Literal["splats", "centers", "depth", "normals"]
@@ -53,6 +55,24 @@ class Look:
 class _Held:
     layer: Layer
     gaussians: Gaussians
+    """Moved, but for the harmonics."""
+    turns: tuple[tuple[Tensor, Tensor], ...]
+    """What the harmonics are turned by, and which rows."""
+
+    def towards(self, camera: Cameras) -> Gaussians:
+        """With the colors that this camera sees, in degree 0.
+
+        Looking at unturned harmonics from directions turned back is the same, and much cheaper
+        than turning harmonics, of which a picture needs one direction each.
+        """
+        if not self.turns or self.gaussians.sh.shape[1] == 1:
+            return self.gaussians
+        directions = view_directions(self.gaussians.means, camera)[0]
+        for turn, rows in self.turns:
+            directions[rows] = directions[rows] @ turn
+        sh = self.gaussians.sh
+        seen = torch.einsum("nk,nkc->nc", harmonics.basis(directions, sh.shape[1]), sh)
+        return replace(self.gaussians, sh=(seen / harmonics.C0)[:, None])
 
 
 class Pictures:
@@ -72,14 +92,15 @@ class Pictures:
         width, height = camera.size_px
         if not layers:
             return to_bytes(np.full((height, width, 3), look.background))
-        parts = [self._held[layer.name].gaussians for layer in layers]
+        cameras = camera.cameras()
+        parts = [self._held[layer.name].towards(cameras) for layer in layers]
         if look.tinted and look.mode in ("splats", "centers"):
             parts = [_tinted(part, layer) for part, layer in zip(parts, layers, strict=True)]
         drawn = _joined(parts)
         if look.mode == "centers":
             drawn = _dots(drawn, camera)
         with torch.no_grad():
-            frames = render(drawn, camera.cameras(), _NEEDS[look.mode], threads=self._threads)
+            frames = render(drawn, cameras, _NEEDS[look.mode], threads=self._threads)
         assert frames.alpha is not None
         alpha = frames.alpha[0].numpy()
         out = _premultiplied(frames, alpha, look.mode) + (1 - alpha) * look.background
@@ -89,7 +110,17 @@ class Pictures:
         held = self._held.get(layer.name)
         if held is not None and _same_splats(held.layer, layer):
             return held
-        return _Held(layer, activate(baked(layer).values))
+        shape = baked_shape(layer).values
+        gaussians = activate(replace(shape, sh=layer.values.sh))
+        return _Held(layer, gaussians, tuple(_turns(layer)))
+
+
+def _turns(layer: Layer) -> Iterator[tuple[Tensor, Tensor]]:
+    for slot, matrix in enumerate(layer.palette):
+        turn = affine.polar(matrix[:3, :3])[0]
+        if not np.array_equal(turn, np.eye(3)):
+            rows = np.flatnonzero(layer.slots == slot)
+            yield torch.from_numpy(turn).float(), torch.from_numpy(rows)
 
 
 def _same_splats(one: Layer, two: Layer) -> bool:
@@ -107,7 +138,7 @@ def _tinted(part: Gaussians, layer: Layer) -> Gaussians:
     sh = part.sh.clone()
     sh[rows] *= 1 - TINT
     # Half of the offset 0.5 goes with the rest, and comes back with the highlight.
-    sh[rows, 0] += torch.from_numpy(TINT * (HIGHLIGHT - 0.5) / C0).to(sh)
+    sh[rows, 0] += torch.from_numpy(TINT * (HIGHLIGHT - 0.5) / harmonics.C0).to(sh)
     return replace(part, sh=sh)
 
 

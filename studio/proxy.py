@@ -4,7 +4,7 @@ The largest come first, by opacity times the area of the two longest axes; the s
 to four fifths of the places, so that it is seen whole where it can be, and the rest never vanishes.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int
 from ..renderers.projection import covariances
 from ..stages.geometry.activation import activate
 from ..stages.scene import affine
-from ..stages.scene.layers import Layer, Scene, baked, with_values
+from ..stages.scene.layers import Layer, Scene, baked_shape, with_values
 from ..stages.scene.recolor import base_colors
 
 MOST = 20_000
@@ -108,8 +108,7 @@ def _heaviest(
 
 
 def _drawn(layer: Layer, rows: Int[np.ndarray, " m"], tinted: bool) -> "_Part":
-    plain = affine.take(replace(layer.values, sh=layer.values.sh[:, :1]), rows)
-    part = baked(with_values(layer, plain, rows))
+    part = baked_shape(with_values(layer, affine.take(layer.values, rows), rows))
     gaussians = activate(part.values)
     colors = base_colors(part.values.sh).clip(0, 1)
     if tinted:

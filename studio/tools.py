@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from ..pipeline.errors import InputError
 from ..stages.formats.edits import Move
 from ..stages.scene.layers import positions
 from . import gestures
@@ -103,6 +104,8 @@ class Tools:
 
     def inside(self, how: str | None = None) -> str:
         """Select what is inside the box or the sphere."""
+        if self._volume is None:
+            raise InputError("choose the box or the sphere first (Tool)")
         pick = self._page.panels.pick(how)
         center, panels = self._volume.position, self._page.panels
         if self._tool == "box":

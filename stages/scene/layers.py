@@ -174,6 +174,12 @@ def baked(layer: Layer) -> Layer:
     return _unmapped(layer, replace(layer.values, **columns))
 
 
+def baked_shape(layer: Layer) -> Layer:
+    """`baked` with harmonics of degree 0 alone, which no map changes: turning the others costs most
+    of the time."""
+    return baked(replace(layer, values=replace(layer.values, sh=layer.values.sh[:, :1])))
+
+
 def positions(layer: Layer) -> Float[np.ndarray, "n 3"]:
     """Where the centres are, under the maps, in float64."""
     out = layer.values.means.astype(np.float64)

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from ...renderers.projection import view_depths
 from ..formats.regions import Property, Viewpoint
 from ..geometry.activation import activate
-from .layers import Layer, baked, positions
+from .layers import Layer, baked_shape, positions
 from .recolor import base_colors
 
 Values = Float[np.ndarray, " n"]
@@ -37,7 +37,7 @@ def _depth(points: Float[np.ndarray, "n 3"], camera: Viewpoint) -> Values:
 
 
 def _scales(layer: Layer) -> Float[np.ndarray, "n 3"]:
-    return activate(baked(layer).values).scales.double().numpy()
+    return activate(baked_shape(layer).values).scales.double().numpy()
 
 
 def _hsv(layer: Layer) -> Float[np.ndarray, "n 3"]:

@@ -22,7 +22,7 @@ from ...renderers.scene import Cameras, Gaussians
 from ..formats.regions import Viewpoint
 from ..geometry.activation import activate
 from .affine import joined
-from .layers import Layer, Scene, baked
+from .layers import Layer, Scene, baked_shape
 
 
 def visible_shares(scene: Scene, layer: Layer, camera: Viewpoint) -> Float[np.ndarray, " n"]:
@@ -71,8 +71,7 @@ def _weights(
 
 def _together(scene: Scene, layer: Layer) -> tuple[Gaussians, slice]:
     """All layers as they hide each other, and where `layer` stands among them."""
-    plain = [baked(other).values for other in scene.layers]
-    plain = [replace(values, sh=values.sh[:, :1]) for values in plain]
+    plain = [baked_shape(other).values for other in scene.layers]
     start = 0
     for other in scene.layers:
         if other.name == layer.name:
