@@ -64,7 +64,7 @@ def test_gradients_are_those_of_finite_differences() -> None:
 
 def test_what_is_behind_flat_or_broken_spoils_nothing() -> None:
     scene = behind()
-    scene.scales[0] = 0
+    scene.means[0], scene.scales[0] = 0, 0
     scene.quaternions[1] = 0
     scene.means[2] = float("nan")
     scene = opened(scene)
