@@ -9,6 +9,7 @@ import json
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -180,7 +181,7 @@ def sdf(meshes: list[Path], iterations: int = 300) -> dict:
     return out
 
 
-def normal_error_deg(field: Field, made: solid.Solid, mode: str) -> float:
+def normal_error_deg(field: Field, made: solid.Solid, mode: Any) -> float:
     """Median angle between the field's normals and the faces'."""
     where = made.on(5_000, 2, "normals")
     o3d = made._o3d
@@ -278,7 +279,7 @@ def render(field: Field, rays: torch.Tensor, shift: torch.Tensor) -> torch.Tenso
     return (weight[..., None] * found[..., :3]).sum(dim=1)
 
 
-def _quiet():
+def _quiet() -> Any:
     """The part of a stage's context that measuring distances needs."""
     import contextlib
     from types import SimpleNamespace
