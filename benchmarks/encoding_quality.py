@@ -196,7 +196,7 @@ def normal_error_deg(field: Field, made: solid.Solid, mode: Any) -> float:
 
 SIZE_SHARE = 1 / 10
 SAMPLES = 96
-RAYS = 1 << 10
+RAYS = 1 << 9
 NEAR, FAR, SIDE = 0.8, 10.0, 12.0
 
 
@@ -213,7 +213,7 @@ def radiance(capture: Path, iterations: int = 200) -> dict:
             )
         )
     )  # fmt: skip
-    tests, tested = rays[held][::7][:4096], colors[held][::7][:4096]
+    tests, tested = rays[held][::13][:1536], colors[held][::13][:1536]
     rays, colors = rays[~held], colors[~held]
 
     def loss(field: Field, k: int) -> torch.Tensor:
