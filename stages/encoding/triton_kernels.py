@@ -84,7 +84,7 @@ def forward(
     total = tl.zeros((BLOCK, features), tl.float32)
     for k in range(vertices):
         if cubic:
-            step, weight = _cube_step(fraction, axis, k, dims)
+            step, weight = _cube_step(fraction, axis, k, dims)  # type: ignore[misc]
         else:
             step, weight = _simplex_step(fraction, rank, k)
         at = _rows(corner, step, factors, axis, level, dims).to(tl.int64)
@@ -111,7 +111,7 @@ def to_table(
     given = tl.load(source, mask=inside[:, None], other=0.0)
     for k in range(vertices):
         if cubic:
-            step, weight = _cube_step(fraction, axis, k, dims)
+            step, weight = _cube_step(fraction, axis, k, dims)  # type: ignore[misc]
         else:
             step, weight = _simplex_step(fraction, rank, k)
         at = _rows(corner, step, factors, axis, level, dims).to(tl.int64)
