@@ -79,7 +79,7 @@ def forward(
     row = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     level = tl.program_id(1)
     inside, axis, column = row < count, tl.arange(0, padded), tl.arange(0, features)
-    corner, fraction = _cell(points, scalars, row, inside, axis, level, dims)
+    corner, fraction = _cell(points, scalars, row, inside, axis, level, dims)  # pyright: ignore
     rank = _ranks(fraction, axis)
     total = tl.zeros((BLOCK, features), tl.float32)
     for k in range(vertices):
@@ -105,7 +105,7 @@ def to_table(
     row = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     level = tl.program_id(1)
     inside, axis, column = row < count, tl.arange(0, padded), tl.arange(0, features)
-    corner, fraction = _cell(points, scalars, row, inside, axis, level, dims)
+    corner, fraction = _cell(points, scalars, row, inside, axis, level, dims)  # pyright: ignore
     rank = _ranks(fraction, axis)
     source = gradient + row[:, None].to(tl.int64) * width + level * features + column[None, :]
     given = tl.load(source, mask=inside[:, None], other=0.0)
