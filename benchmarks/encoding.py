@@ -25,7 +25,7 @@ PARTS = ("speed", "image", "sdf", "radiance")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("parts", nargs="*", help=f"of {', '.join(PARTS)}; all by default")
     parser.add_argument("--photo", type=Path, nargs="*", default=[], help="one, or several to join")
     parser.add_argument("--mesh", type=Path, nargs="*", default=[], help="for sdf")

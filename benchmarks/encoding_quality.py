@@ -9,6 +9,7 @@ import json
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -180,7 +181,7 @@ def sdf(meshes: list[Path], iterations: int = 300) -> dict:
     return out
 
 
-def normal_error_deg(field: Field, made: solid.Solid, mode: str) -> float:
+def normal_error_deg(field: Field, made: solid.Solid, mode: Any) -> float:
     """Median angle between the field's normals and the faces'."""
     where = made.on(5_000, 2, "normals")
     o3d = made._o3d
@@ -195,7 +196,7 @@ def normal_error_deg(field: Field, made: solid.Solid, mode: str) -> float:
 
 SIZE_SHARE = 1 / 10
 SAMPLES = 96
-RAYS = 1 << 10
+RAYS = 1 << 9
 NEAR, FAR, SIDE = 0.8, 10.0, 12.0
 
 
@@ -212,7 +213,7 @@ def radiance(capture: Path, iterations: int = 200) -> dict:
             )
         )
     )  # fmt: skip
-    tests, tested = rays[held][::7][:4096], colors[held][::7][:4096]
+    tests, tested = rays[held][::13][:1536], colors[held][::13][:1536]
     rays, colors = rays[~held], colors[~held]
 
     def loss(field: Field, k: int) -> torch.Tensor:
@@ -278,7 +279,7 @@ def render(field: Field, rays: torch.Tensor, shift: torch.Tensor) -> torch.Tenso
     return (weight[..., None] * found[..., :3]).sum(dim=1)
 
 
-def _quiet():
+def _quiet() -> Any:
     """The part of a stage's context that measuring distances needs."""
     import contextlib
     from types import SimpleNamespace

@@ -8,6 +8,7 @@ wall's.
 import math
 import time
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,7 +23,9 @@ LEVELS, FEATURES, TABLE = 8, 2, 1 << 17
 TURNS = 7
 
 
-def encoding(dims: int, lattice: str, *, table: int = TABLE, threads: int = 1, backend="auto"):
+def encoding(
+    dims: int, lattice: Any, *, table: int = TABLE, threads: int = 1, backend: Any = "auto"
+) -> SimplexHashEncoding:
     """Eight levels from 16 to 512, all tables of one size."""
     settings = Settings(
         dims=dims, lattice=lattice, levels=LEVELS, features=FEATURES, table_size=table,

@@ -6,12 +6,16 @@ AVX-512, AVX2 or NEON, whatever the machine has.
 """
 
 import functools
+from typing import Any
 
 from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic, models, register_model
 
 from ...renderers.cpu.compiled import LANES
+
+literal_intrinsic: Any = intrinsic(prefer_literal=True)
+"""For intrinsics that are written out by the values of their first arguments."""
 
 F32, I32, I64 = ir.FloatType(), ir.IntType(32), ir.IntType(64)
 FLOATS, INTEGERS = ir.VectorType(F32, LANES), ir.VectorType(I32, LANES)
@@ -102,7 +106,7 @@ def _row_address(context, builder, kind, array, index, features):
     return builder.bitcast(builder.gep(data, [index]), ir.VectorType(F32, features).as_pointer())
 
 
-@intrinsic(prefer_literal=True)
+@literal_intrinsic
 def no_row(typing_context, features):
     """A row of zeros."""
     width = features.literal_value
@@ -113,7 +117,7 @@ def no_row(typing_context, features):
     return _Row(width)(features), emit
 
 
-@intrinsic(prefer_literal=True)
+@literal_intrinsic
 def load_row(typing_context, features, array, index):
     """array[index : index + features]; features is literal."""
     width = features.literal_value
@@ -196,7 +200,7 @@ def _together(builder, vectors):
 
 
 def _mover(rearrange, inward):
-    @intrinsic(prefer_literal=True)
+    @literal_intrinsic
     def move(typing_context, features, near, near_at, far, count, far_at):
         width = features.literal_value
 

@@ -59,6 +59,8 @@ class FieldSettings:
 class Field(nn.Module):
     """world points -> values."""
 
+    low: Tensor
+
     def __init__(
         self,
         settings: FieldSettings,

@@ -10,10 +10,9 @@ import itertools
 
 from llvmlite import ir
 from numba.core import types
-from numba.extending import intrinsic
 
 from ...renderers.cpu.compiled import LANES
-from .emit import FLOATS, I64, INTEGERS, Code, real, whole
+from .emit import FLOATS, I64, INTEGERS, Code, literal_intrinsic, real, whole
 
 NETWORKS = {
     2: ((0, 1),),
@@ -93,7 +92,7 @@ def _cube(code, start, steps, step, fraction):
     return rows, weights
 
 
-@intrinsic(prefer_literal=True)
+@literal_intrinsic
 def place(
     typing_context, dims, cubic, skewed, features, points, count, first, level, factors, hashed,
     rows, weights, at,
@@ -175,7 +174,7 @@ def _folded(code, fraction, values):
     return values[0]
 
 
-@intrinsic(prefer_literal=True)
+@literal_intrinsic
 def add_slopes(
     typing_context, dims, cubic, skewed, points, count, first, level, values, at, gradient
 ):

@@ -8,6 +8,7 @@ import functools
 import importlib.util
 import os
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -54,12 +55,17 @@ def _interpreted() -> bool:
     return os.environ.get("TRITON_INTERPRET") == "1"
 
 
-def _forward(points: Tensor, table: Tensor, meaning: Meaning) -> Tensor:
+def _kernels() -> Any:
+    """Imported on use, since triton may be absent."""
     from . import triton_kernels
 
+    return triton_kernels
+
+
+def _forward(points: Tensor, table: Tensor, meaning: Meaning) -> Tensor:
     out = points.new_empty(len(points), meaning.settings.width)
     if len(points):
-        triton_kernels.forward[_grid(points, meaning)](
+        _kernels().forward[_grid(points, meaning)](
             points.contiguous(), table.contiguous(), *_numbers(meaning, points.device), out,
             len(points), *_constants(meaning.settings),
         )  # fmt: skip
@@ -67,11 +73,9 @@ def _forward(points: Tensor, table: Tensor, meaning: Meaning) -> Tensor:
 
 
 def _to_points(points: Tensor, table: Tensor, gradient: Tensor, meaning: Meaning) -> Tensor:
-    from . import triton_kernels
-
     out = torch.zeros_like(points, memory_format=torch.contiguous_format)
     if len(points):
-        triton_kernels.to_points[_grid(points, meaning)[:1]](
+        _kernels().to_points[_grid(points, meaning)[:1]](
             points.contiguous(), table.contiguous(), gradient.contiguous(),
             *_numbers(meaning, points.device),
             out, len(points), len(meaning.levels), *_constants(meaning.settings),
@@ -80,11 +84,9 @@ def _to_points(points: Tensor, table: Tensor, gradient: Tensor, meaning: Meaning
 
 
 def _to_table(points: Tensor, table: Tensor, gradient: Tensor, meaning: Meaning) -> Tensor:
-    from . import triton_kernels
-
     out = torch.zeros_like(table, memory_format=torch.contiguous_format)
     if len(points):
-        triton_kernels.to_table[_grid(points, meaning)](
+        _kernels().to_table[_grid(points, meaning)](
             points.contiguous(), gradient.contiguous(), *_numbers(meaning, points.device), out,
             len(points), *_constants(meaning.settings),
         )  # fmt: skip

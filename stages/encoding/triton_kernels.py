@@ -79,12 +79,12 @@ def forward(
     row = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     level = tl.program_id(1)
     inside, axis, column = row < count, tl.arange(0, padded), tl.arange(0, features)
-    corner, fraction = _cell(points, scalars, row, inside, axis, level, dims)
+    corner, fraction = _cell(points, scalars, row, inside, axis, level, dims)  # pyright: ignore
     rank = _ranks(fraction, axis)
     total = tl.zeros((BLOCK, features), tl.float32)
     for k in range(vertices):
         if cubic:
-            step, weight = _cube_step(fraction, axis, k, dims)
+            step, weight = _cube_step(fraction, axis, k, dims)  # type: ignore[misc]
         else:
             step, weight = _simplex_step(fraction, rank, k)
         at = _rows(corner, step, factors, axis, level, dims).to(tl.int64)
@@ -105,13 +105,13 @@ def to_table(
     row = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     level = tl.program_id(1)
     inside, axis, column = row < count, tl.arange(0, padded), tl.arange(0, features)
-    corner, fraction = _cell(points, scalars, row, inside, axis, level, dims)
+    corner, fraction = _cell(points, scalars, row, inside, axis, level, dims)  # pyright: ignore
     rank = _ranks(fraction, axis)
     source = gradient + row[:, None].to(tl.int64) * width + level * features + column[None, :]
     given = tl.load(source, mask=inside[:, None], other=0.0)
     for k in range(vertices):
         if cubic:
-            step, weight = _cube_step(fraction, axis, k, dims)
+            step, weight = _cube_step(fraction, axis, k, dims)  # type: ignore[misc]
         else:
             step, weight = _simplex_step(fraction, rank, k)
         at = _rows(corner, step, factors, axis, level, dims).to(tl.int64)

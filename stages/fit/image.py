@@ -5,6 +5,7 @@ report says how well all pixels come back.
 """
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from ...pipeline.contract import RUNTIME, Context
 from ..artifacts import FieldFile, PhotoFile, PictureFile, ReportFile
@@ -22,8 +23,8 @@ class Config:
     iterations: int = 1500
     batch: int = 1 << 16
     """Pixels per iteration."""
-    lattice: str = "simplex"
-    """`simplex`, `cubic` or `kuhn`."""
+    lattice: Literal["simplex", "cubic", "kuhn"] = "simplex"
+    """`cubic` is the usual hash grid, `kuhn` simplices that are less regular."""
     levels: int = 16
     table_size: int = 1 << 18
     """Most vertices per level, a power of two."""

@@ -6,6 +6,7 @@ two meshes are apart.
 """
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from ...pipeline.contract import RUNTIME, Context
 from ..artifacts import FieldFile, MeshFile, ReportFile, TexturedMeshFile
@@ -25,8 +26,8 @@ class Config:
     """Points per iteration."""
     samples: int = 1 << 19
     """Points whose distance is measured."""
-    lattice: str = "simplex"
-    """`simplex`, `cubic` or `kuhn`."""
+    lattice: Literal["simplex", "cubic", "kuhn"] = "simplex"
+    """`cubic` is the usual hash grid, `kuhn` simplices that are less regular."""
     levels: int = 12
     table_size: int = 1 << 17
     """Most vertices per level, a power of two."""

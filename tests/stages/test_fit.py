@@ -211,7 +211,7 @@ def text(path: Path) -> Path:
         ("image", lambda p: text(p / "a.png"), (), "no readable picture"),
         ("image", lambda p: clear_picture(p / "a.png"), (), "partly transparent"),
         ("image", None, ("table_size=1000",), "table_size must be a power of two, got 1000"),
-        ("image", None, ("lattice=hexagons",), "lattice must be simplex, cubic or kuhn"),
+        ("image", None, ("lattice=hexagons",), "hexagons"),
         ("image", None, ("iterations=0",), "iterations must lie between"),
         ("sdf", lambda p: text(p / "a.glb"), (), "no GLB file"),
         ("sdf", lambda p: flat_mesh(p / "a.glb"), (), "degenerate; there is no surface"),
