@@ -53,6 +53,14 @@ def test_two_links_are_two_groups() -> None:
     assert found[rest[:, 0].argmin()] != found[rest[:, 0].argmax()]
 
 
+def test_pieces_that_do_not_hang_together_are_groups_of_their_own() -> None:
+    """Even if they move alike."""
+    rest = np.concatenate([bar(), bar() + np.array([0.0, 5.0, 0.0])])
+    found = groups.labels(rest, rest + np.array([0.3, 0.0, 0.0]), anchors.graph(rest, 8))
+    assert len(set(found[:160])) == len(set(found[160:])) == 1
+    assert found[0] != found[-1]
+
+
 def test_a_smooth_stretch_is_no_single_group() -> None:
     rest = bar()
     edges = anchors.graph(rest, 8)
