@@ -19,7 +19,7 @@ from ..geometry.decimation import Decimation, Rules, fit, simplify
 from . import Config, Inputs
 from .clothe import Look, clothe
 from .distance import Distances
-from .keep import keep_uvs
+from .keep import charts, keep_uvs
 from .targets import Target, chosen, run_targets
 from .weights import Weights, weigh
 
@@ -63,7 +63,8 @@ def make_chain(inputs: Inputs, config: Config, ctx: Context) -> Path:
         ctx.log.warning("%s: %s", path.name, remark)
     surface = Surface(model.positions, model.faces)
     weights = weigh(model, inputs, config.shape)
-    decimation, targets = _decimated(surface, weights, config, ctx)
+    marked = charts(model) if config.keep_uvs else None
+    decimation, targets = _decimated(surface, weights, marked, config, ctx)
     source = Appearance(model)
     density = texels_per_m(source, decimation.diagonal_m)
     out = ctx.out / "lods"
@@ -121,7 +122,7 @@ def _largest_side(model: Model) -> int:
 
 
 def _decimated(
-    surface: Surface, weights: Weights, config: Config, ctx: Context
+    surface: Surface, weights: Weights, marked: np.ndarray | None, config: Config, ctx: Context
 ) -> tuple[Decimation, list[Target]]:
     counts = run_targets(len(surface.faces), config)
     rules = Rules(
@@ -151,6 +152,7 @@ def _decimated(
             rules=rules,
             locked=weights.locked,
             importance=weights.of_vertices,
+            charts=marked,
             progress=progress,
         )
         if done < 100:

@@ -31,8 +31,7 @@ def _inside(
             return np.ones(len(positions), bool)
         case regions.Box():
             own = (positions - np.asarray(shape.center)) @ rotation_matrix(shape.rotation)
-            outside = np.abs(own) > 0.5 * np.asarray(shape.size)
-            return ~outside.any(axis=1)
+            return np.asarray((np.abs(own) <= 0.5 * np.asarray(shape.size)).all(axis=1))
         case regions.Sphere():
             offset = positions - np.asarray(shape.center)
             return (offset**2).sum(axis=1) <= shape.radius**2

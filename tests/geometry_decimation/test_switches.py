@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from splatworks.stages.geometry.components import Surface, report
-from splatworks.stages.geometry.decimation import Rules, decimate, simplify
+from splatworks.stages.geometry.decimation import Rules, complex, decimate, simplify
 
 from .shapes import box, bumpy, grid, hills, moved, sphere, surface, together
 
@@ -58,6 +58,34 @@ def test_locked_borders_stay() -> None:
     there = {tuple(np.round(p, 9)) for p in level.positions}
     assert all(tuple(np.round(p, 9)) in there for p in rim)
     assert len(level.faces) >= len(rim) - 2
+
+
+def test_seams_stay_in_place() -> None:
+    """A line on a flat square, which no distance tells of: a quarter circle between two charts."""
+    flat = grid(24)
+    middle = flat.positions[flat.faces].mean(axis=1)
+    inner = np.hypot(middle[:, 0], middle[:, 1]) < 0.6
+    seam = edges_between(flat, inner)
+    crossed = []
+    for charts in (None, inner.astype(np.int64)):
+        level = simplify(flat, targets=[150], charts=charts).levels[0]
+        corners = np.hypot(*level.positions[level.faces][..., :2].transpose(2, 0, 1))
+        straddles = (corners.min(axis=1) < 0.6 - 0.06) & (corners.max(axis=1) > 0.6 + 0.06)
+        crossed.append(int(straddles.sum()))
+    assert len(seam) > 20
+    assert crossed[1] < 0.25 * crossed[0]
+
+
+def edges_between(mesh: Surface, inner: np.ndarray) -> np.ndarray:
+    """Edges with a face on either side."""
+    found = complex.build(mesh)
+    sides = complex.seams(found, inner.astype(np.int64))
+    assert len(sides) % 2 == 0, "each edge from both of its faces"
+    ends = np.stack([found.faces[sides[:, 0], (sides[:, 1] + k) % 3] for k in range(2)], axis=1)
+    for edge in np.unique(np.sort(ends, axis=1), axis=0):
+        faces = np.isin(found.faces, edge).sum(axis=1) == 2
+        assert inner[faces].any() and not inner[faces].all()
+    return np.unique(np.sort(ends, axis=1), axis=0)
 
 
 def test_small_parts_are_pruned_first() -> None:

@@ -108,6 +108,20 @@ def edges_of(faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return pairs[own].astype(np.int32), counts[own].astype(np.int32)
 
 
+def seams(complex_: Complex, charts: np.ndarray) -> np.ndarray:
+    """Sides of faces (face, corner where they start) at whose edge several charts meet."""
+    faces = complex_.faces
+    start, end = faces.reshape(-1).astype(np.int64), np.roll(faces, -1, axis=1).reshape(-1)
+    code = np.minimum(start, end) * len(complex_.positions) + np.maximum(start, end)
+    edge = np.unique(code, return_inverse=True)[1].reshape(-1)
+    low, high = np.full(len(edge), charts.max(initial=0)), np.full(len(edge), -1)
+    of_side = np.repeat(charts, 3)
+    np.minimum.at(low, edge, of_side)
+    np.maximum.at(high, edge, of_side)
+    side = np.flatnonzero((low < high)[edge])
+    return np.stack([side // 3, side % 3], axis=1)
+
+
 @kernel
 def first_of_equal(rows: np.ndarray) -> np.ndarray:
     """Per row of integers, the smallest index of a row that equals it. By open addressing.

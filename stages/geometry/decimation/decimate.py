@@ -75,6 +75,7 @@ def simplify(
     rules: Rules = Rules(),  # noqa: B008 - frozen
     locked: Bool[np.ndarray, " v"] | None = None,
     importance: Float[np.ndarray, " v"] | None = None,
+    charts: Int[np.ndarray, " f"] | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> Decimation:
     """Collapse edges until each of the falling face counts is reached, and keep a level of each.
@@ -89,6 +90,8 @@ def simplify(
         max_error_m: Stop before `Level.error_m` would exceed this.
         locked: Vertices that stay where they are.
         importance: Factor on the quadrics around each vertex; 1 is usual.
+        charts: A number per face of the input; seams between faces of different numbers are kept
+            in place as far as possible.
         progress: Told the share of the way done, rising to 1, several times a second. May raise.
 
     Raises:
@@ -111,6 +114,9 @@ def simplify(
     )
     state = web.build(found)
     settings = _prepare(state, found, rules, locked, importance)
+    if charts is not None and rules.seam_weight > 0:
+        quadrics.sum_seams(state, complex.seams(found, charts[found.face_ids]), rules.seam_weight)
+    heap.fill(state, collapse.first_keys(state, settings))
     recorder = Recorder(found.positions)
     levels = _run(state, found, settings, targets, max_error_m, recorder, progress)
     return Decimation(
@@ -205,7 +211,6 @@ def _prepare(state: web.Web, found: complex.Complex, rules: Rules, locked, impor
     quadrics.sum_planes(state, rules.line_weight, weights)
     if settings[collapse.BORDER] > 0:
         quadrics.sum_all_borders(state, settings[collapse.BORDER])
-    heap.fill(state, collapse.first_keys(state, settings))
     return settings
 
 

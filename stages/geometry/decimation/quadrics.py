@@ -162,6 +162,33 @@ def sum_planes(web: Web, line_weight: float, importance: np.ndarray) -> None:
 
 
 @kernel
+def sum_seams(web: Web, sides: np.ndarray, weight: float) -> None:
+    """Keep lines that are drawn on the surface where they are (Garland and Heckbert 1998).
+
+    Through each of `sides` (face, corner where it starts) a plane across the face is added at both
+    ends, of `weight` times the squared length.
+    """
+    reals, faces = web.reals, web.faces
+    for n in range(len(sides)):
+        face, k = sides[n, 0], sides[n, 1]
+        p, q, r = faces[face, k], faces[face, (k + 1) % 3], faces[face, (k + 2) % 3]
+        ex, ey, ez = reals[q, 0] - reals[p, 0], reals[q, 1] - reals[p, 1], reals[q, 2] - reals[p, 2]
+        hx, hy, hz = reals[r, 0] - reals[p, 0], reals[r, 1] - reals[p, 1], reals[r, 2] - reals[p, 2]
+        square = ex * ex + ey * ey + ez * ez
+        along = (ex * hx + ey * hy + ez * hz) / square
+        nx, ny, nz = hx - along * ex, hy - along * ey, hz - along * ez
+        height = np.sqrt(nx * nx + ny * ny + nz * nz)
+        if not height > 0:
+            continue
+        nx, ny, nz = nx / height, ny / height, nz / height
+        d = -(nx * reals[p, 0] + ny * reals[p, 1] + nz * reals[p, 2])
+        for vertex in (p, q):
+            total = reals[vertex, PLANES + 10]
+            add_plane(reals[vertex], PLANES, nx, ny, nz, d, weight * square)
+            reals[vertex, PLANES + 10] = total
+
+
+@kernel
 def sum_borders(web: Web, vertex: int, weight: float, start: int) -> None:
     """Sum up anew the area quadrics of the border edges that are at a vertex now.
 

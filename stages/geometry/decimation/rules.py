@@ -18,6 +18,8 @@ class Rules:
     """Keep borders in place by the area that a collapse would sweep there."""
     border_weight: float = 1.0
     """Factor on that area term."""
+    seam_weight: float = 0.1
+    """Factor on the squared distances to the planes that stand on the seams between charts."""
     line_weight: float = 1e-4
     """Factor on the squared distances to the lines along the vertex normals, which even out the
     triangles of flat regions (Liu et al. 2025)."""
@@ -45,7 +47,7 @@ class Rules:
                 f"virtual_edges must be off, local or global, got {self.virtual_edges!r}."
             )
         for name in (
-            "border_weight", "line_weight", "placement_pull", "placement_reach", "flip_penalty",
+            "border_weight", "seam_weight", "line_weight", "placement_pull", "placement_reach", "flip_penalty",
             "sliver_penalty", "bend_penalty",
         ):  # fmt: skip
             value = getattr(self, name)
