@@ -303,7 +303,7 @@ def _choose(squares: np.ndarray, least: np.ndarray, which: np.ndarray, k: int, o
 
 
 @part
-def _row(x: float, y: float, z: float) -> tuple[float, float, float]:
+def _row(x: float, y: float, z: float) -> tuple[np.float32, np.float32, np.float32]:
     return np.float32(x), np.float32(y), np.float32(z)
 
 
