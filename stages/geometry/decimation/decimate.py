@@ -98,6 +98,8 @@ def simplify(
         ValueError: A corner that is not finite, targets that do not fall, arrays of wrong size.
     """
     _check(surface, targets, max_error_m, locked, importance)
+    if charts is not None and len(charts) != len(surface.faces):
+        raise ValueError(f"charts has {len(charts)} values for {len(surface.faces)} faces.")
     found = complex.build(surface)
     found, pruned = complex.prune(found, rules.prune_share) if rules.prune_share else (found, 0)
     of_vertex = complex.labels(found)
