@@ -190,8 +190,12 @@ def test_what_has_vanished_pulls_at_nothing() -> None:
     """Many crumbs lie above a plate that is not flat; they go first, the plate stays in place."""
     rng = np.random.default_rng(0)
     land = hills(24)
-    crumbs = [moved(box(), [*rng.uniform(0.1, 0.9, 2), 0.16], 0.004) for _ in range(60)]
+    crumbs = [moved(box(), [*rng.uniform(0.1, 0.9, 2), 0.13], 0.004) for _ in range(60)]
     made = simplify(together(land, *crumbs), targets=[140])
+    places = spread_points(made, 0, None, 1).places * made.diagonal_m + made.center_m
+    assert (
+        len(made.levels[0].faces) == 140 and places[:, 2].max() < land.positions[:, 2].max() + 0.01
+    )
     alone = fit(simplify(land, targets=[140]), 0)
     assert apart(land, level_of(fit(made, 0)))[0] < 1.6 * apart(land, level_of(alone))[0]
 
@@ -265,6 +269,9 @@ def test_points_on_flipped_faces_are_nearer_by_the_flips() -> None:
     level = made.levels[0]
     assert level.flips is not None and level.flips.starts[-1] == len(level.flips.ids) > 0
     rows = np.flatnonzero(np.isin(level.face_ids, made.numbers[level.flips.ids]))
+    before = simplify(ball, targets=[2000]).levels[0].faces
+    changed = (np.sort(level.faces, axis=1) != np.sort(before, axis=1)).any(axis=1)
+    assert np.isin(np.flatnonzero(changed), rows).all() and changed.sum() > 20
     faces = np.repeat(rows, 200)
     weights = np.random.default_rng(0).dirichlet([1, 1, 1], len(faces))
     points = np.einsum("pk,pkc->pc", weights, level.positions[level.faces[faces]])

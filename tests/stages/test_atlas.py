@@ -94,7 +94,12 @@ def test_the_rasterizer_matches_the_definition() -> None:
     rng = np.random.default_rng(0)
     corners = rng.uniform(1, 11, (6, 3, 2))
     corners[4, 2] = corners[4, 1]  # A face without area still has its edge.
-    faces, weights, squares = module._rasterize(corners, 12, 1.5)
+    faces, squares, count = module._rasterize(corners, 12, 1.5)
+    rows, columns, _, listed, inside = module._listed(corners, faces, squares, count)
+    weights = np.zeros((12, 12, 3))
+    weights[rows, columns] = listed
+    np.testing.assert_array_equal(faces[rows, columns] >= 0, True)
+    assert count == (faces >= 0).sum() and (inside == (squares[rows, columns] == 0)).all()
     for row in range(12):
         for column in range(12):
             point = np.array([column + 0.5, row + 0.5])

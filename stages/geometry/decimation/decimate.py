@@ -98,6 +98,8 @@ def simplify(
         ValueError: A corner that is not finite, targets that do not fall, arrays of wrong size.
     """
     _check(surface, targets, max_error_m, locked, importance)
+    if charts is not None and len(charts) != len(surface.faces):
+        raise ValueError(f"charts has {len(charts)} values for {len(surface.faces)} faces.")
     found = complex.build(surface)
     found, pruned = complex.prune(found, rules.prune_share) if rules.prune_share else (found, 0)
     of_vertex = complex.labels(found)
@@ -151,18 +153,21 @@ def correspond(
     """
     made = decimation.levels[level]
     living = np.searchsorted(decimation.numbers, made.face_ids)
-    facing = None
+    corners = (made.positions[made.faces] - decimation.center_m) / decimation.diagonal_m
+    origins, facing = np.zeros((len(decimation.numbers), 3)), None
+    origins[living] = corners[:, 0]
     if filtered:
-        corners = made.positions[made.faces]
-        facing = np.zeros((len(decimation.numbers), 3))
+        facing = np.zeros_like(origins)
         facing[living] = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     points = points.astype(np.float64)
     local = (points - decimation.center_m) / decimation.diagonal_m
     living = living[faces]
     if made.flips is not None:
         flipped = len(made.flips.starts) - 1
-        living = follow(made.flips, flipped, living, local, facing, threads=threads)
-    found = follow(decimation.history, made.history_end, living, local, facing, threads=threads)
+        living = follow(made.flips, flipped, living, local, origins, facing, threads=threads)
+    found = follow(
+        decimation.history, made.history_end, living, local, origins, facing, threads=threads
+    )
     numbers = decimation.numbers[found]
     whole = decimation.surface
     positions = whole.positions.astype(np.float64)

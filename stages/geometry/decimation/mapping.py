@@ -31,6 +31,7 @@ def follow(
     records: int,
     faces: np.ndarray,
     points: np.ndarray,
+    origins: np.ndarray,
     facing: np.ndarray | None,
     *,
     threads: int,
@@ -40,6 +41,7 @@ def follow(
     Args:
         faces: Where the points are, as faces of the complex.
         points: In diagonals about the center.
+        origins: For each face of the complex that has points on it, a place near all of them.
         facing: Where each face of the complex looks that has points on it; any length. `None` to
             go to the closest face whichever way it looks.
 
@@ -57,7 +59,7 @@ def follow(
     )  # fmt: skip
 
     def one(span: tuple[int, int]) -> None:
-        _follow(arrays, records, order, ends, *span, points, ways, filtered, found)
+        _follow(arrays, records, order, ends, *span, points, origins, ways, filtered, found)
 
     spans = _spans(ends)
     if threads <= 1 or len(spans) <= 1:
@@ -104,7 +106,7 @@ def _by_face(faces: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
 @kernel
 def _follow(
     history: tuple, records: int, order: np.ndarray, ends: np.ndarray, first: int, last: int,
-    points: np.ndarray, facing: np.ndarray, filtered: bool, found: np.ndarray,
+    points: np.ndarray, origins: np.ndarray, facing: np.ndarray, filtered: bool, found: np.ndarray,
 ) -> None:  # fmt: skip
     """Follow the points of the faces `first` to `last`, a face at a time.
 
@@ -119,7 +121,6 @@ def _follow(
     squares, least = np.empty(most, np.float32), np.empty(most, np.float32)
     number, other = np.empty(most, np.int64), np.empty(most, np.int64)
     which, moved = np.empty(most, np.int32), np.empty(most, np.int32)
-    origin = np.empty(3)
     stack = np.empty((most + 1, 4), np.int64)
     room = np.zeros(RING + 1, np.int64)
     away = np.zeros(RING, np.bool_)
@@ -127,7 +128,7 @@ def _follow(
         count = ends[home + 1] - ends[home]
         if count == 0:
             continue
-        origin[:] = points[order[ends[home]]]
+        origin = origins[home]
         for n in range(count):
             point = order[ends[home] + n]
             number[n] = point
@@ -302,7 +303,7 @@ def _choose(squares: np.ndarray, least: np.ndarray, which: np.ndarray, k: int, o
 
 
 @part
-def _row(x: float, y: float, z: float) -> tuple[float, float, float]:
+def _row(x: float, y: float, z: float) -> tuple[np.float32, np.float32, np.float32]:
     return np.float32(x), np.float32(y), np.float32(z)
 
 

@@ -47,8 +47,8 @@ class Rules:
                 f"virtual_edges must be off, local or global, got {self.virtual_edges!r}."
             )
         for name in (
-            "border_weight", "seam_weight", "line_weight", "placement_pull", "placement_reach", "flip_penalty",
-            "sliver_penalty", "bend_penalty",
+            "border_weight", "seam_weight", "line_weight", "placement_pull", "placement_reach",
+            "flip_penalty", "sliver_penalty", "bend_penalty",
         ):  # fmt: skip
             value = getattr(self, name)
             if not (value >= 0 and math.isfinite(value)):
