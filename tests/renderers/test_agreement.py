@@ -5,7 +5,7 @@ import torch
 from splatworks.renderers import cpu, reference
 from splatworks.renderers.scene import Cameras, Frames, Gaussians
 
-from .scenes import ALL, CASES, PARAMETERS, opened
+from .scenes import ALL, CASES, PARAMETERS, cameras, gaussians, opened
 
 PICTURES = ("rgb", "alpha", "depth", "normal", "channels")
 
@@ -86,3 +86,18 @@ def test_colors_alone_take_the_short_way_to_the_same_gradients(name: str) -> Non
     for alone, among_others in zip(*results, strict=True):
         assert among_others.norm() > 0
         assert (alone - among_others).norm() <= 1e-5 * among_others.norm()
+
+
+@pytest.mark.parametrize("size", [(35, 21), (34, 23), (33, 22), (19, 3), (3, 18)], ids=str)
+def test_no_block_reaches_over_the_edge(size: tuple[int, int]) -> None:
+    """Of every remainder by four: a pixel too many would land at the start of the next row."""
+    scene, view = gaussians(60, seed=12, size=0.3), cameras(*size, focal_px=(20.0, 20.0))
+    results = []
+    for outputs in (frozenset({"rgb", "alpha"}), ALL):
+        given = opened(scene)
+        frames = cpu.render(given, view, outputs)
+        ((frames.rgb * cotangent(frames.rgb.shape, 0)).sum() + frames.alpha.sum()).backward()
+        results.append([frames.rgb, frames.alpha, given.means.grad, given.sh.grad])
+    for by_blocks, by_pixels in zip(*results, strict=True):
+        assert by_pixels.norm() > 0
+        assert (by_blocks - by_pixels).norm() <= 1e-6 * by_pixels.norm()
