@@ -243,7 +243,7 @@ def test_without_the_shift_what_is_carried_repeats() -> None:
     beside = cKDTree(points[inner]).query(points[inner], k=9)[1][:, 8]
 
     def repeated(amplitude: float) -> float:
-        driving, _ = driving_points(points, members, size=1.0, amplitude=amplitude, gamma=10, k=4)
+        driving, _ = driving_points(points, members, size=1.0, amplitude=amplitude, gamma=10.0, k=4)
         carried = colors[driving[inner]].mean(axis=1)
         return float(np.corrcoef(carried.ravel(), carried[beside].ravel())[0, 1])
 
@@ -306,10 +306,10 @@ def test_bad_placements_are_refused(tmp_path: Path, capsys) -> None:
         assert message in text and "Traceback" not in text
 
     edits.save(edits.Script(("a", "b")), place)
-    refused("the scenes must be called target and source", "--transform", str(place))
+    refused("they must be called target, source, in this order", "--transform", str(place))
     copy = edits.Duplicate(layer="source", of="all", name="third")
     edits.save(edits.Script(("target", "source"), (copy,)), place)
-    refused("exactly the layers target and source", "--transform", str(place))
+    refused("exactly the layers target, source", "--transform", str(place))
     nothing = regions.Term(shape=regions.Sphere(center=(9, 9, 9), radius=0.1))
     regions.save((nothing,), place)
     refused("place.json: nothing is selected in layer target", "--select-target", str(place))
