@@ -210,7 +210,7 @@ class Degree:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decimate:
-    """Merge neighbors that look alike until only a share is left (see `scene/decimation.py`)."""
+    """Merge neighbors that look alike until only a share is left (see `scene/thinning.py`)."""
 
     keep: float
     layer: str | None = None

@@ -56,10 +56,11 @@ def crossings(
 ) -> list[Crossing]:
     """Where the cameras see the seam; `reach` is β L."""
     both = Gaussians(
-        *(
-            torch.cat([getattr(target, name), getattr(source, name)])
-            for name in ("means", "quaternions", "scales", "opacities", "sh")
-        )
+        means=torch.cat([target.means, source.means]),
+        quaternions=torch.cat([target.quaternions, source.quaternions]),
+        scales=torch.cat([target.scales, source.scales]),
+        opacities=torch.cat([target.opacities, source.opacities]),
+        sh=torch.cat([target.sh, source.sh]),
     )
     count = len(target.means)
 
