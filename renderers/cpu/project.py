@@ -21,6 +21,7 @@ import numpy as np
 from .bins import BOX, CONIC, DEPTH, FIELDS, OPACITY, TOP, VALUES, P, Q, R, X, Y
 from .compiled import kernel, part
 from .harmonics import ONE, ZERO, F, basis, direction_gradient
+from .rows import gather, give, hand_out, nothing, put, wide
 from .simd import (
     LANES,
     above,
@@ -30,7 +31,6 @@ from .simd import (
     equal,
     larger,
     load,
-    load_lanes,
     log2_of,
     lowest_bit,
     rounded,
@@ -39,7 +39,6 @@ from .simd import (
     store,
     store_lanes,
     where,
-    widened,
 )
 
 LOG2_E = math.log2(math.e)
@@ -55,25 +54,6 @@ MEAN, QUATERNION, SCALE, OPACITY_IN, INPUTS = 0, 3, 7, 10, 11
 DIRECTION, RADIUS, OUTPUTS = FIELDS, FIELDS + 3, FIELDS + 4
 G_XY, G_CONIC, CONIC_IN, TO_MEAN, TOWARD, BACKWARD_INPUTS = 10, 12, 15, 18, 21, 25
 G_MEAN, G_QUATERNION, G_SCALE, GRADIENTS = 0, 3, 7, 10
-
-
-@part
-def gather(rows, row, ids, count, array, width):
-    """Put `count` Gaussians' items of `width` numbers into `width` rows, one item per lane."""
-    for lane in range(count):
-        at = load(ids, lane) * width
-        for k in range(width):
-            store(rows, (row + k) * LANES + lane, load(array, at + k))
-
-
-@part
-def wide(rows, row):
-    return widened(load_lanes(rows, row * LANES))
-
-
-@part
-def put(rows, row, value):
-    store_lanes(rows, row * LANES, rounded(value))
 
 
 @part
@@ -355,12 +335,6 @@ def ellipses_backward(rows, camera, out):
 
 
 @part
-def give(array, index, value, added):
-    """Set array[index], or add to it."""
-    store(array, index, value + load(array, index) if added else value)
-
-
-@part
 def look(rows, camera):
     """Fill the rows of directions."""
     toward = direction(camera, wide(rows, MEAN), wide(rows, MEAN + 1), wide(rows, MEAN + 2))
@@ -398,23 +372,6 @@ def has_gradient(i, radii, g_xy, g_conics, g_colors):
         total += abs(load(g_conics, 3 * i + k))
         total += abs(load(g_colors, 3 * i + k))
     return (total != ZERO) & (load(radii, i) != ZERO)
-
-
-@part
-def hand_out(rows, row, ids, count, array, width, added):
-    """The way back from `gather`."""
-    for lane in range(count):
-        at = load(ids, lane) * width
-        for k in range(width):
-            give(array, at + k, load(rows, (row + k) * LANES + lane), added)
-
-
-@part
-def nothing(array, first, count, added):
-    """A gradient of zero for items first..first+count-1."""
-    if not added:
-        for k in range(count):
-            store(array, first + k, ZERO)
 
 
 @kernel
