@@ -23,16 +23,16 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
         "generate": (".commands.generate:generate", "a prompt to splats, a textured mesh, LODs"),
         "reconstruct": (".commands.reconstruct:reconstruct", "posed photographs to splats"),
-        "simplify": (".commands.simplify:simplify", "any textured mesh to fewer faces, or LODs"),
-        "apply": (".commands.apply:apply", "an edit script on captured scenes"),
-        "stitch": (".commands.stitch:stitch", "one captured object's look on another's"),
-        "convert": (".commands.convert:convert", "splats as .ply, .compressed.ply, .splat or .spz"),
-        "check": (".commands.check:check", "what a file holds, and what will go wrong with it"),
-        "fit": (".commands.fit:fit", "a photograph or a mesh's distance as a small neural field"),
         "render": (".commands.render:render", "pictures of a scene, with their cameras"),
         "edit": (".commands.edit:edit", "a scene changed by one retouched picture of it"),
         "track": (".commands.track:track", "a scene that follows a film from one camera"),
+        "stitch": (".commands.stitch:stitch", "one captured object's look on another's"),
+        "apply": (".commands.apply:apply", "an edit script on captured scenes"),
         "studio": (".commands.studio:studio", "a web page to select, move, stitch and save"),
+        "simplify": (".commands.simplify:simplify", "any textured mesh to fewer faces, or LODs"),
+        "fit": (".commands.fit:fit", "a photograph or a mesh's distance as a small neural field"),
+        "convert": (".commands.convert:convert", "splats as .ply, .compressed.ply, .splat or .spz"),
+        "check": (".commands.check:check", "what a file holds, and what will go wrong with it"),
         "run": (".commands.run:run", "a recipe, a preset or an interrupted run directory"),
         "plan": (".commands.run:plan", "what a recipe would do, without doing it"),
         "status": (".commands.look:status", "the steps of a run: done, interrupted, changed"),
@@ -99,7 +99,8 @@ def _dispatch(words: list[str]) -> int:
 
 
 def _overview() -> str:
-    lines = [f"  {name:10}{summary}" for name, (_, summary) in COMMANDS.items()]
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:{width}} {summary}" for name, (_, summary) in COMMANDS.items()]
     return "\n".join(
         [
             "usage: pipeline COMMAND ...",

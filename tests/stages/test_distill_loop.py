@@ -231,7 +231,7 @@ def test_repair_looks_one_step_ahead_of_the_latents() -> None:
     one, two = plain.gradients.sh.flatten(), mended.gradients.sh.flatten()
     # atanh' is positive: each channel keeps its sign, each pixel about doubles.
     assert torch.nn.functional.cosine_similarity(one, two, dim=0) > 0.9
-    assert 1.7 < float(two.norm() / one.norm()) < 2.05
+    assert 1.5 < float(two.norm() / one.norm()) < 2.5
 
 
 def test_clipping_comes_after_the_terms() -> None:
