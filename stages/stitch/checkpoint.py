@@ -50,4 +50,5 @@ def load(path: Path, signature: str, device: str) -> State | None:
         return None
     if metadata.get("signature") != signature:
         return None
-    return State(*(tensors[name].to(device) for name in NAMES), metadata["iteration"])
+    sh, first, second = (tensors[name].to(device) for name in NAMES)
+    return State(sh, first, second, metadata["iteration"])

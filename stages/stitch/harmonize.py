@@ -150,7 +150,7 @@ def harmonized(
     weights[0] = 1
     with ctx.progress("stitch", total, done=state.iteration) as bar:
         while state.iteration < total:
-            sh = state.sh.requires_grad_()
+            sh = state.sh.detach().requires_grad_()
             now = palette if state.iteration >= before else None
             number = turn(state.iteration, len(problem.views), ctx.seed)
             loss = losses(problem, sh, number, now, config)

@@ -58,6 +58,16 @@ def test_the_boundary_is_held_and_the_start_solves_the_rest() -> None:
     assert (plain.start == plain.target.sh).all() and plain.free.all()
 
 
+def test_the_settings_of_the_paper_run_through(tmp_path: Path) -> None:
+    inputs = Inputs(
+        SplatsFile(splats.save(parts.torus(300), tmp_path / "a.ply")),
+        SplatsFile(splats.save(parts.ball(200), tmp_path / "b.ply")),
+    )
+    out = run(inputs, replace(SMALL, **parts.PAPER), context(tmp_path / "run"))
+    report = json.loads((out.report.path / "report.json").read_text())
+    assert 0 < report["seam_delta_e_after"] < 0.9 * report["seam_delta_e_before"]
+
+
 def test_an_interrupted_run_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
     inputs = Inputs(
         SplatsFile(splats.save(parts.torus(300), tmp_path / "a.ply")),
