@@ -104,6 +104,12 @@ def overlapping() -> Gaussians:
     return changed(scene, opacities=uniform(0.7, 0.9999, (150,), rng))
 
 
+def solid() -> Gaussians:
+    """A splat wider than the picture, whose middle is more opaque than a splat may be."""
+    scene = gaussians(2, seed=16, size=5.0)
+    return changed(scene, opacities=torch.tensor([0.999999, 0.5], dtype=scene.opacities.dtype))
+
+
 def tied() -> Gaussians:
     """Pairs of different splats at the same place: only their index orders them."""
     scene = gaussians(80, seed=8)
@@ -124,6 +130,7 @@ CASES = {
         cameras(33, 33, distance_m=0.7, focal_px=(14.0, 14.0)),
     ),
     "overlapping": (overlapping(), cameras(33, 20)),
+    "beyond the largest alpha": (solid(), cameras(40, 24)),
     "tied depths": (tied(), cameras(24, 24, azimuths_deg=(30.0,))),
     "narrow, off-centre, fx not fy": (
         gaussians(80, seed=10),
