@@ -28,6 +28,7 @@ from splatworks.renderers.cpu.blend import (
 from splatworks.renderers.cpu.compiled import LANES, kernel
 from splatworks.renderers.cpu.gradient import SUMS, blend_backward, open_tiles_backward
 from splatworks.renderers.cpu.lists import Chunk, Grid, blend_all, pack
+from splatworks.renderers.cpu.memory import load, load_lanes, store_lanes
 from splatworks.renderers.cpu.renderer import _records
 from splatworks.renderers.cpu.simd import (
     at_least,
@@ -36,12 +37,9 @@ from splatworks.renderers.cpu.simd import (
     bits,
     broadcast,
     exp2_over_255,
-    load,
-    load_lanes,
     lowest_bit,
     multiply_add,
     smaller,
-    store_lanes,
     where,
 )
 from splatworks.renderers.cpu.threads import Team

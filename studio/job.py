@@ -11,10 +11,10 @@ from dataclasses import replace
 
 from ..pipeline.contract import Bar, Context
 from ..pipeline.errors import InputError
+from ..stages.apply.performing import performing
 from ..stages.formats.edits import Stitch
 from ..stages.scene.layers import Scene
 from ..stages.scene.operations import Outcome
-from ..stages.stitch.edit import performing
 
 QUICK = {"iterations": (30, 30), "views": 8, "size_px": 80}
 PATIENCE_S = 3.0

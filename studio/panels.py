@@ -6,7 +6,7 @@ from typing import Any, get_args
 
 from ..pipeline.errors import InputError
 from ..stages.formats import documents, edits
-from ..stages.formats.edits import EDITS, Edit, Of, Stitch
+from ..stages.formats.edits import EDITS, Edit, Of, Retouch, Stitch
 from ..stages.formats.regions import All, How, Term
 from . import gestures
 from .gestures import Pick
@@ -268,6 +268,8 @@ class Panels:
         if isinstance(row, dict):
             row.setdefault("layer", self.layer)
         edit = edits.parse_edit(row, "the line")
+        if isinstance(edit, Retouch):
+            return self._views.retouch(edit)
         if isinstance(edit, Stitch):
             return self._stitch.stitch(edit)
         return self.do(edit)

@@ -49,7 +49,7 @@ class StitchPanel:
         self._rest.stir()  # A preview at work is not wanted any more.
         self._page.shown = None
         try:
-            return self._page.workspace.stitch(edit, self._report).said
+            return self._page.workspace.do_long(edit, self._report).said
         finally:
             self._bar.visible = False
 

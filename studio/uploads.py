@@ -1,7 +1,9 @@
 """Pictures that a user sends: checked before anything is done with them."""
 
+import base64
 import io
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool
@@ -10,8 +12,8 @@ from PIL import Image
 from ..pipeline.errors import InputError
 from ..pipeline.progress import size
 from ..stages.formats import regions
-from ..stages.formats.edits import Select
-from ..stages.formats.regions import Term
+from ..stages.formats.edits import Retouch, Select
+from ..stages.formats.regions import Term, Viewpoint
 from .gestures import Eye, Pick
 
 LARGEST_BYTES = 32 << 20
@@ -21,6 +23,7 @@ ASPECT = 0.01
 """Largest relative difference between the shapes of a mask and of the view it is painted on."""
 MASK_SIDE_PX = 768
 SHARE = 0.5
+What = Literal["auto", "geometry", "texture", "both", "remove"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,10 @@ class View:
 
     name: str
     eye: Eye
+    camera: Viewpoint
+    """Of the picture."""
+    layers: tuple[str, ...]
+    """What it shows."""
 
 
 def check_size(name: str, count: int) -> None:
@@ -40,29 +47,55 @@ def check_size(name: str, count: int) -> None:
         )
 
 
-def mask(name: str, content: bytes, eye: Eye) -> Bool[np.ndarray, "height width"]:
-    """What is brighter than half and not transparent, no larger than `MASK_SIDE_PX`."""
+def opened(name: str, content: bytes, size_px: tuple[int, int]) -> Image.Image:
+    """A picture that was sent, of the shape of the view it belongs to."""
     check_size(name, len(content))
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
             width, height = image.size
             if width * height > LARGEST_PIXELS:
                 raise InputError(f"{shown(name)}: {width} x {height} pixels are too many.")
-            image.draft("L", (MASK_SIDE_PX, MASK_SIDE_PX))
-            pixels = image.convert("LA")
+            image.load()
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         raise InputError(
             f"{shown(name)}: no picture that can be read. Send a PNG, JPEG or WebP."
         ) from None
-    wanted = eye.size_px[0] / max(1, eye.size_px[1])
+    wanted = size_px[0] / max(1, size_px[1])
     if abs(width / height / wanted - 1) > ASPECT:
         raise InputError(
-            f"{shown(name)}: is {width} x {height} pixels, but the view is {eye.size_px[0]} x"
-            f" {eye.size_px[1]}. Paint on the downloaded picture of the view, and do not crop it."
+            f"{shown(name)}: is {width} x {height} pixels, but the view is {size_px[0]} x"
+            f" {size_px[1]}. Paint on the downloaded picture of the view, and do not crop it."
         )
+    return image
+
+
+def mask(name: str, content: bytes, eye: Eye) -> Bool[np.ndarray, "height width"]:
+    """What is brighter than half and not transparent, no larger than `MASK_SIDE_PX`."""
+    pixels = opened(name, content, eye.size_px).convert("LA")
     pixels.thumbnail((MASK_SIDE_PX, MASK_SIDE_PX))
     light, alpha = np.moveaxis(np.asarray(pixels), -1, 0)
     return (light > 127) & (alpha > 127)
+
+
+def retouch(name: str, content: bytes, view: View, what: What) -> Retouch:
+    """The edit that a retouched picture of a downloaded view means."""
+    if len(view.layers) != 1:
+        raise InputError(
+            f"{view.name} shows {len(view.layers)} layers. Hide all but the one to be changed "
+            f"(View), download the view again, and retouch that."
+        )
+    image = opened(name, content, view.camera.size_px).convert("RGB")
+    if image.size != view.camera.size_px:
+        image = image.resize(view.camera.size_px, Image.Resampling.LANCZOS)
+    out = io.BytesIO()
+    image.save(out, format="PNG", optimize=True)
+    return Retouch(
+        layer=view.layers[0],
+        camera=view.camera,
+        png=base64.b64encode(out.getvalue()).decode("ascii"),
+        what=what,
+        background="black",
+    )
 
 
 def select_mask(name: str, content: bytes, eye: Eye, pick: Pick) -> Select:

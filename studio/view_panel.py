@@ -12,8 +12,10 @@ from PIL import Image
 
 from ..pipeline.errors import InputError
 from ..stages.formats import cameras
+from ..stages.formats.edits import Retouch
 from . import uploads
 from .pictures import Look
+from .retouch_panel import RetouchPanel
 from .uploads import View
 
 NO_VIEW = "none yet"
@@ -57,8 +59,13 @@ class ViewPanel:
 
     def __init__(self, page: Any, panels: Any, masks: MaskPanel) -> None:
         self._page, self._masks = page, masks
+        self._retouch = RetouchPanel(page, panels)
         panels.button("Download view", self._view)
         panels.button("Screenshot", self._screenshot)
+
+    def retouch(self, edit: Retouch) -> str:
+        """Into the script, with progress."""
+        return self._retouch.run(edit)
 
     def _view(self, client: Any) -> str:
         """The scene alone on black, without orange: as a picture to be edited is wanted."""
@@ -67,11 +74,14 @@ class ViewPanel:
             Look(hidden=self._page.hidden, tinted=False, background=0.0),
         )
         path = self._kept(client, "view", look)
-        camera = eye.viewpoint(self._page.panels.picture_side_px).cameras()
-        beside = cameras.save(camera, path.with_name(f"{path.stem}.camera.json"))
+        camera = eye.viewpoint(self._page.panels.picture_side_px)
+        beside = cameras.save(camera.cameras(), path.with_name(f"{path.stem}.camera.json"))
         for file in (path, beside):
             client.send_file_download(file.name, file.read_bytes())
-        self._masks.add(View(path.stem, eye))
+        names = [layer.name for layer in self._page.current.layers]
+        view = View(path.stem, eye, camera, tuple(n for n in names if n not in look.hidden))
+        self._masks.add(view)
+        self._retouch.add(view)
         return f"{path.name} and {beside.name} are in {path.parent}"
 
     def _screenshot(self, client: Any) -> str:

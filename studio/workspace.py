@@ -13,13 +13,13 @@ from pathlib import Path
 from ..pipeline.contract import Context, Progress, replacing
 from ..pipeline.errors import InputError, StorageError
 from ..pipeline.machine import memory, silent
+from ..stages.apply.performing import performing
 from ..stages.apply.replay import in_one
 from ..stages.formats import edits as scripts
-from ..stages.formats.edits import Edit, Script, Stitch, check_name
+from ..stages.formats.edits import Edit, Retouch, Script, Stitch, check_name
 from ..stages.scene.layers import Scene, save
 from ..stages.scene.operations import Outcome
 from ..stages.scene.session import Session, opened
-from ..stages.stitch.edit import performing
 from .job import Job, Report
 
 SCRIPT = "edits.json"
@@ -68,7 +68,7 @@ class Workspace:
             self._keep()
         return outcome
 
-    def stitch(self, edit: Stitch, report: Report) -> Outcome:
+    def do_long(self, edit: Stitch | Retouch, report: Report) -> Outcome:
         """`do` with a report on how far it is; `job.stop()` ends it, and nothing has happened.
 
         Other edits are refused meanwhile; looking is not.

@@ -29,8 +29,8 @@ HEAVY = (
 )
 JOINS = ("pipeline/cli.py", "pipeline/commands/")
 """The command line joins the parts, so it may import the table of stages, and the studio."""
-USES = {"apply": ("stitch",)}
-"""Stages that may know another one: an edit of a script may be a stitch."""
+USES = {"apply": ("stitch", "edit")}
+"""Stages that may know another one: an edit of a script may be one of these."""
 
 
 def sources() -> list[Path]:

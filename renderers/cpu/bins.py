@@ -16,6 +16,7 @@ import math
 import numpy as np
 
 from .compiled import kernel, part
+from .memory import load, load_lanes, prefetch, store, store_lanes
 from .simd import (
     LANES,
     at_least,
@@ -24,14 +25,9 @@ from .simd import (
     float_bits,
     floor,
     larger,
-    load,
-    load_lanes,
     multiply_add,
-    prefetch,
     smaller,
     square_root,
-    store,
-    store_lanes,
     subtract_product,
     where,
 )

@@ -34,6 +34,16 @@ from .bins import (
     Y,
 )
 from .compiled import kernel, part
+from .memory import (
+    load,
+    load_lanes,
+    members,
+    prefetch,
+    store,
+    store_block,
+    store_block3,
+    store_lanes,
+)
 from .simd import (
     LANES,
     at_least,
@@ -42,18 +52,10 @@ from .simd import (
     bits,
     broadcast,
     exp2_over_255,
-    load,
-    load_lanes,
     lowest_bit,
     mask_of,
-    members,
     multiply_add,
-    prefetch,
     smaller,
-    store,
-    store_block,
-    store_block3,
-    store_lanes,
     where,
 )
 

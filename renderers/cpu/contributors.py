@@ -5,20 +5,8 @@ import numpy as np
 from .bins import BLOCKS, FIELDS, LANES, PIXEL_X, PIXEL_Y, TABLE, TILE_PX, F, X, Y
 from .blend import ALPHA_MAX, AT_ONCE, STATE, T_MIN, ZERO, T, corner, exponent, gather
 from .compiled import kernel, part
-from .simd import (
-    at_least,
-    at_most,
-    bits,
-    exp2_over_255,
-    load,
-    load_lanes,
-    lowest_bit,
-    members,
-    smaller,
-    store,
-    store_lanes,
-    where,
-)
+from .memory import load, load_lanes, members, store, store_lanes
+from .simd import at_least, at_most, bits, exp2_over_255, lowest_bit, smaller, where
 
 
 @part

@@ -48,25 +48,27 @@ from .blend import (
     is_inside,
 )
 from .compiled import kernel, part
+from .memory import (
+    add_sums9,
+    load,
+    load_block,
+    load_block3,
+    load_lanes,
+    prefetch,
+    store,
+    store_lanes,
+)
 from .simd import (
     LANES,
-    add_sums9,
     at_least,
     at_most,
     bits,
     broadcast,
     exp2_over_255,
-    load,
-    load_block,
-    load_block3,
-    load_lanes,
     lowest_bit,
     mask_of,
     multiply_add,
-    prefetch,
     smaller,
-    store,
-    store_lanes,
     subtract_product,
     where,
 )

@@ -21,6 +21,7 @@ import numpy as np
 from .bins import BOX, CONIC, DEPTH, FIELDS, OPACITY, TOP, VALUES, P, Q, R, X, Y
 from .compiled import kernel, part
 from .harmonics import ONE, ZERO, F, basis, direction_gradient
+from .memory import load, store, store_lanes
 from .rows import gather, give, hand_out, nothing, put, wide
 from .simd import (
     LANES,
@@ -30,14 +31,11 @@ from .simd import (
     bits,
     equal,
     larger,
-    load,
     log2_of,
     lowest_bit,
     rounded,
     smaller,
     square_root,
-    store,
-    store_lanes,
     where,
 )
 

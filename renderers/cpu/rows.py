@@ -6,7 +6,8 @@ of the list stands in lane k.
 
 from .compiled import part
 from .harmonics import ZERO
-from .simd import LANES, load, load_lanes, rounded, store, store_lanes, widened
+from .memory import load, load_lanes, store, store_lanes
+from .simd import LANES, rounded, widened
 
 
 @part

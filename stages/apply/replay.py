@@ -12,8 +12,8 @@ from ..formats.scenes import save_index, scene_paths
 from ..scene.layers import Layer, Scene, save
 from ..scene.operations import Outcome, perform
 from ..scene.session import opened, replayed
-from ..stitch.edit import performing
 from . import Config, Inputs, Outputs
+from .performing import performing
 
 REPORT = "report.json"
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...renderers.cpu.compiled import LANES, kernel, part
-from ...renderers.cpu.simd import load, store
+from ...renderers.cpu.memory import load, store
 from .emit import (
     add_row,
     dot_rows,

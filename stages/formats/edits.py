@@ -23,6 +23,7 @@ from .regions import (
     Quaternion,
     Term,
     Vector,
+    Viewpoint,
     check_positive,
     check_quaternion,
     parse_term,
@@ -288,9 +289,25 @@ class Stitch:
             raise ValueError(f"source must be another layer than {self.layer}")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retouch:
+    """Change a layer by one retouched picture of it (`docs/single-image-editing.md`).
+
+    The picture shows this layer alone; what its settings mean stands in `stages/edit/__init__.py`.
+    """
+
+    camera: Viewpoint
+    png: str
+    """The retouched picture, a PNG in base64."""
+    layer: str | None = None
+    what: Literal["auto", "geometry", "texture", "both", "remove"] = "auto"
+    background: Literal["auto", "white", "black"] = "auto"
+    seed: int = 0
+
+
 Edit = (
     Select | Grow | Shrink | Invert | Move | Stretch | Delete | Crop | Duplicate | Separate | Merge
-    | Recolor | Opacity | Degree | Decimate | Sort | Ground | Center | Frame | Stitch
+    | Recolor | Opacity | Degree | Decimate | Sort | Ground | Center | Frame | Stitch | Retouch
 )  # fmt: skip
 EDITS: Mapping[str, type[Edit]] = MappingProxyType(
     {cls.__name__.lower(): cls for cls in get_args(Edit)}

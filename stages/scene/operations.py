@@ -36,7 +36,7 @@ def perform(scene: Scene, edit: Edit) -> Outcome:
     What cannot be done (an empty selection, an unknown layer) is an `InputError` without the place
     in the script, which `session.replayed` puts before it.
     """
-    if type(edit) not in _EDITS:  # Stitching is a stage of its own: `stitch/edit.py`.
+    if type(edit) not in _EDITS:  # A stage of its own: `apply/performing.py`.
         raise InputError(
             "only `pipeline apply` and the studio can do this, not a script for placing"
         )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ...pipeline.errors import ConfigError, InputError
 from ..formats import edits as scripts
-from ..formats.edits import Edit, Script, Stitch
+from ..formats.edits import Edit, Retouch, Script, Stitch
 from .layers import Scene, load
 from .operations import Outcome, perform
 
@@ -51,7 +51,7 @@ def replayed(
 class Session:
     """State of an editor. Scenes share what did not change between them, so holding some is
     cheap; the beginning is always held, so undoing everything is exact and needs no computing.
-    So is what comes out of a stitch, which takes long to make again."""
+    So is what comes out of a stitch or a retouched picture, which takes long to make again."""
 
     start: Scene
     edits: list[Edit] = field(default_factory=list)
@@ -111,9 +111,9 @@ class Session:
             self._hold(index + 1, self.perform(self._states[index], self.edits[index]).scene)
 
     def _hold(self, count: int, scene: Scene) -> None:
-        """The state after `count` edits; of those before it, the newest, the first and what came
-        out of a stitch stay."""
+        """The state after `count` edits; of those before it, the newest, the first and what took
+        long to make stay."""
         self._states[count] = scene
         for index in [index for index in self._states if 0 < index <= count - KEPT]:
-            if not isinstance(self.edits[index - 1], Stitch):
+            if not isinstance(self.edits[index - 1], Stitch | Retouch):
                 del self._states[index]

@@ -13,29 +13,13 @@ from ...pipeline.contract import Context
 from ...pipeline.errors import InputError
 from ..artifacts import SplatsFile
 from ..formats import edits, splats
-from ..formats.edits import Edit
-from ..scene import operations
 from ..scene.layers import Scene, baked, save, with_values
 from ..scene.operations import Outcome
-from ..scene.session import Perform
 from . import Config, Inputs, run
 
 
-def performing(ctx: Context) -> Perform:
-    """What does every edit, stitches among them; these take threads, progress and room from `ctx`.
-
-    An interrupted stitch leaves nothing behind.
-    """
-
-    def perform(scene: Scene, edit: Edit) -> Outcome:
-        if isinstance(edit, edits.Stitch):
-            return _stitched(scene, edit, ctx)
-        return operations.perform(scene, edit)
-
-    return perform
-
-
-def _stitched(scene: Scene, edit: edits.Stitch, ctx: Context) -> Outcome:
+def stitched(scene: Scene, edit: edits.Stitch, ctx: Context) -> Outcome:
+    """The scene with one layer stitched; an interrupted stitch leaves nothing behind."""
     target, source = baked(scene.layer(edit.layer)), baked(scene.layer(edit.source))
     try:
         config = Config(

@@ -10,7 +10,8 @@ import numba
 import numpy as np
 import pytest
 from splatworks.renderers.cpu import compiled, simd
-from splatworks.renderers.cpu.simd import LANES, load_lanes, store_lanes
+from splatworks.renderers.cpu.memory import load_lanes, store_lanes
+from splatworks.renderers.cpu.simd import LANES
 
 RNG = np.random.default_rng(0)
 X, Y, Z = (RNG.uniform(-3, 3, LANES).astype(np.float32) for _ in range(3))

@@ -50,6 +50,7 @@ EDITS = (
     edits.Center(at=(1, 2, 3)),
     edits.Frame(layer="a", like="b"),
     edits.Stitch(layer="a", source="b", beta=0.03, iterations=(3, 4)),
+    edits.Retouch(layer="a", camera=CAMERA, png="aGVsbG8=", what="remove", background="black"),
 )
 
 

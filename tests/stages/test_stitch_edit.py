@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 from splatworks.pipeline.errors import InputError
+from splatworks.stages.apply.performing import performing
 from splatworks.stages.formats import edits, splats
 from splatworks.stages.scene.layers import baked, save
 from splatworks.stages.scene.operations import perform
 from splatworks.stages.scene.session import Session, replayed
 from splatworks.stages.stitch import Config, Inputs, run
-from splatworks.stages.stitch.edit import performing
 
 from . import scene_setup as made
 from . import stitch_setup as parts

@@ -75,7 +75,7 @@ def test_what_is_saved_is_what_the_command_line_makes_of_its_script(tmp_path: Pa
     space.do(gestures.move("torus", "selection", turn_deg=(3, 0, 5), scale=1.1))
     space.do(gestures.brush(eye, [(0.75, 0.4), (0.75, 0.55)], pick))
     space.do(edits.Recolor(layer="torus", brightness=0.1))
-    space.stitch(STITCH, silent)
+    space.do_long(STITCH, silent)
     space.do(edits.Delete(layer="torus"))
     space.undo()
     saved = space.save_scene("scene")
@@ -181,11 +181,11 @@ def test_a_stitch_reports_can_be_stopped_and_keeps_others_out(tmp_path: Path) ->
 
     before = space.scene
     with pytest.raises(Stopped):
-        space.stitch(STITCH, report)
+        space.do_long(STITCH, report)
     assert told == [(1, 10), (2, 10), (3, 10)] and refused
     assert space.scene is before and not edits.load(space.script_path).edits
     assert not space.job.running and not list(space.ctx.scratch.iterdir())
-    assert "color difference" in space.stitch(STITCH, silent).said
+    assert "color difference" in space.do_long(STITCH, silent).said
 
 
 def test_a_preview_leaves_the_script_alone(tmp_path: Path) -> None:
@@ -202,7 +202,7 @@ def test_parts_that_do_not_meet_are_said(tmp_path: Path) -> None:
     space = workspace(tmp_path)
     space.do(edits.Move(layer="torus", of="all", translation=(9, 0, 0)))
     with pytest.raises(InputError, match="do not meet"):
-        space.stitch(STITCH, silent)
+        space.do_long(STITCH, silent)
     assert space.counts == (1, 0)
 
 
