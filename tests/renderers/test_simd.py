@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numba
 import numpy as np
 import pytest
-from splatworks.renderers.cpu import compiled, simd
+from splatworks.renderers.cpu import compiled, memory, simd
 from splatworks.renderers.cpu.memory import load_lanes, store_lanes
 from splatworks.renderers.cpu.simd import LANES
 
@@ -167,7 +167,7 @@ def test_nine_sums_are_added_to_what_is_there() -> None:
         d, e = load_lanes(data, 3 * LANES), load_lanes(data, 4 * LANES)
         f, g = load_lanes(data, 5 * LANES), load_lanes(data, 6 * LANES)
         h, i = load_lanes(data, 7 * LANES), load_lanes(data, 8 * LANES)
-        simd.add_sums9(out, 5, a, b, c, d, e, f, g, h, i)
+        memory.add_sums9(out, 5, a, b, c, d, e, f, g, h, i)
 
     # Powers of two: a lane that is lost, doubled or in another's sum shows in every digit.
     values = np.exp2(np.arange(LANES)) * (1 + np.arange(9)[:, None])
@@ -184,7 +184,7 @@ def test_members_of_sixty_four_masks() -> None:
 
     @jit
     def run(masks, first, bit):
-        return simd.members(masks, first, bit)
+        return memory.members(masks, first, bit)
 
     for first in (0, 5):
         for bit in (0, 7, 31):
@@ -195,7 +195,7 @@ def test_members_of_sixty_four_masks() -> None:
 def test_single_values_and_bits() -> None:
     @jit
     def copy(data, out, index):
-        simd.store(out, index, simd.load(data, index + 1))
+        memory.store(out, index, memory.load(data, index + 1))
 
     out = np.zeros(4, np.float64)
     copy(X[:4].copy(), out, 2)
@@ -217,9 +217,9 @@ def test_blocks_of_pixels_come_and_go() -> None:
 
     @jit
     def copy(one, three, to_one, to_three, pixel, width):
-        simd.store_block(to_one, pixel, width, simd.load_block(one, pixel, width) + 1.0)
-        a, b, c = simd.load_block3(three, 3 * pixel, 3 * width)
-        simd.store_block3(to_three, 3 * pixel, 3 * width, a + 10.0, b + 20.0, c + 30.0)
+        memory.store_block(to_one, pixel, width, memory.load_block(one, pixel, width) + 1.0)
+        a, b, c = memory.load_block3(three, 3 * pixel, 3 * width)
+        memory.store_block3(to_three, 3 * pixel, 3 * width, a + 10.0, b + 20.0, c + 30.0)
 
     high, width = LANES // 4 + 2, 11
     one, three = (np.arange(high * width * k, dtype=np.float32) for k in (1, 3))
