@@ -5,7 +5,10 @@ scenes are turned upright by their sidecar before they are written; what is read
 """
 
 import importlib
+import warnings
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +32,7 @@ def save_spz(splats: RawSplats, path: Path) -> Path:
     if splats.sidecar.up_axis != "+y":
         raise ValueError(f"an SPZ file is +Y up, the splats are {splats.sidecar.up_axis} up.")
     gsply = _gsply("an .spz file")
-    with replacing(Path(path)) as temporary:
+    with replacing(Path(path)) as temporary, _calm():
         gsply.write_spz(temporary, _held(gsply, splats), version=3)
     return Path(path)
 
@@ -37,7 +40,8 @@ def save_spz(splats: RawSplats, path: Path) -> Path:
 def save_compressed(splats: RawSplats, path: Path) -> Path:
     """PlayCanvas' compressed PLY, what SuperSplat writes by default. Returns `path`."""
     gsply = _gsply("a compressed PLY")
-    data = gsply.compress_to_bytes(_held(gsply, splats))
+    with _calm():
+        data = gsply.compress_to_bytes(_held(gsply, splats))
     with replacing(Path(path)) as temporary:
         temporary.write_bytes(data)
     return Path(path)
@@ -50,7 +54,9 @@ def load(path: Path) -> RawSplats:
     gsply = _gsply("an .spz file" if is_spz else "a compressed PLY")
     try:
         (_check_spz if is_spz else _check_compressed)(path)
-        return _sound((gsply.read_spz if is_spz else gsply.plyread)(path), path)
+        with _calm():
+            found = (gsply.read_spz if is_spz else gsply.plyread)(path)
+        return _sound(found, path)
     except InputError:
         raise
     except (ValueError, OSError, EOFError, IndexError, KeyError, TypeError, zlib.error) as error:
@@ -90,6 +96,14 @@ def _check_spz(path: Path) -> None:
                 piece = unfold.unconsumed_tail
             if size > limit:
                 raise InputError(f"{path}: unfolds to more than {MOST_GAUSSIANS} Gaussians.")
+
+
+@contextmanager
+def _calm() -> Iterator[None]:
+    """Without numba's word, at its first parallel kernel, about libraries that it does not use."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The TBB threading layer")
+        yield
 
 
 def _held(gsply: Any, splats: RawSplats) -> Any:
