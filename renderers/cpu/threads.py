@@ -11,6 +11,9 @@ from contextlib import contextmanager
 from itertools import pairwise
 
 
+PIECES_PER_THREAD = 2
+
+
 class Team:
     """`threads` workers, or the calling thread alone."""
 
@@ -24,10 +27,11 @@ class Team:
         return list(pairwise(ends))
 
     def pieces(self, count: int) -> list[tuple[int, int]]:
-        """[0, count) in small ranges, so that who is ready first takes the next; or in one."""
-        if self.threads == 1:
-            return [(0, count)]
-        return [(k, k + 1) for k in range(count)]
+        """[0, count) in a few ranges per worker, so that who is ready first takes the next; or in
+        one. Not in more: handing a piece over costs as much as a small piece itself."""
+        parts = 1 if self.threads == 1 else min(count, PIECES_PER_THREAD * self.threads)
+        ends = [count * k // parts for k in range(parts + 1)]
+        return list(pairwise(ends))
 
     def run(self, work: Callable, jobs: Sequence[tuple]) -> list:
         """work(*job) for every job; results in the order of the jobs."""
