@@ -10,7 +10,6 @@ background alone lifts a blur above 26 dB). Prints one JSON object; `--out` keep
 """
 
 import argparse
-import ast
 import json
 import logging
 import os
@@ -25,6 +24,7 @@ for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
+from splatworks.pipeline.config import build  # noqa: E402
 from splatworks.pipeline.contract import Context  # noqa: E402
 from splatworks.renderers import cpu, meshes  # noqa: E402
 from splatworks.stages import distill  # noqa: E402
@@ -160,7 +160,9 @@ def main() -> int:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seconds", type=float, default=180.0, help="fail if it takes longer")
     parser.add_argument("--psnr", type=float, default=24.0, help="fail below, in dB")
-    parser.add_argument("--set", nargs="*", default=[], help="further fields of Config, as Python")
+    parser.add_argument(
+        "--set", nargs="*", default=[], help="further FIELD=VALUE of Config; VALUE is JSON"
+    )
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
 
@@ -180,15 +182,13 @@ def main() -> int:
     )
     splats.save(raw, out / "start.ply")
     prompts.save(prompts.Prompt("a spotted cow"), out / "prompt.json")
-    extra = {k: ast.literal_eval(v) for k, v in (pair.split("=", 1) for pair in arguments.set)}
-    config = distill.Config(
-        **{
-            "iterations": arguments.iterations,
-            "guide": Guide(scale=1.0),
-            "noise": Noise(max=Ramp(start=0.8, stop=0.2), min=Ramp(start=0.2, stop=0.02)),
-            **extra,
-        }
+    extra = {k: json.loads(v) for k, v in (pair.split("=", 1) for pair in arguments.set)}
+    begin = distill.Config(
+        iterations=arguments.iterations,
+        guide=Guide(scale=1.0),
+        noise=Noise(max=Ramp(start=0.8, stop=0.2), min=Ramp(start=0.2, stop=0.02)),
     )
+    config = build(distill.Config, extra, "--set", begin)
     ctx = Context(
         out=out / "step",
         scratch=out / "scratch",

@@ -8,13 +8,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ...pipeline.errors import InputError
-from ..formats import tensors as tensor_files
+from ..formats import checkpoints
 from ..geometry.activation import Parameters
 from ..geometry.densify import Population, born
 
 LOG_COLUMNS = ("loss", "clipped_share", "nonfinite_share", "gaussians", "skipped")
-KEPT = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +51,7 @@ def start(values: Parameters, copy: Copy | None = None) -> State:
 
 
 def save(state: State, scratch: Path, signature: str) -> Path:
-    """Write a checkpoint and drop all but the newest `KEPT`.
+    """Write a checkpoint; the newest few are kept.
 
     Args:
         signature: Says which run this belongs to; another one's checkpoint is not used.
@@ -76,28 +74,16 @@ def save(state: State, scratch: Path, signature: str) -> Path:
         "clip_threshold": state.clip_threshold,
         "signature": signature,
     }
-    path = tensor_files.save(
-        tensors, scratch / f"checkpoint-{state.iteration:07d}.safetensors", metadata
-    )
-    for old in _checkpoints(scratch)[:-KEPT]:
-        old.unlink()
-    return path
+    return checkpoints.save(tensors, metadata, scratch, state.iteration)
 
 
 def load(scratch: Path, signature: str, device: str) -> State | None:
     """The newest readable checkpoint of this run; None where there is none."""
-    for path in reversed(_checkpoints(scratch)):
-        try:
-            tensors, metadata = tensor_files.load(path)
-        except InputError:
-            continue  # The one before it is there for this.
-        if metadata.get("signature") == signature:
-            return _restore(tensors, metadata, device)
-    return None
-
-
-def _checkpoints(scratch: Path) -> list[Path]:
-    return sorted(scratch.glob("checkpoint-*.safetensors"))
+    found = checkpoints.newest(scratch, signature)
+    if found is None:
+        return None
+    tensors, metadata = found
+    return _restore(tensors, metadata, device)
 
 
 def _restore(tensors: dict[str, Tensor], metadata: dict, device: str) -> State:

@@ -7,14 +7,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ...pipeline.errors import InputError
-from ..formats import tensors as tensor_files
+from ..formats import checkpoints
 from ..geometry.activation import Parameters
 from ..geometry.densify import Population, born
 
 LOG_COLUMNS = ("iteration", "psnr_db", "ssim", "gaussians")
 """Of the looks at the photographs kept aside."""
-KEPT = 2
 
 
 @dataclass(slots=True)
@@ -37,37 +35,24 @@ def start(values: Parameters) -> State:
 
 
 def save(state: State, scratch: Path, signature: str) -> Path:
-    """Write a checkpoint and drop all but the newest `KEPT`."""
+    """Write a checkpoint; the newest few are kept."""
     tensors: dict[str, Tensor] = {"score_sum": state.score_sum, "score_count": state.score_count}
     for part in ("values", "first", "second"):
         for entry in fields(Parameters):
             tensors[f"{part}.{entry.name}"] = getattr(getattr(state.population, part), entry.name)
     for name, column in state.log.items():
         tensors[f"log.{name}"] = torch.tensor(column, dtype=torch.float64)
-    path = tensor_files.save(
-        tensors,
-        scratch / f"checkpoint-{state.iteration:07d}.safetensors",
-        {"iteration": state.iteration, "signature": signature},
-    )
-    for old in _checkpoints(scratch)[:-KEPT]:
-        old.unlink()
-    return path
+    metadata = {"iteration": state.iteration, "signature": signature}
+    return checkpoints.save(tensors, metadata, scratch, state.iteration)
 
 
 def load(scratch: Path, signature: str, device: str) -> State | None:
     """The newest readable checkpoint of this run; None where there is none."""
-    for path in reversed(_checkpoints(scratch)):
-        try:
-            tensors, metadata = tensor_files.load(path)
-        except InputError:
-            continue  # The one before it is there for this.
-        if metadata.get("signature") == signature:
-            return _restore(tensors, int(metadata["iteration"]), device)
-    return None
-
-
-def _checkpoints(scratch: Path) -> list[Path]:
-    return sorted(scratch.glob("checkpoint-*.safetensors"))
+    found = checkpoints.newest(scratch, signature)
+    if found is None:
+        return None
+    tensors, metadata = found
+    return _restore(tensors, int(metadata["iteration"]), device)
 
 
 def _restore(tensors: dict[str, Tensor], iteration: int, device: str) -> State:

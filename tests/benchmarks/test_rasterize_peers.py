@@ -16,7 +16,6 @@ import rasterize_scenes
 @pytest.mark.parametrize("kind", ["start", "trained"])
 def test_gsplats_reference_agrees(kind: rasterize_scenes.Kind) -> None:
     """Pictures and all gradients; its projection and SH are code of others, our kernels' judge."""
-    pytest.importorskip("gsplat")
     cloud = rasterize_scenes.ball(300, 48)
     draw = rasterize_peers.gsplat_reference()
     results = []

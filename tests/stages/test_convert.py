@@ -67,7 +67,6 @@ def test_dot_splat_keeps_what_it_can_and_sorts(tmp_path) -> None:
 
 @pytest.mark.parametrize("writer, ending", [("save_spz", ".spz"), ("save_compressed", ".ply")])
 def test_compressed_formats_look_the_same(tmp_path, writer, ending) -> None:
-    pytest.importorskip("gsply")
     before = scene()
     path = getattr(gsply_files, writer)(before, tmp_path / f"a{ending}")
     assert path.stat().st_size < 4 * 62 * 300 and list(tmp_path.iterdir()) == [path]
@@ -97,7 +96,6 @@ def test_turning_upright_turns_what_cameras_see() -> None:
 
 
 def test_spz_files_are_upright(tmp_path) -> None:
-    pytest.importorskip("gsply")
     down = replace(scene(), sidecar=Sidecar(up_axis="-y"))
     with pytest.raises(ValueError, match=r"\+Y up"):
         gsply_files.save_spz(down, tmp_path / "a.spz")
@@ -111,7 +109,6 @@ def test_spz_files_are_upright(tmp_path) -> None:
 
 @pytest.mark.parametrize("name", ["b.splat", "b.spz", "b.compressed.ply", "b.ply"])
 def test_the_command_there_and_back(tmp_path, capsys, name) -> None:
-    pytest.importorskip("gsply")
     source = splats.save(scene(), tmp_path / "a.ply")
     assert main(["convert", str(source), "--out", str(tmp_path / name)]) == 0
     assert capsys.readouterr().out.strip().endswith(name)
@@ -166,7 +163,6 @@ def test_broken_files_are_refused(tmp_path) -> None:
     refused(tmp_path / "b.splat", "2 of 2 Gaussians have no finite place")
     (tmp_path / "c.txt").write_bytes(b"x")
     refused(tmp_path / "c.txt", "end in .ply, .splat or .spz")
-    pytest.importorskip("gsply")
     for name in ("d.spz", "e.ply"):
         (tmp_path / name).write_bytes(b"ply\nelement chunk 4\n" + b"x" * 50)
         refused(tmp_path / name, "no readable file")
