@@ -42,6 +42,30 @@ class Rules:
 
 
 @dataclass(frozen=True, slots=True)
+class Answer:
+    """What the model says about pictures, before anything is known of what they show."""
+
+    gradient: Float[Tensor, "view 3 height width"]
+    """By the pictures, clipped. Single non-finite pixels are zeroed and counted in `clip`."""
+    z: Float[Tensor, "view channel latent_height latent_width"]
+    said: Opinion
+    clip: ClipReport
+    percentile: float
+    """Of the gradient before clipping."""
+
+    @property
+    def loss(self) -> float:
+        """Mean square of the latents' gradient."""
+        return float(self.said.gradient.square().mean())
+
+    def checks(self) -> list[tuple[str, Tensor]]:
+        """What has to be finite, with names."""
+        lesson = self.said.lesson.items()
+        copy = [(f"gradient of the copy's {name}", value) for name, value in lesson]
+        return [("latents", self.z), ("prediction", self.said.gradient), *copy]
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """The answer to one question, summed over its views."""
 
@@ -64,10 +88,10 @@ class Verdict:
 def judge(
     values: Parameters, question: Question, rules: Rules, guidance: Guidance, renderer: Renderer
 ) -> Verdict:
-    """Render, encode, ask, and go back.
+    """Render, ask (`answer`), and go back.
 
     The way back is taken in two parts, latents to image and image to Gaussians, with the image's
-    gradient clipped in between. Single non-finite pixels are zeroed and counted by the clipping.
+    gradient clipped in between.
     """
     names = [entry.name for entry in fields(Parameters)]
     leaves = Parameters(*(getattr(values, name).detach().requires_grad_() for name in names))
@@ -75,37 +99,55 @@ def judge(
     background = question.backgrounds[:, None, None, :]
     composed = (frames.rgb + (1 - frames.alpha) * background).permute(0, 3, 1, 2)
 
-    image = composed.detach().requires_grad_()
+    said = answer(composed.detach(), question, rules, guidance)
+    targets = [getattr(leaves, name) for name in names]
+    g_alpha = alpha_gradient(frames.alpha.detach(), rules.image.sparse, rules.image.opaque)
+    *gradients, g_means2d = torch.autograd.grad(
+        [composed, frames.alpha],
+        [*targets, frames.means2d],
+        [said.gradient.to(composed), g_alpha],
+    )
+    checks = [
+        ("rendered image", composed.detach()),
+        *said.checks(),
+        *zip((f"gradient of {name}" for name in names), gradients, strict=True),
+    ]
+    return Verdict(
+        gradients=Parameters(*gradients),
+        score=torch.linalg.vector_norm(g_means2d, dim=-1).sum(dim=0),
+        seen=(frames.radii_px > 0).sum(dim=0).to(g_means2d),
+        loss=said.loss,
+        clip=said.clip,
+        percentile=said.percentile,
+        not_finite=first_not_finite(checks),
+        lesson=said.said.lesson,
+    )
+
+
+def answer(
+    pictures: Float[Tensor, "view 3 height width"],
+    question: Question,
+    rules: Rules,
+    guidance: Guidance,
+) -> Answer:
+    """Encode, ask, and go back to the pictures.
+
+    Args:
+        pictures: sRGB, the question's views before its backgrounds.
+    """
+    image = pictures.detach().requires_grad_()
     z = guidance.encode(image)
     said = opinion(_latents(z.detach(), question), rules.manner, guidance)
     (g_image,) = torch.autograd.grad(z, image, said.gradient)
     g_image = _with_terms(g_image, image.detach(), z.detach(), said, rules.image, guidance)
     share = rules.clip.calibrate_percentile / 100
     clipped = clip_pixels(g_image, rules.clip_threshold, rules.clip.norm)
-
-    targets = [getattr(leaves, name) for name in names]
-    g_alpha = alpha_gradient(frames.alpha.detach(), rules.image.sparse, rules.image.opaque)
-    *gradients, g_means2d = torch.autograd.grad(
-        [composed, frames.alpha],
-        [*targets, frames.means2d],
-        [clipped.gradient.to(composed), g_alpha],
-    )
-    checks = [
-        ("rendered image", composed.detach()),
-        ("latents", z.detach()),
-        ("prediction", said.gradient),
-        *zip((f"gradient of {name}" for name in names), gradients, strict=True),
-        *((f"gradient of the copy's {name}", value) for name, value in said.lesson.items()),
-    ]
-    return Verdict(
-        gradients=Parameters(*gradients),
-        score=torch.linalg.vector_norm(g_means2d, dim=-1).sum(dim=0),
-        seen=(frames.radii_px > 0).sum(dim=0).to(g_means2d),
-        loss=float(said.gradient.square().mean()),
+    return Answer(
+        gradient=clipped.gradient,
+        z=z.detach(),
+        said=said,
         clip=clipped.report,
         percentile=percentile(g_image, share, rules.clip.norm),
-        not_finite=_first_not_finite(checks),
-        lesson=said.lesson,
     )
 
 
@@ -139,5 +181,5 @@ def _with_terms(
     return g
 
 
-def _first_not_finite(checks: Sequence[tuple[str, Tensor]]) -> str:
+def first_not_finite(checks: Sequence[tuple[str, Tensor]]) -> str:
     return next((name for name, tensor in checks if not torch.isfinite(tensor).all()), "")

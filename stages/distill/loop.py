@@ -2,16 +2,14 @@
 
 import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
 
-import torch
 from torch import Tensor
 
 from ...pipeline.contract import Context
 from ...pipeline.errors import InputError
+from ...renderers.scene import Renderer
 from ..geometry.activation import Parameters
 from ..geometry.adam import adam_step
 from ..geometry.densify import Population, grow, keep_rows, reset_opacity, worth_keeping
@@ -23,8 +21,9 @@ from .clip import ClipReport
 from .judge import Question, Rules, Verdict, judge
 from .learning import taught
 from .opinion import Manner
-from .questions import Task, questions
+from .questions import Pupil, Task, questions
 from .regularize import regularize
+from .workers import workers
 
 CALIBRATION_STEPS = 20
 MAX_RADIUS_M = 0.75
@@ -39,8 +38,17 @@ HIGHER_SH_SHARE = 1 / 20
 """Rate of the view-dependent SH coefficients, relative to the constant one (reference 3DGS)."""
 
 
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Whom to ask about what, and how to draw it."""
+
+    task: Task
+    config: Config
+    renderer: Renderer
+
+
 def distill(
-    task: Task,
+    work: Work,
     conditions: Mapping[str, Condition],
     state: State,
     ctx: Context,
@@ -54,15 +62,15 @@ def distill(
         save: Called about every `checkpoint_every_s`, and before giving up.
         show: Called about every ten seconds, for a preview.
     """
-    config = task.config
+    config = work.config
     saved = shown = time.monotonic()
     with (
         ctx.progress("distill", config.iterations, done=state.iteration) as bar,
-        _workers(ctx.threads) as spread,
+        workers(ctx.threads) as spread,
     ):
         while state.iteration < config.iterations:
             begun = time.monotonic()
-            step(task, state, conditions, spread, ctx)
+            step(work, state, conditions, spread, ctx)
             now = time.monotonic()
             bar.advance(note=_note(state, now - begun))
             if state.bad_in_row >= BAD_STEPS_IN_ROW:
@@ -83,14 +91,14 @@ def distill(
 
 
 def step(
-    task: Task,
+    work: Work,
     state: State,
     conditions: Mapping[str, Condition],
     spread: Callable[[Callable[[Question], Verdict], Sequence[Question]], list[Verdict]],
     ctx: Context,
 ) -> None:
     """One iteration, in place."""
-    config, values = task.config, state.population.values
+    config, values, task = work.config, state.population.values, work.task
     threshold = _threshold(config, state)
     rules = Rules(
         manner=Manner(config.loss, config.weight, config.guide, config.inversion),
@@ -98,9 +106,10 @@ def step(
         clip=config.clip,
         clip_threshold=threshold,
     )
+    pupil = None if state.copy is None else Pupil(state.copy.values, config.low_rank)
     verdicts = spread(
-        lambda question: judge(values, question, rules, task.guidance, task.renderer),
-        questions(task, state, conditions),
+        lambda question: judge(values, question, rules, task.guidance, work.renderer),
+        questions(task, state.iteration, conditions, values.means, pupil),
     )
     report = sum((v.clip for v in verdicts), start=ClipReport(0, 0, 0))
     bad = next((v.not_finite for v in verdicts if v.not_finite), "")
@@ -125,7 +134,7 @@ def step(
                 rate=config.low_rank.rate,
             )
         state.adam_steps += 1
-    _change_number(task, state)
+    _change_number(work, state)
     row = (
         sum(v.loss for v in verdicts) / len(verdicts),
         report.clipped_share,
@@ -196,13 +205,13 @@ def _sh_shares(sh: Tensor) -> Tensor:
     return shares
 
 
-def _change_number(task: Task, state: State) -> None:
+def _change_number(work: Work, state: State) -> None:
     """Prune, then grow, at the iterations that the settings name."""
-    density, done = task.config.density, state.iteration + 1
-    share = done / task.config.iterations
+    density, done = work.config.density, state.iteration + 1
+    share = done / work.config.iterations
     inside = density.from_share <= share <= density.until_share
     if density.every and inside and done % density.every == 0:
-        state.population, state.score_sum, state.score_count = _pruned(state, task.config)
+        state.population, state.score_sum, state.score_count = _pruned(state, work.config)
         score = state.score_sum / state.score_count.clamp(min=1)
         count = int(density.grow_share * len(score))
         if count:
@@ -212,7 +221,7 @@ def _change_number(task: Task, state: State) -> None:
                 threshold=float(score.sort(descending=True).values[count]),
                 max_gaussians=density.max_gaussians,
                 split_above_m=density.split_above_m,
-                random=generator(task.seed, state.iteration, "grow"),
+                random=generator(work.task.seed, state.iteration, "grow"),
             )
         state.score_sum = score.new_zeros(len(state.population))
         state.score_count = score.new_zeros(len(state.population))
@@ -235,23 +244,6 @@ def _pruned(state: State, config: Config) -> tuple[Population, Tensor, Tensor]:
 def finished(state: State, config: Config) -> Parameters:
     """The Gaussians worth keeping after the last iteration."""
     return _pruned(state, config)[0].values
-
-
-@contextmanager
-def _workers(
-    threads: int,
-) -> Iterator[Callable[[Callable[[Question], Verdict], Sequence[Question]], list[Verdict]]]:
-    """A map over questions, in order, on up to `threads` threads of which each uses one core."""
-    if threads <= 1:
-        yield lambda function, items: [function(item) for item in items]
-        return
-    pool = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
-    try:
-        yield lambda function, items: list(pool.map(function, items))
-    except BaseException:
-        pool.shutdown(wait=False, cancel_futures=True)  # Nobody needs what they still work on.
-        raise
-    pool.shutdown()
 
 
 def _note(state: State, seconds: float) -> str:

@@ -2,20 +2,22 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
-from ...renderers.scene import Cameras, Renderer
-from ..geometry.activation import Parameters
+from ...renderers.scene import Cameras
+from ..guidance import low_rank
 from ..guidance.cfg import stack
 from ..guidance.perp_neg import AVOIDED, Negatives, mixed, side_of
 from ..guidance.protocol import Condition, Guidance
 from ..randomness import generator
-from . import Config
-from .checkpoint import State
 from .judge import Question
 from .opinion import Lesson
 from .schedule import level_of
+from .settings import Guide, Looks, LowRank, Noise
 from .views import View, cameras_of, caption_at, draw
 
 VIEWS_PER_CALL = 2
@@ -25,15 +27,28 @@ Conditions = Mapping[str, Condition]
 """Of each text."""
 
 
+@runtime_checkable
+class Plan(Protocol):
+    """What a stage's settings say about asking."""
+
+    @property
+    def iterations(self) -> int: ...
+    @property
+    def guide(self) -> Guide: ...
+    @property
+    def noise(self) -> Noise: ...
+    @property
+    def views(self) -> Looks: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What the loop works on, apart from the state."""
+    """What is asked about, apart from what is being made."""
 
     guidance: Guidance
-    renderer: Renderer
     prompt: str
     negative: str
-    config: Config
+    config: Plan
     seed: int
     device: str
 
@@ -52,18 +67,43 @@ def views_of(task: Task, iteration: int) -> list[View]:
     )
 
 
-def questions(task: Task, state: State, conditions: Conditions) -> list[Question]:
-    """The views of one iteration in fixed groups."""
-    views, out = views_of(task, state.iteration), []
+@dataclass(frozen=True, slots=True)
+class Pupil:
+    """The copy of the model that loss `vsd` trains, as it is before an iteration."""
+
+    values: low_rank.Values
+    settings: LowRank
+
+
+def questions(
+    task: Task,
+    iteration: int,
+    conditions: Conditions,
+    aims: Float[Tensor, "n 3"],
+    pupil: Pupil | None = None,
+) -> list[Question]:
+    """The views of one iteration in fixed groups.
+
+    Args:
+        aims: Points of the object; a close-up looks at one of them.
+    """
+    views, out = views_of(task, iteration), []
     size = VIEWS_PER_CALL if task.device == "cpu" else len(views)
     for first in range(0, len(views), size):
-        group = range(first, min(first + size, len(views)))
-        out.append(_question(task, state, conditions, {k: views[k] for k in group}))
+        group = {k: views[k] for k in range(first, min(first + size, len(views)))}
+        out.append(_question(task, iteration, conditions, aims, pupil, group))
     return out
 
 
-def _question(task: Task, state: State, conditions: Conditions, views: dict[int, View]) -> Question:
-    config, k = task.config, state.iteration
+def _question(
+    task: Task,
+    k: int,
+    conditions: Conditions,
+    aims: Float[Tensor, "n 3"],
+    pupil: Pupil | None,
+    views: dict[int, View],
+) -> Question:
+    config = task.config
     levels = len(task.guidance.alphas_cumprod)
     draws = [generator(task.seed, k, view, "noise") for view in views]
     timesteps = [
@@ -73,8 +113,11 @@ def _question(task: Task, state: State, conditions: Conditions, views: dict[int,
         for d in draws
     ]
     noise = torch.stack([torch.randn(task.guidance.latent_shape, generator=d) for d in draws])
-    aims = [float(torch.rand((), generator=d)) for d in draws]
-    cameras = _on(_cameras(task, state.population.values, list(views.values()), aims), task.device)
+    picks = [float(torch.rand((), generator=d)) for d in draws]
+    words, size = task.guidance.view_words, task.guidance.image_size
+    cameras = _on(
+        cameras_of(list(views.values()), words.camera, size, aims.cpu(), picks), task.device
+    )
     texts = [_wanted(task, view, conditions) for view in views.values()]
     return Question(
         cameras=cameras,
@@ -84,7 +127,7 @@ def _question(task: Task, state: State, conditions: Conditions, views: dict[int,
         timesteps=torch.tensor(timesteps).to(task.device),
         noise=noise.to(task.device),
         negatives=_negatives(task, list(views.values()), conditions),
-        lesson=_lesson(task, state, list(views), cameras),
+        lesson=_lesson(task, k, pupil, list(views), cameras),
     )
 
 
@@ -117,30 +160,25 @@ def _caption(task: Task, view: View, azimuth_deg: float) -> str:
     return caption_at(task.guidance.view_words, task.prompt, view, azimuth_deg)
 
 
-def _lesson(task: Task, state: State, views: Sequence[int], cameras: Cameras) -> Lesson | None:
+def _lesson(
+    task: Task, iteration: int, pupil: Pupil | None, views: Sequence[int], cameras: Cameras
+) -> Lesson | None:
     """Noise of its own for the copy, at any level: it has to know all of them."""
-    if state.copy is None:
+    if pupil is None:
         return None
-    draws = [generator(task.seed, state.iteration, view, "copy") for view in views]
+    draws = [generator(task.seed, iteration, view, "copy") for view in views]
     levels = len(task.guidance.alphas_cumprod)
     timesteps = [int(torch.randint(levels, (), generator=d)) for d in draws]
     noise = torch.stack([torch.randn(task.guidance.latent_shape, generator=d) for d in draws])
     told = [float(torch.rand((), generator=d)) for d in draws]
-    share = task.config.low_rank.poseless_share
+    share = pupil.settings.poseless_share
     return Lesson(
-        values=state.copy.values,
+        values=pupil.values,
         timesteps=torch.tensor(timesteps).to(task.device),
         noise=noise.to(task.device),
         poses=cameras.world_to_camera[:, :3].flatten(1),
         told=torch.tensor([float(each >= share) for each in told]).to(task.device),
     )
-
-
-def _cameras(
-    task: Task, values: Parameters, views: Sequence[View], aims: Sequence[float]
-) -> Cameras:
-    words, size = task.guidance.view_words, task.guidance.image_size
-    return cameras_of(views, words.camera, size, values.means.cpu(), aims)
 
 
 def _on(cameras: Cameras, device: str) -> Cameras:

@@ -8,23 +8,20 @@ import numpy as np
 import torch
 
 from ...pipeline.contract import Context
-from ...pipeline.errors import InputError
 from ...renderers.scene import Renderer
 from ..formats import pictures, prompts, splats
 from ..formats import tensors as tensor_files
 from ..geometry.activation import Parameters, activate
 from ..geometry.orbit import look_at_origin
-from ..guidance.diffusion import DiffusionGuidance
 from ..guidance.load import free_text
 from ..guidance.load import load as load_guidance
-from ..guidance.memory import call_bytes, free_bytes, gigabytes, weight_bytes
-from ..guidance.perp_neg import AVOIDED
 from ..guidance.view_words import TrainingCamera
 from . import VERSION, Config, captions, checkpoint
 from .checkpoint import State
+from .forecast import check_memory
 from .learning import new_copy
-from .loop import distill, finished
-from .questions import VIEWS_PER_CALL, Task
+from .loop import Work, distill, finished
+from .questions import Task
 
 PREVIEW_AZIMUTHS_DEG = (0.0, 90.0, 180.0, 270.0)
 PREVIEW_ELEVATION_DEG = 15.0
@@ -48,7 +45,6 @@ def run(
         )
     task = Task(
         guidance=guidance,
-        renderer=splat_renderer(ctx.device),
         prompt=prompt.text,
         negative=prompt.negative,
         config=config,
@@ -57,22 +53,23 @@ def run(
     )
     conditions = captions.embed_all(task, ctx)
     task = dataclasses.replace(task, guidance=free_text(guidance))
-    _check_memory(task, ctx)
-    state = _begin(splats_path, task, ctx)
+    check_memory(task, ctx)
+    state = _begin(splats_path, task, config, ctx)
     signature = _signature(config, ctx)
     camera = guidance.view_words.camera
+    renderer = splat_renderer(ctx.device)
     state = distill(
-        task,
+        Work(task, config, renderer),
         conditions,
         state,
         ctx,
         save=lambda now: checkpoint.save(now, ctx.scratch, signature),
         show=lambda now: _preview(
-            now.population.values, task.renderer, camera, ctx.scratch / "preview.png", ctx.device
+            now.population.values, renderer, camera, ctx.scratch / "preview.png", ctx.device
         ),
     )
     values = finished(state, config)
-    _preview(values, task.renderer, camera, ctx.out / "preview.png", ctx.device)
+    _preview(values, renderer, camera, ctx.out / "preview.png", ctx.device)
     log = {name: torch.tensor(column, dtype=torch.float64) for name, column in state.log.items()}
     metadata = {"clip_threshold": state.clip_threshold}
     return (
@@ -82,27 +79,7 @@ def run(
     )
 
 
-def _check_memory(task: Task, ctx: Context) -> None:
-    """Refuse to start what cannot end, with the figures."""
-    if not isinstance(task.guidance, DiffusionGuidance):
-        return
-    looks, on_cpu = task.config.views, ctx.device == "cpu"
-    views = min(looks.per_step, VIEWS_PER_CALL) if on_cpu else looks.per_step
-    calls = min(ctx.threads, -(-looks.per_step // views)) if on_cpu else 1
-    passes = 2 + (AVOIDED if task.config.guide.perp_neg else 0)
-    needed = weight_bytes(task.guidance) + calls * call_bytes(task.guidance, views, passes)
-    free = free_bytes(ctx.device, ctx.memory_bytes)
-    ctx.log.info("the model will need about %s of %s", gigabytes(needed), gigabytes(free))
-    if needed > free:
-        raise InputError(
-            f"distill: the guidance model needs about {gigabytes(needed)} for {views} views at "
-            f"once, but {gigabytes(free)} are free. Use fewer views.per_step, fewer threads, or a "
-            f"smaller model."
-        )
-
-
-def _begin(splats_path: Path, task: Task, ctx: Context) -> State:
-    config = task.config
+def _begin(splats_path: Path, task: Task, config: Config, ctx: Context) -> State:
     state = checkpoint.load(ctx.scratch, _signature(config, ctx), ctx.device)
     if state is not None:
         ctx.log.info("continuing at iteration %d of %d", state.iteration, config.iterations)

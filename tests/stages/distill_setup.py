@@ -9,7 +9,7 @@ from splatworks.pipeline.contract import Context
 from splatworks.renderers import cpu
 from splatworks.stages import distill
 from splatworks.stages.artifacts import GuidanceDir, PromptFile, SplatsFile
-from splatworks.stages.distill import checkpoint, questions
+from splatworks.stages.distill import checkpoint, loop, questions
 from splatworks.stages.distill.ramp import Ramp
 from splatworks.stages.distill.settings import Density, Guide, Noise
 from splatworks.stages.formats import prompts, splats
@@ -71,7 +71,11 @@ def write_inputs(folder: Path, model: Path, gaussians: int = 150) -> distill.Inp
 
 
 def make_task(guidance, config=SMALL, prompt: str = "a striped ball") -> questions.Task:
-    return questions.Task(guidance, cpu.render, prompt, "", config, seed=5, device="cpu")
+    return questions.Task(guidance, prompt, "", config, seed=5, device="cpu")
+
+
+def make_work(guidance, config=SMALL) -> loop.Work:
+    return loop.Work(make_task(guidance, config), config, cpu.render)
 
 
 class Embedded(dict):

@@ -27,7 +27,6 @@ from .distill_setup import (
     SMALL,
     Killed,
     context,
-    make_state,
     make_task,
     write_inputs,
 )
@@ -257,8 +256,8 @@ def test_every_text_that_is_asked_about_was_embedded(perp_neg, method) -> None:
     """The loop looks conditions up; a text that is missing would stop it in the middle."""
     guidance = striped_ball.oracle(16, per_word=1)
     config = replace(SMALL, guide=Guide(scale=2.0, method=method, perp_neg=perp_neg))
-    task, state = make_task(guidance, config), make_state()
+    task, aims = make_task(guidance, config), torch.zeros(1, 3)
     known = {text: guidance.embed([text]) for text in captions.captions_of(task)}
-    for state.iteration in range(config.iterations):
-        for question in questions(task, state, known):
+    for iteration in range(config.iterations):
+        for question in questions(task, iteration, known, aims):
             assert (question.negatives is not None) == perp_neg

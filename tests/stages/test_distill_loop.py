@@ -41,7 +41,10 @@ from .distill_setup import (
     context,
     make_state,
     make_task,
+    make_work,
 )
+
+AIMS = torch.zeros(1, 3)
 
 # --- what the loop asks ---
 
@@ -49,9 +52,9 @@ from .distill_setup import (
 def test_the_words_of_each_view_are_really_passed() -> None:
     """The condition of each question is that of a caption made from its camera's pose."""
     guidance = striped_ball.oracle(16, per_word=1)
-    task, state = make_task(guidance), make_state()
-    for state.iteration in range(20):
-        for question in questions(task, state, Embedded(guidance)):
+    task = make_task(guidance)
+    for iteration in range(20):
+        for question in questions(task, iteration, Embedded(guidance), AIMS):
             for k, pose in enumerate(question.cameras.world_to_camera):
                 x, y, z = (-(pose[:3, :3].T @ pose[:3, 3])).tolist()
                 azimuth = math.degrees(math.atan2(x, z))
@@ -71,11 +74,11 @@ def test_noise_levels_stay_between_the_ramps() -> None:
         iterations=11,
         noise=Noise(max=Ramp(start=0.9, stop=0.5), min=Ramp(start=0.3, stop=0)),
     )
-    task, state = make_task(guidance, config), make_state()
-    for state.iteration, low, high in ((0, 0.3, 0.9), (5, 0.15, 0.7), (10, 0.0, 0.5)):
+    task = make_task(guidance, config)
+    for iteration, low, high in ((0, 0.3, 0.9), (5, 0.15, 0.7), (10, 0.0, 0.5)):
         found = []
         for seed in range(40):
-            asked = questions(replace(task, seed=seed), state, Embedded(guidance))
+            asked = questions(replace(task, seed=seed), iteration, Embedded(guidance), AIMS)
             found += [t for question in asked for t in question.timesteps.tolist()]
         assert round(low * 999) <= min(found) <= round(low * 999) + 30
         assert round(high * 999) - 30 <= max(found) <= round(high * 999)
@@ -84,7 +87,7 @@ def test_noise_levels_stay_between_the_ramps() -> None:
 def test_views_are_grouped_by_two_whatever_the_threads() -> None:
     guidance = striped_ball.oracle(16, per_word=1)
     config = replace(SMALL, views=Looks(per_step=5))
-    asked = questions(make_task(guidance, config), make_state(), Embedded(guidance))
+    asked = questions(make_task(guidance, config), 0, Embedded(guidance), AIMS)
     assert [len(question.timesteps) for question in asked] == [2, 2, 1]
 
 
@@ -323,7 +326,7 @@ def run_loop(guidance, folder: Path, config=SMALL, saved=None) -> checkpoint.Sta
     ctx = context(folder)
     save = (lambda state: None) if saved is None else saved
     return loop.distill(
-        make_task(guidance, config), Embedded(guidance), make_state(), ctx, save, lambda state: None
+        make_work(guidance, config), Embedded(guidance), make_state(), ctx, save, lambda state: None
     )
 
 
