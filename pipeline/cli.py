@@ -29,6 +29,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "stitch": (".commands.stitch:stitch", "one captured object's look on another's"),
         "apply": (".commands.apply:apply", "an edit script on captured scenes"),
         "studio": (".commands.studio:studio", "a web page to select, move, stitch and save"),
+        "texture": (".commands.texture:texture", "a texture for a mesh of your own, from a prompt"),
         "simplify": (".commands.simplify:simplify", "any textured mesh to fewer faces, or LODs"),
         "fit": (".commands.fit:fit", "a photograph or a mesh's distance as a small neural field"),
         "convert": (".commands.convert:convert", "splats as .ply, .compressed.ply, .splat or .spz"),

@@ -149,12 +149,13 @@ def _one(job: Job, text: str, store: Store) -> list[Finished]:
     path = store.run / "inputs" / "prompt.json"
     with faults_in(store.run), held(store):
         with explained(str(path), store.run):
-            _write_prompt(path, text, job.negative)
+            write_prompt(path, text, job.negative)
         recipe = replace(job.recipe, arguments={**job.recipe.arguments, "prompt": str(path)})
         return run_steps(recipe, bind(recipe, STAGES), store, job.machine, job.until)
 
 
-def _write_prompt(path: Path, text: str, negative: str) -> None:
+def write_prompt(path: Path, text: str, negative: str) -> None:
+    """Write a prompt file, unless it is there already with the same words."""
     data = json.dumps({"text": text, "negative": negative}, indent=1, ensure_ascii=False) + "\n"
     if path.is_file() and path.read_text("utf-8", errors="replace") == data:
         return

@@ -11,7 +11,7 @@ import pytest
 import torch
 from splatworks.pipeline.errors import InputError
 from splatworks.renderers import reference
-from splatworks.stages.distill import checkpoint, loop
+from splatworks.stages.distill import checkpoint, loop, workers
 from splatworks.stages.distill.judge import Question, Rules, judge
 from splatworks.stages.distill.losses import weight_of
 from splatworks.stages.distill.opinion import Manner
@@ -396,7 +396,7 @@ def test_leaving_early_does_not_wait_for_views_in_work(error: type[BaseException
         with suppress(CancelledError, RuntimeError):
             spread(work, [None, None])
 
-    with pytest.raises(error), loop._workers(2) as spread:
+    with pytest.raises(error), workers.workers(2) as spread:
         caller = threading.Thread(target=ask, args=(spread,))
         caller.start()
         assert begun.wait(60)
