@@ -81,16 +81,16 @@ class Lesson:
         return surrogate - surrogate.detach() + value
 
     def calibrate(self, painted: Field) -> float:
-        """The clipping threshold: the median over `CALIBRATION_STEPS` iterations, none of which
-        moves the field, of the length below which the given share of a picture's gradients lies."""
+        """The clipping threshold: the median over the first `CALIBRATION_STEPS` iterations, asked
+        without moving the field, of the length below which the given share of a picture's gradients lies."""
         clip, path = self.config.clip, self.ctx.scratch / "threshold.json"
         if not clip.calibrate:
             return clip.threshold
         if path.is_file():
             return float(json.loads(path.read_text("utf-8"))["threshold"])
-        found = []
-        with torch.no_grad(), self.ctx.progress("calibrate", CALIBRATION_STEPS) as bar:
-            for iteration in range(CALIBRATION_STEPS):
+        found, steps = [], min(CALIBRATION_STEPS, self.config.iterations)
+        with torch.no_grad(), self.ctx.progress("calibrate", steps) as bar:
+            for iteration in range(steps):
                 found += [a.percentile for a in self._asked(painted, iteration)[1]]
                 bar.advance()
         positive = [length for length in found if 0 < length < math.inf]

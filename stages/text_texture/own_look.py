@@ -16,7 +16,7 @@ from ..geometry.appearance import Appearance, Places
 from ..randomness import generator
 from .frame import Frame
 
-SAMPLES, ITERATIONS, BATCH, RATE = 1 << 18, 300, 1 << 14, 0.01
+SAMPLES, ITERATIONS, BATCH, RATE = 1 << 17, 200, 1 << 13, 0.02
 CHECKPOINT_EVERY_S = 30.0
 
 
