@@ -35,12 +35,12 @@ class Faults:
     uv_outside: bool
 
 
-def sample(model: Model, count: int = SAMPLES) -> tuple[np.ndarray, np.ndarray]:
+def sample(model: Model, count: int = SAMPLES, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Points spread evenly over the area (stratified along the list of faces), and their faces."""
     corners = model.positions[model.faces]
     area = _areas(model)
     total = np.cumsum(area)
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seed)
     at = (np.arange(count) + rng.random(count)) / count * total[-1]
     face = np.searchsorted(total, at, side="right").clip(max=len(area) - 1)
     u, v = rng.random(count), rng.random(count)
