@@ -4,7 +4,7 @@ Each text goes through the encoders by itself, so that no batch can change its b
 text encoders are not needed any more, which for large models is much memory.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ...pipeline.contract import Context
@@ -29,9 +29,9 @@ def captions_of(task: Task) -> list[str]:
     return sorted(found)
 
 
-def embed_all(task: Task, ctx: Context) -> dict[str, Condition]:
-    """The condition of each text."""
-    texts = captions_of(task)
+def embed_all(task: Task, ctx: Context, more: Sequence[str] = ()) -> dict[str, Condition]:
+    """The condition of each text, and of `more` texts."""
+    texts = sorted({*captions_of(task), *more})
     ctx.log.info("embedding %d captions", len(texts))
     return {text: task.guidance.embed([text]) for text in texts}
 

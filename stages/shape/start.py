@@ -1,13 +1,10 @@
 """The work of the shape stage: sample views, carve them, or strew a blob."""
 
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from jaxtyping import Float
-from PIL import ImageColor
 from torch import Tensor
 
 from ...pipeline.contract import Context
@@ -17,9 +14,10 @@ from ..formats import pictures, prompts, splats
 from ..geometry.activation import deactivate
 from ..geometry.orbit import look_at_origin
 from ..guidance import load as guidance_loader
+from ..guidance.backgrounds import contrasting
 from ..guidance.protocol import Guidance
 from ..guidance.sample import sample
-from ..guidance.view_words import Background, ViewWords
+from ..guidance.view_words import ViewWords
 from ..randomness import generator
 from . import Config, Inputs, Outputs, hull
 from .blob import blob, isotropic
@@ -74,20 +72,6 @@ def plan_views(words: ViewWords, prompt: str) -> Views:
             plan.captions.append(words.text(prompt, azimuth, elevation, background=name))
             plan.labels.append(words.nearest_azimuth(azimuth).word)
     return plan
-
-
-def contrasting(backgrounds: Sequence[Background], prompt: str) -> Background | None:
-    """The background farthest (in sRGB) from every color that the prompt names."""
-    named = []
-    for word in prompt.lower().replace(",", " ").split():
-        try:
-            named.append([value / 255 for value in ImageColor.getrgb(word)[:3]])
-        except ValueError:
-            continue
-    if not backgrounds:
-        return None
-    colors = np.array(named or [[0.5, 0.5, 0.5]])
-    return max(backgrounds, key=lambda b: float(np.abs(colors - b.rgb).sum(-1).min()))
 
 
 def _warn_of_unknown_words(guidance: Guidance, prompt: str, ctx: Context) -> None:

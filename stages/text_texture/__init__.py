@@ -39,9 +39,9 @@ class Inputs:
 class Light:
     """A lamp near the camera, so that what looks like shade need not be painted."""
 
-    share: float = 0.8
+    share: float = 0.5
     """So many of the views are lit; the others show colors as they are."""
-    ambient: float = 0.3
+    ambient: float = 0.6
     """What the lamp does not reach keeps this share of its (linear) color."""
     spread: float = 1.0
     """Standard deviation of the lamp's place about the camera, in camera distances / 1.8."""
@@ -55,13 +55,36 @@ class Light:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Sampling:
+    """How the pictures of the start `sampled` are made."""
+
+    steps: int = 20
+    """Denoising steps per picture."""
+    scale: float = 4.0
+    """uncond + scale * (text - uncond)."""
+    first: float = 0.98
+    """Share of the noise schedule at which a side begins of which nothing is painted yet."""
+    later: float = 0.6
+    """The same for a side that the others have painted whole; those between lie between."""
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.steps <= 1000:
+            raise ValueError(f"sampling.steps must be in 1..1000, got {self.steps}.")
+        if not math.isfinite(self.scale):
+            raise ValueError(f"sampling.scale must be finite, got {self.scale}.")
+        for name in ("first", "later"):
+            if not 0 < getattr(self, name) <= 1:
+                raise ValueError(f"sampling.{name} must be in (0, 1], got {getattr(self, name)}.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    iterations: int = 300
+    iterations: int = 80
     loss: Literal["sds", "x0", "csd", "ism", "sdi"] = "x0"
     weight: Weight = "one"
-    guide: Guide = field(default=Guide())
+    guide: Guide = field(default=Guide(scale=5.0))
     noise: Noise = field(
-        default=Noise(max=Ramp(start=0.98, stop=0.35), min=Ramp(start=0.5, stop=0.02))
+        default=Noise(max=Ramp(start=0.35, stop=0.3), min=Ramp(start=0.1, stop=0.02))
     )
     views: Looks = field(default=Looks())
     clip: Clipping = field(default=Clipping())
@@ -69,8 +92,10 @@ class Config:
     """Its terms on alpha have nothing to move here."""
     inversion: Inversion = field(default=Inversion())
     light: Light = field(default=Light())
-    start: Literal["gray", "own"] = "gray"
-    """`own` begins with the look that the mesh came with."""
+    start: Literal["sampled", "gray", "own"] = "sampled"
+    """`sampled` begins with pictures of the prompt, painted from one side after the other; `own`
+    with the look that the mesh came with."""
+    sampling: Sampling = field(default=Sampling())
     front_deg: float = 0.0
     """Which way the front looks: 0 is +Z, 90 is +X (counter-clockwise from above)."""
     samples: int = 2
@@ -80,7 +105,7 @@ class Config:
     levels: int = 8
     table_size: int = 1 << 15
     """Most vertices per level, a power of two."""
-    rate: float = 0.01
+    rate: float = 0.005
     """Of Adam; falls to a tenth over the second half."""
     texture_size_px: int = 1024
     gutter_px: int = 4

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -25,10 +24,10 @@ from ..distill.judge import Answer, Question, Rules, answer, first_not_finite
 from ..distill.opinion import Manner
 from ..distill.questions import Task, questions
 from ..encoding.field import Field
-from ..geometry.components import Surface
 from ..guidance.protocol import Condition
 from ..randomness import generator
 from . import Config
+from .object import Object
 from .surface import Seen, compose, lit, look
 
 CALIBRATION_STEPS = 20
@@ -36,15 +35,6 @@ BAD_PIXEL_SHARE = 0.1
 """A step with more non-finite pixels than this is skipped."""
 BAD_STEPS_IN_ROW = 10
 LOG_COLUMNS = ("loss", "clipped_share", "nonfinite_share", "skipped")
-
-
-@dataclass(frozen=True, slots=True)
-class Object:
-    """The mesh in the standard frame."""
-
-    surface: Surface
-    normals: Float[np.ndarray, "face 3 3"]
-    """At the corners of each face, unit length."""
 
 
 @dataclass(slots=True)
@@ -82,7 +72,7 @@ class Lesson:
 
     def calibrate(self, painted: Field) -> float:
         """The clipping threshold: the median over the first `CALIBRATION_STEPS` iterations, asked
-        without moving the field, of the length below which the given share of a picture's gradients lies."""
+        without moving the field, of the length below which the given share of gradients lies."""
         clip, path = self.config.clip, self.ctx.scratch / "threshold.json"
         if not clip.calibrate:
             return clip.threshold
@@ -134,7 +124,7 @@ class Lesson:
         return torch.from_numpy(surface.positions[surface.faces].mean(axis=1)).float()
 
     def _lamps(self, seen: Seen, cameras: Cameras, iteration: int) -> Float[Tensor, " point"]:
-        """How much light each point gets, 0 to 1."""
+        """What each point's linear color is multiplied by; about 1 in the mean of a lit view."""
         light, places = self.config.light, []
         for view, pose in enumerate(cameras.world_to_camera.double()):
             random = generator(self.task.seed, iteration, view, "lamp")
@@ -146,7 +136,7 @@ class Lesson:
         lamp = torch.stack(places).float()[seen.view]
         toward = torch.nn.functional.normalize(lamp[:, :3] - seen.points, dim=1)
         cosine = (seen.normals * toward).sum(dim=1).clamp(min=0)
-        shaded = light.ambient + (1 - light.ambient) * cosine
+        shaded = light.ambient + (1 - light.ambient) * cosine / MEAN_COSINE
         return torch.where(lamp[:, 3] > 0, shaded, 1.0)
 
     def _skipped(self, pictures: Tensor, bad: str, iteration: int) -> Tensor:
@@ -161,6 +151,8 @@ class Lesson:
 
 
 STANDARD_DISTANCE_M = 1.8
+MEAN_COSINE = 2 / 3
+"""Of a ball that is lit from the eye, over its disc."""
 
 
 def _joined(parts: Sequence[Cameras]) -> Cameras:

@@ -31,8 +31,10 @@ from ..guidance.load import load as load_guidance
 from ..guidance.protocol import Guidance
 from . import VERSION, Config, Inputs, Outputs
 from .frame import Frame, standard
-from .lesson import Lesson, Object, logged
+from .lesson import Lesson, logged
+from .object import Object
 from .own_look import begin_with_own_look
+from .sampled import begin_with_samples, sides
 from .surface import compose, look
 
 CLEAN_MIPS = 4
@@ -59,12 +61,15 @@ def paint(inputs: Inputs, config: Config, ctx: Context) -> Outputs:
                      config.front_deg)  # fmt: skip
     subject = _subject(model, frame)
     task = Task(guidance, prompt.text, prompt.negative, config, ctx.seed, ctx.device)
-    conditions = captions.embed_all(task, ctx)
+    planned = sides(guidance.view_words, prompt.text) if config.start == "sampled" else []
+    conditions = captions.embed_all(task, ctx, [side.caption for side in planned])
     task = replace(task, guidance=free_text(guidance))
     check_memory(task, ctx)
     painted = _field(config, camera.object_radius_m, guidance.image_size, ctx)
     if config.start == "own":
         begin_with_own_look(painted, model, frame, ctx)
+    elif config.start == "sampled":
+        begin_with_samples(painted, task, config.sampling, subject, planned, conditions, ctx)
     with workers(ctx.threads) as spread:
         lesson = Lesson(task, config, subject, conditions, spread, ctx)
         lesson.threshold = lesson.calibrate(painted)

@@ -101,10 +101,10 @@ def _rays(cameras: Cameras, samples: int) -> tuple[np.ndarray, np.ndarray, np.nd
 def lit(
     colors: Float[Tensor, "point 3"], light: Float[Tensor, " point"]
 ) -> Float[Tensor, "point 3"]:
-    """sRGB colors whose linear values are multiplied by `light` in [0, 1], again as sRGB.
+    """sRGB colors whose linear values are multiplied by `light`, again as sRGB, at most white.
 
     In the power branch of sRGB (all but the darkest hundredth) that is affine in the color:
     encode(decode(c) s) = (c + 0.055) s^(1/2.4) - 0.055.
     """
     factor = light.clamp(min=0) ** (1 / 2.4)
-    return ((colors + 0.055) * factor[:, None] - 0.055).clamp(min=0)
+    return ((colors + 0.055) * factor[:, None] - 0.055).clamp(0, 1)

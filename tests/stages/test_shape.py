@@ -11,9 +11,9 @@ from splatworks.stages import shape
 from splatworks.stages.artifacts import GuidanceDir, PromptFile
 from splatworks.stages.formats import pictures, prompts, splats
 from splatworks.stages.geometry.orbit import look_at_origin
+from splatworks.stages.guidance.backgrounds import contrasting
 from splatworks.stages.guidance.oracle import OracleGuidance
 from splatworks.stages.guidance.view_words import Background, ViewWords, Word
-from splatworks.stages.shape import start
 from splatworks.stages.shape.blob import SH_DC
 
 from . import balls
@@ -97,9 +97,9 @@ def test_the_cap_holds_and_a_blob_is_a_blob(inputs, tmp_path: Path) -> None:
 
 def test_the_background_contrasts_with_the_colors_of_the_prompt() -> None:
     known = WORDS.backgrounds
-    assert start.contrasting(known, "a white mug").name == "gray"
-    assert start.contrasting(known, "a gray mug").name == "white"
-    assert start.contrasting((), "a mug") is None
+    assert contrasting(known, "a white mug").name == "gray"
+    assert contrasting(known, "a gray mug").name == "white"
+    assert contrasting((), "a mug") is None
 
 
 @pytest.mark.parametrize(
