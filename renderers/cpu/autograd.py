@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from . import bins, blend, contributors, gradient, lists, project
-from .lists import Grid, Lists
+from .lists import Grid, Lists, Piece
 from .threads import Team, team
 
 
@@ -56,10 +56,34 @@ class Project(torch.autograd.Function):
 def _weights(team: Team, listed: Lists, alpha: np.ndarray, n: int) -> np.ndarray:
     """Blending weights summed over the pixels: the gradient of a picture's sum by the colors."""
     ones, zeros = np.ones((*alpha.shape, 3), np.float32), np.zeros_like(alpha)
-    sums, ranges = lists.sums(team, listed, (ones, alpha), (ones, zeros), 0)
+    found = lists.sums(team, listed, (ones, alpha), (ones, zeros), 0)
     out = np.zeros(n, np.float32)
-    gradient.unpack_weights(listed.ids, sums, ranges, out)
+    common = (listed.ids, listed.touched, *found, out)
+    team.run(gradient.unpack_weights, [(a, b, *common) for a, b in team.shares(len(listed.ids))])
     return out
+
+
+def _paint(listed: Lists, piece: Piece, image: np.ndarray, first: int, alpha: np.ndarray) -> None:
+    """Blend columns first..first+2 over a piece of the picture."""
+    state, live = piece.opened()
+    if first == 0:
+        lists.make_and_blend(listed, piece, state, live)
+    else:
+        listed.over_chunks(piece, blend.blend, state, live)
+    piece.over_tiles(blend.picture, state, image, first, alpha)
+
+
+def _paint_median(listed: Lists, piece: Piece, depth: np.ndarray) -> None:
+    state, live = piece.opened()
+    listed.over_chunks(piece, blend.median, state, live)
+    piece.over_tiles(blend.median_picture, state, depth)
+
+
+def _name(listed: Lists, piece: Piece, ids: np.ndarray, weights: np.ndarray) -> None:
+    """The largest contributors of a piece's pixels."""
+    listed.over_chunks(
+        piece, contributors.contributors, listed.ids, ids, weights, *piece.opened()
+    )
 
 
 class Rasterize(torch.autograd.Function):
@@ -86,31 +110,21 @@ class Rasterize(torch.autograd.Function):
         pictures, opaque = images.numpy(), alphas.numpy()
         grid = Grid(height, width)
         ctx.lists = []
-        state, live = grid.state()
         with team(threads) as workers:
             for k in range(c):
-                listed, bounds = lists.pack(workers, *(array[k] for array in given), grid)
+                listed = lists.pack(workers, *(array[k] for array in given), grid)
                 # Projection has put the colors there; other values come first without them.
                 listed.column = 0 if "rgb" in want else None
-                image, alpha = pictures[k], opaque[k]
                 for first in range(0, values.shape[-1], 3):
                     listed.set_values(workers, features[k], first)
-                    listed.over_tiles(workers, blend.open_tiles, width, height, state, live)
-                    if first == 0:
-                        lists.blend_all(workers, listed, bounds, state, live)
-                    else:
-                        listed.over_chunks(workers, blend.blend, state, live)
-                    listed.over_tiles(workers, blend.picture, state, image, first, alpha)
+                    listed.over_pieces(workers, _paint, pictures[k], first, opaque[k])
                 if medians is not None:
-                    listed.over_tiles(workers, blend.open_tiles, width, height, state, live)
-                    listed.over_chunks(workers, blend.median, state, live)
-                    listed.over_tiles(workers, blend.median_picture, state, medians[k].numpy())
+                    listed.over_pieces(workers, _paint_median, medians[k].numpy())
                 if top:
-                    listed.over_tiles(workers, blend.open_tiles, width, height, state, live)
-                    best = (listed.ids, top_ids[k].numpy(), top_weights[k].numpy())
-                    listed.over_chunks(workers, contributors.contributors, *best, state, live)
+                    best = top_ids[k].numpy(), top_weights[k].numpy()
+                    listed.over_pieces(workers, _name, *best)
                 if weights is not None:
-                    weights[k] = torch.from_numpy(_weights(workers, listed, alpha, n))
+                    weights[k] = torch.from_numpy(_weights(workers, listed, opaque[k], n))
                 ctx.lists.append(listed)
         ctx.threads = threads
         ctx.save_for_backward(opacities, values, images, alphas)
@@ -134,10 +148,10 @@ class Rasterize(torch.autograd.Function):
                 made, (g_image, g_alpha) = [p[k] for p in pictures], [g[k] for g in cotangents]
                 for first in range(0, values.shape[-1], 3):
                     listed.set_values(workers, features[k], first)
-                    sums, ranges = lists.sums(workers, listed, made, (g_image, g_alpha), first)
+                    found = lists.sums(workers, listed, made, (g_image, g_alpha), first)
                     jobs = [
-                        (a, b, listed.splats, listed.ids, sums, ranges, first, to_xy[k],
-                         to_conics[k], to_opacities, to_values[k])
+                        (a, b, listed.splats, listed.ids, listed.touched, *found, first,
+                         to_xy[k], to_conics[k], to_opacities, to_values[k])
                         for a, b in workers.shares(len(listed.ids))
                     ]  # fmt: skip
                     workers.run(gradient.unpack, jobs)

@@ -16,7 +16,7 @@ import math
 import numpy as np
 
 from .compiled import kernel, part
-from .memory import load, load_lanes, prefetch, store, store_lanes
+from .memory import load, load_lanes, meeting, prefetch, store, store_lanes
 from .simd import (
     LANES,
     at_least,
@@ -25,6 +25,7 @@ from .simd import (
     float_bits,
     floor,
     larger,
+    lowest_bit,
     multiply_add,
     smaller,
     square_root,
@@ -50,6 +51,10 @@ ROWS_AT_ONCE = LANES // BANDS
 BLOCKS = 4 * BANDS
 AHEAD = 8
 """How many splats ahead memory is asked for."""
+STRIPES_AT_ONCE = 64
+"""Splats whose stripes are compared at once; `touched` has that many zeros at its end."""
+DIGIT_BITS = 12
+DIGITS = 1 << DIGIT_BITS
 
 _pixel = np.arange(TILE_PX * TILE_PX)
 _block, _lane = _pixel // LANES, _pixel % LANES
@@ -67,33 +72,36 @@ PIXEL_X, PIXEL_Y, BAND_Y = 0, 256, 512
 def draw_order(depths, radii):
     """Indices of the drawn Gaussians by depth; equal depths stay in order.
 
-    A radix sort with 11 bits a pass; the bits of positive floats sort like the floats.
+    A radix sort; the bits of positive floats sort like the floats, and from the least of them on
+    few of these bits differ.
     """
-    n = 0
+    n, least, most = 0, 0xFFFFFFFF, 0
     ids, keys = np.empty(radii.shape[0], np.int32), np.empty(radii.shape[0], np.uint32)
     for i in range(radii.shape[0]):
+        key = np.int64(float_bits(load(depths, i)))
         store(ids, n, i)
-        store(keys, n, float_bits(depths[i]))
-        n += int(radii[i] != ZERO)
-    counts = np.zeros((3, 2048), np.int64)
-    for k in range(n):
-        for digit in range(3):
-            counts[digit, (np.int64(keys[k]) >> (11 * digit)) & 2047] += 1
+        store(keys, n, key)
+        if load(radii, i) != ZERO:
+            n += 1
+            least, most = min(least, key), max(most, key)
     other_ids, other_keys = np.empty(n, np.int32), np.empty(n, np.uint32)
-    for digit in range(3):
-        places = counts[digit]
-        if places.max() == n:
-            continue
+    for shift in range(0, 32, DIGIT_BITS):
+        if n == 0 or (most - least) >> shift == 0:
+            break
+        places = np.zeros(DIGITS, np.int64)
+        for k in range(n):
+            digit = ((np.int64(load(keys, k)) - least) >> shift) & (DIGITS - 1)
+            store(places, digit, load(places, digit) + 1)
         start = 0
-        for k in range(2048):
-            start, places[k] = start + places[k], start
+        for digit in range(DIGITS):
+            start, places[digit] = start + places[digit], start
         for k in range(n):
             key = np.int64(load(keys, k))
-            d = (key >> (11 * digit)) & 2047
-            at = places[d]
+            digit = ((key - least) >> shift) & (DIGITS - 1)
+            at = load(places, digit)
+            store(places, digit, at + 1)
             store(other_ids, at, load(ids, k))
             store(other_keys, at, key)
-            places[d] = at + 1
         ids, other_ids, keys, other_keys = other_ids, ids, other_keys, keys
     return ids[:n]
 
@@ -107,10 +115,10 @@ def tile_range(center, half, tiles):
 
 
 @kernel
-def pack(records, ids, columns, rows, first, last, splats, bounds):
+def pack(records, ids, columns, rows, rows_per_stripe, first, last, splats, touched):
     """Copy records in depth order to splats first..last-1.
 
-    bounds[k + 1] becomes how many tiles the box of splat k touches.
+    Bit s of touched[k] says whether the box of splat k has a pixel centre in stripe s.
     """
     for k in range(first, last):
         prefetch(records, np.int64(ids[min(k + AHEAD, last - 1)]) * FIELDS)
@@ -119,7 +127,8 @@ def pack(records, ids, columns, rows, first, last, splats, bounds):
             store_lanes(splats, g + j, load_lanes(records, i + j))
         x0, x1 = tile_range(load(splats, g + X), load(splats, g + BOX), columns)
         y0, y1 = tile_range(load(splats, g + Y), load(splats, g + BOX + 1), rows)
-        store(bounds, k + 1, max(0, x1 - x0 + 1) * max(0, y1 - y0 + 1))
+        stripes = (2 << (y1 // rows_per_stripe)) - (1 << (y0 // rows_per_stripe))
+        store(touched, k, stripes if x0 <= x1 and y0 <= y1 else 0)
 
 
 @part
@@ -171,32 +180,51 @@ def reached(left, right, start):
 
 
 @kernel
-def fill_entries(splats, first, last, columns, rows, live, splat, mask, tile, counts):
-    """Entries of splats first..last-1 on unfinished blocks, one splat after another.
+def fill_entries(
+    splats, touched, stripes, first, columns, top, bottom, live, splat, mask, tile, counts
+):  # fmt: skip
+    """Entries of splats first, first + 1, ... in rows top..bottom-1 of tiles, on unfinished blocks.
 
-    Writes splat, block mask and tile of each, adds to the entries per tile, returns how many.
+    Writes splat, block mask and tile of each, one splat after another, until the next might not
+    find room; adds to the entries per tile. Only splats that touch one of `stripes` (bits) are
+    looked at. Returns how many entries, and the splat to go on with.
     """
-    n = 0
-    for k in range(first, last):
+    end, room, n = touched.shape[0] - STRIPES_AT_ONCE, splat.shape[0], 0
+    base = first // STRIPES_AT_ONCE * STRIPES_AT_ONCE
+    word = meeting(touched, base, stripes) & (-1 << (first - base))
+    while base < end:
+        if word == 0:
+            base += STRIPES_AT_ONCE
+            word = meeting(touched, min(base, end), stripes)
+            soon = word
+            while soon != 0:
+                prefetch(splats, (base + lowest_bit(soon)) * FIELDS)
+                soon &= soon - 1
+            continue
+        k = base + lowest_bit(word)
+        word &= word - 1
         g = k * FIELDS
         x, y = load(splats, g + X), load(splats, g + Y)
         x0, x1 = tile_range(x, load(splats, g + BOX), columns)
-        y0, y1 = tile_range(y, load(splats, g + BOX + 1), rows)
+        y0, y1 = tile_range(y, load(splats, g + BOX + 1), bottom)
+        y0 = max(top, y0)
+        if n + (x1 - x0 + 1) * (y1 - y0 + 1) >= room:
+            return n, k
         shape = outline(splats, g)
         bands = load_lanes(TABLE, BAND_Y) - y
         for row in range(y0, y1 + 1, ROWS_AT_ONCE):
             left, right = spans(shape, bands + F(row * TILE_PX))
-            end = min(row + ROWS_AT_ONCE, y1 + 1)
+            rows = min(ROWS_AT_ONCE, y1 + 1 - row)
             for column in range(x0, x1 + 1):
-                t, unfinished = row * columns + column, 0
-                for j in range(end - row):
+                t, unfinished = (row - top) * columns + column, 0
+                for j in range(rows):
                     unfinished |= np.int64(load(live, t + j * columns))
                 if unfinished == 0:
                     continue
                 start = F(column * TILE_PX) + HALF - x
                 a, b = reached(left, right, start), reached(left, right, start + F(4.0))
                 c, d = reached(left, right, start + F(8.0)), reached(left, right, start + F(12.0))
-                for j in range(end - row):
+                for j in range(rows):
                     shift, here = j * BANDS, t + j * columns
                     found = (a >> shift) & BAND_BITS
                     found |= ((b >> shift) & BAND_BITS) << BANDS
@@ -209,27 +237,20 @@ def fill_entries(splats, first, last, columns, rows, live, splat, mask, tile, co
                     listed = int(found != 0)
                     store(counts, here, load(counts, here) + listed)
                     n += listed
-    return n
+    return n, end
 
 
 @kernel
-def lay_out(counts, starts, places):
-    """From entries per part and tile: where each tile starts, and each part's share of it."""
+def sort_by_tile(splat, mask, tile, n, counts, starts, entries, masks):
+    """Move n entries to their tiles' lists, still in depth order; `starts` says where these are."""
     at = 0
-    for t in range(counts.shape[1]):
+    for t in range(counts.shape[0]):
         starts[t] = at
-        for k in range(counts.shape[0]):
-            places[k, t] = at
-            at += counts[k, t]
-    starts[counts.shape[1]] = at
-
-
-@kernel
-def sort_by_tile(splat, mask, tile, n, places, entries, masks):
-    """Move n entries to their tiles' lists, still in depth order."""
+        at, counts[t] = at + counts[t], at
+    starts[counts.shape[0]] = at
     for k in range(n):
         t = load(tile, k)
-        at = load(places, t)
-        store(places, t, at + 1)
+        at = load(counts, t)
+        store(counts, t, at + 1)
         store(entries, at, load(splat, k))
         store(masks, at, load(mask, k))

@@ -86,7 +86,7 @@ def open_tiles(first, last, columns, width, height, state, live):
         left, top = tile % columns * TILE_PX, tile // columns * TILE_PX
         blocks = 0
         for block in range(BLOCKS):
-            lane, at = block * LANES, tile * STATE + block * LANES
+            lane, at = block * LANES, (tile - first) * STATE + block * LANES
             inside = below(load_lanes(TABLE, PIXEL_X + lane), F(width - left)) & below(
                 load_lanes(TABLE, PIXEL_Y + lane), F(height - top)
             )
@@ -95,7 +95,7 @@ def open_tiles(first, last, columns, width, height, state, live):
             for plane in (RED, GREEN, BLUE):
                 store_lanes(state, at + plane, broadcast(ZERO))
             blocks |= int(bits(inside) != 0) << block
-        store(live, tile, blocks)
+        store(live, tile - first, blocks)
 
 
 @part
@@ -155,11 +155,12 @@ def blend(first, last, columns, splats, entries, masks, starts, state, live):
     near = np.empty(AT_ONCE * FIELDS, F)
     for tile in range(first, last):
         left, top = F(tile % columns * TILE_PX), F(tile // columns * TILE_PX)
-        blocks = np.int64(load(live, tile))
-        for e in range(starts[tile], starts[tile + 1], AT_ONCE):
+        here = tile - first
+        blocks = np.int64(load(live, here))
+        for e in range(starts[here], starts[here + 1], AT_ONCE):
             if blocks == 0:
                 break
-            count = min(AT_ONCE, starts[tile + 1] - e)
+            count = min(AT_ONCE, starts[here + 1] - e)
             gather(splats, entries, e, count, near)
             present = -1 if count == AT_ONCE else (1 << count) - 1
             waiting = blocks
@@ -171,9 +172,9 @@ def blend(first, last, columns, splats, entries, masks, starts, state, live):
                     lane = block * LANES
                     px = load_lanes(TABLE, PIXEL_X + lane) + left
                     py = load_lanes(TABLE, PIXEL_Y + lane) + top
-                    if blend_block(near, word, px, py, state, tile * STATE + lane):
+                    if blend_block(near, word, px, py, state, here * STATE + lane):
                         blocks &= ~(1 << block)
-        store(live, tile, blocks)
+        store(live, here, blocks)
 
 
 @part
@@ -197,7 +198,7 @@ def picture(first, last, columns, state, values, column, alpha):
     for tile in range(first, last):
         for block in range(BLOCKS):
             left, top = corner(tile, block, columns)
-            at = tile * STATE + block * LANES
+            at = (tile - first) * STATE + block * LANES
             if stride == 3 and is_inside(left, top, width, height):
                 pixel = top * width + left
                 t = load_lanes(state, at + T) + load_lanes(state, at + T_END)
@@ -222,7 +223,7 @@ def median_picture(first, last, columns, state, depth):
     for tile in range(first, last):
         for block in range(BLOCKS):
             left, top = corner(tile, block, columns)
-            at = tile * STATE + block * LANES
+            at = (tile - first) * STATE + block * LANES
             for j in range(min(BAND_PX, height - top)):
                 for i in range(min(4, width - left)):
                     found = load(state, at + j * 4 + i + RED)
@@ -257,9 +258,10 @@ def median(first, last, columns, splats, entries, masks, starts, state, live):
     near = np.empty(AT_ONCE * FIELDS, F)
     for tile in range(first, last):
         left, top = F(tile % columns * TILE_PX), F(tile // columns * TILE_PX)
-        blocks = np.int64(load(live, tile))
-        for e in range(starts[tile], starts[tile + 1], AT_ONCE):
-            count = min(AT_ONCE, starts[tile + 1] - e)
+        here = tile - first
+        blocks = np.int64(load(live, here))
+        for e in range(starts[here], starts[here + 1], AT_ONCE):
+            count = min(AT_ONCE, starts[here + 1] - e)
             gather(splats, entries, e, count, near)
             present = -1 if count == AT_ONCE else (1 << count) - 1
             waiting = blocks
@@ -270,6 +272,6 @@ def median(first, last, columns, splats, entries, masks, starts, state, live):
                 lane = block * LANES
                 px = load_lanes(TABLE, PIXEL_X + lane) + left
                 py = load_lanes(TABLE, PIXEL_Y + lane) + top
-                if median_block(near, word, px, py, state, tile * STATE + lane):
+                if median_block(near, word, px, py, state, here * STATE + lane):
                     blocks &= ~(1 << block)
-        store(live, tile, blocks)
+        store(live, here, blocks)

@@ -15,19 +15,18 @@ from .bins import (
     AHEAD,
     BAND_PX,
     BLOCKS,
-    BOX,
     CONIC,
     FIELDS,
     OPACITY,
     PIXEL_X,
     PIXEL_Y,
+    STRIPES_AT_ONCE,
     TABLE,
     TILE_PX,
     VALUES,
     F,
     X,
     Y,
-    tile_range,
 )
 from .blend import (
     ALL_BLOCKS,
@@ -54,6 +53,7 @@ from .memory import (
     load_block,
     load_block3,
     load_lanes,
+    meeting,
     prefetch,
     store,
     store_lanes,
@@ -62,6 +62,7 @@ from .simd import (
     LANES,
     at_least,
     at_most,
+    bit_count,
     bits,
     broadcast,
     exp2_over_255,
@@ -76,6 +77,8 @@ from .simd import (
 SUFFIX = T_END
 SUMS = 12
 """Floats per splat and stripe in backward's sums; nine are used."""
+NO_STRIPE = 1 << 16
+"""A bit behind those of all stripes, for splats between pixel centres, which touch none."""
 
 
 @kernel
@@ -85,10 +88,10 @@ def open_tiles_backward(
     """T = 1, v into RED, GREEN, BLUE and the first S; all 0 outside of the picture."""
     height, width, stride = values.shape
     for tile in range(first, last):
-        store(live, tile, ALL_BLOCKS)
+        store(live, tile - first, ALL_BLOCKS)
         for block in range(BLOCKS):
             left, top = corner(tile, block, columns)
-            at = tile * STATE + block * LANES
+            at = (tile - first) * STATE + block * LANES
             if stride == 3 and is_inside(left, top, width, height):
                 pixel = top * width + left
                 red, green, blue = load_block3(values, 3 * pixel, 3 * width)
@@ -126,7 +129,7 @@ def blend_tile_backward(
     for e in range(first, last):
         soon = np.int64(load(entries, min(e + AHEAD, last - 1)))
         prefetch(splats, soon * FIELDS)
-        prefetch(sums, (load(slots, soon) + stripe) * SUMS)
+        prefetch(sums, (np.int64(load(slots, soon)) + stripe) * SUMS)
         bits_left = np.int64(load(masks, e)) & blocks
         if bits_left == 0:
             continue
@@ -182,37 +185,56 @@ def blend_tile_backward(
 
 @kernel
 def blend_backward(
-    first, last, step, tiles, columns, splats, entries, masks, starts, slots, sums, state, live
+    first, last, columns, tiles_per_stripe, splats, entries, masks, starts, slots, sums, state, live
 ):  # fmt: skip
-    """Gradient of the lists of stripes first..last-1, each `step` tiles, into `sums`."""
-    for stripe in range(first, last):
-        for tile in range(stripe * step, min((stripe + 1) * step, tiles)):
-            blocks = np.int64(load(live, tile))
-            if blocks == 0 or starts[tile] == starts[tile + 1]:
-                continue
-            left, top = F(tile % columns * TILE_PX), F(tile // columns * TILE_PX)
-            blocks = blend_tile_backward(
-                starts[tile], starts[tile + 1], left, top, splats, entries, masks, state, tile,
-                blocks, stripe, slots, sums,
-            )  # fmt: skip
-            store(live, tile, blocks)
+    """Gradient of the lists of tiles first..last-1 into `sums`."""
+    for tile in range(first, last):
+        here, stripe = tile - first, tile // tiles_per_stripe
+        blocks = np.int64(load(live, here))
+        if blocks == 0 or starts[here] == starts[here + 1]:
+            continue
+        left, top = F(tile % columns * TILE_PX), F(tile // columns * TILE_PX)
+        blocks = blend_tile_backward(
+            starts[here], starts[here + 1], left, top, splats, entries, masks, state, here,
+            blocks, stripe, slots, sums,
+        )  # fmt: skip
+        store(live, here, blocks)
 
 
 @kernel
-def assign_slots(splats, rows, rows_per_stripe, ranges, slots):
-    """Rows of sums for the stripes each splat's box touches: ranges[k] to ranges[k + 1].
+def assign_slots(touched, slots):
+    """Rows of sums for the stripes each splat touches: that for stripe s is slots[k] + s.
 
-    The row for stripe s is slots[k] + s.
+    Returns how many rows there are.
     """
     at = 0
     for k in range(slots.shape[0]):
-        y, half = load(splats, k * FIELDS + Y), load(splats, k * FIELDS + BOX + 1)
-        first, last = tile_range(y, half, rows)
-        first, last = first // rows_per_stripe, last // rows_per_stripe
-        ranges[k] = at
-        slots[k] = at - first
-        at += max(0, last - first + 1)
-    ranges[slots.shape[0]] = at
+        stripes = np.int64(load(touched, k))
+        store(slots, k, at - lowest_bit(stripes | NO_STRIPE))
+        at += bit_count(stripes)
+    return at
+
+
+@kernel
+def clear_sums(touched, stripes, slots, sums):
+    """Set the rows of these stripes (bits) to zero."""
+    for base in range(0, slots.shape[0], STRIPES_AT_ONCE):
+        word = meeting(touched, base, stripes)
+        while word != 0:
+            k = base + lowest_bit(word)
+            word &= word - 1
+            mine = np.int64(load(touched, k)) & stripes
+            at = (np.int64(load(slots, k)) + lowest_bit(mine)) * SUMS
+            for j in range(at, at + bit_count(mine) * SUMS):
+                store(sums, j, ZERO)
+
+
+@part
+def rows_of(touched, slots, k):
+    """Where in `sums` the rows of splat k begin and end."""
+    stripes = np.int64(load(touched, k))
+    begin = (np.int64(load(slots, k)) + lowest_bit(stripes | NO_STRIPE)) * SUMS
+    return begin, begin + bit_count(stripes) * SUMS
 
 
 @part
@@ -222,7 +244,7 @@ def add(array, index, value):
 
 @kernel
 def unpack(
-    first, last, splats, ids, sums, ranges, column, g_xy, g_conics, g_opacities, g_values
+    first, last, splats, ids, touched, sums, slots, column, g_xy, g_conics, g_opacities, g_values
 ):  # fmt: skip
     """Gradients by the ellipses from the sums of splats first..last-1.
 
@@ -237,8 +259,8 @@ def unpack(
         prefetch(g_values, width * soon + column)
         i, g = np.int64(load(ids, k)), k * FIELDS
         red = green = blue = s = sx = sy = sxx = sxy = syy = ZERO
-        for row in range(load(ranges, k), load(ranges, k + 1)):
-            at = row * SUMS
+        begin, end = rows_of(touched, slots, k)
+        for at in range(begin, end, SUMS):
             red += load(sums, at)
             green += load(sums, at + 1)
             blue += load(sums, at + 2)
@@ -262,10 +284,11 @@ def unpack(
 
 
 @kernel
-def unpack_weights(ids, sums, ranges, out):
-    """The first of the sums of every splat."""
-    for k in range(ids.shape[0]):
+def unpack_weights(first, last, ids, touched, sums, slots, out):
+    """The first of the sums of splats first..last-1."""
+    for k in range(first, last):
         total = 0.0
-        for row in range(ranges[k], ranges[k + 1]):
-            total += load(sums, row * SUMS)
+        begin, end = rows_of(touched, slots, k)
+        for at in range(begin, end, SUMS):
+            total += load(sums, at)
         out[ids[k]] = total

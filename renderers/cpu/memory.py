@@ -9,7 +9,7 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 from .compiled import LANES
-from .vectors import F32, I32, I64, LANES_TYPE, address_of, lanes_address, shuffled
+from .vectors import F32, I16, I32, I64, LANES_TYPE, address_of, lanes_address, shuffled
 
 
 @intrinsic
@@ -149,6 +149,25 @@ def members(typing_context, masks, index, bit):
         return builder.bitcast(negative, I64)
 
     return types.int64(masks, index, bit), emit
+
+
+@intrinsic
+def meeting(typing_context, words, index, wanted):
+    """Which of words[index : index + 64], of 16 bits, share a bit with `wanted`: bit k for the
+    k-th."""
+
+    def emit(context, builder, signature, values):
+        (kind, index_kind, wanted_kind), (array, at, bits) = signature.args, values
+        many = ir.VectorType(I16, 64)
+        address = address_of(context, builder, kind, array, at, index_kind)
+        found = builder.load(builder.bitcast(address, many.as_pointer()), align=2)
+        bits = context.cast(builder, bits, wanted_kind, types.uint16)
+        nothing = ir.Constant(many, ir.Undefined)
+        first = builder.insert_element(nothing, bits, ir.Constant(I32, 0))
+        shared = builder.and_(found, shuffled(builder, first, nothing, [0] * 64))
+        return builder.bitcast(builder.icmp_unsigned("!=", shared, ir.Constant(many, [0] * 64)), I64)
+
+    return types.int64(words, index, wanted), emit
 
 
 @intrinsic

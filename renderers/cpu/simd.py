@@ -284,6 +284,17 @@ def lowest_bit(typing_context, x):
 
 
 @intrinsic
+def bit_count(typing_context, x):
+    """How many bits of an integer are set."""
+
+    def emit(context, builder, signature, values):
+        value = context.cast(builder, values[0], signature.args[0], types.int64)
+        return builder.ctpop(value)
+
+    return types.int64(x), emit
+
+
+@intrinsic
 def floor(typing_context, x):
     """Largest integer not above a float32; `math.floor` is a call into a library."""
 
