@@ -20,15 +20,15 @@ class Project(torch.autograd.Function):
     @staticmethod
     def forward(ctx, means, quaternions, scales, opacities, sh, cameras, size, threads):
         c, n = len(cameras), len(means)
-        xy, conics, colors = (means.new_zeros(c, n, k) for k in (2, 3, 3))
-        depths, radii = means.new_zeros(c, n), means.new_zeros(c, n)
+        xy, conics, colors = (means.new_empty(c, n, k) for k in (2, 3, 3))
+        depths, radii = means.new_empty(c, n), means.new_empty(c, n)
         records = means.new_empty(c, n * bins.FIELDS)
         scene = tuple(_array(t) for t in (means, quaternions, scales, opacities, sh))
         outputs = [t.numpy() for t in (xy, conics, colors, depths, radii, records)]
-        with team(threads) as workers:
-            for k, camera in enumerate(cameras):
-                common = (*scene, camera, size, *(out[k] for out in outputs))
-                workers.run(project.project, [(a, b, *common) for a, b in workers.shares(n)])
+        workers = team(threads)
+        for k, camera in enumerate(cameras):
+            common = (*scene, camera, size, *(out[k] for out in outputs))
+            workers.run(project.project, [(a, b, *common) for a, b in workers.shares(n)])
         ctx.save_for_backward(means, quaternions, scales, sh, conics, colors, radii)
         ctx.cameras, ctx.threads = cameras, threads
         ctx.mark_non_differentiable(depths, radii, records)
@@ -45,11 +45,11 @@ class Project(torch.autograd.Function):
             for t in (means, quaternions, scales, sh)
         ]
         outputs = [g.numpy() for g in gradients]
-        with team(ctx.threads) as workers:
-            for k, camera in enumerate(ctx.cameras):
-                common = (*inputs, camera, *(array[k] for array in given), *outputs)
-                jobs = [(a, b, k > 0, *common) for a, b in workers.shares(len(means))]
-                workers.run(project.project_backward, jobs)
+        workers = team(ctx.threads)
+        for k, camera in enumerate(ctx.cameras):
+            common = (*inputs, camera, *(array[k] for array in given), *outputs)
+            jobs = [(a, b, k > 0, *common) for a, b in workers.shares(len(means))]
+            workers.run(project.project_backward, jobs)
         return (*gradients[:3], None, gradients[3], None, None, None)
 
 
@@ -81,9 +81,12 @@ def _paint_median(listed: Lists, piece: Piece, depth: np.ndarray) -> None:
 
 def _name(listed: Lists, piece: Piece, ids: np.ndarray, weights: np.ndarray) -> None:
     """The largest contributors of a piece's pixels."""
-    listed.over_chunks(
-        piece, contributors.contributors, listed.ids, ids, weights, *piece.opened()
-    )
+    listed.over_chunks(piece, contributors.contributors, listed.ids, ids, weights, *piece.opened())
+
+
+def _clear(first: int, last: int, arrays: list[np.ndarray]) -> None:
+    for array in arrays:
+        array[first:last] = 0
 
 
 class Rasterize(torch.autograd.Function):
@@ -110,22 +113,22 @@ class Rasterize(torch.autograd.Function):
         pictures, opaque = images.numpy(), alphas.numpy()
         grid = Grid(height, width)
         ctx.lists = []
-        with team(threads) as workers:
-            for k in range(c):
-                listed = lists.pack(workers, *(array[k] for array in given), grid)
-                # Projection has put the colors there; other values come first without them.
-                listed.column = 0 if "rgb" in want else None
-                for first in range(0, values.shape[-1], 3):
-                    listed.set_values(workers, features[k], first)
-                    listed.over_pieces(workers, _paint, pictures[k], first, opaque[k])
-                if medians is not None:
-                    listed.over_pieces(workers, _paint_median, medians[k].numpy())
-                if top:
-                    best = top_ids[k].numpy(), top_weights[k].numpy()
-                    listed.over_pieces(workers, _name, *best)
-                if weights is not None:
-                    weights[k] = torch.from_numpy(_weights(workers, listed, opaque[k], n))
-                ctx.lists.append(listed)
+        workers = team(threads)
+        for k in range(c):
+            listed = lists.pack(workers, *(array[k] for array in given), grid)
+            # Projection has put the colors there; other values come first without them.
+            listed.column = 0 if "rgb" in want else None
+            for first in range(0, values.shape[-1], 3):
+                listed.set_values(workers, features[k], first)
+                listed.over_pieces(workers, _paint, pictures[k], first, opaque[k])
+            if medians is not None:
+                listed.over_pieces(workers, _paint_median, medians[k].numpy())
+            if top:
+                best = top_ids[k].numpy(), top_weights[k].numpy()
+                listed.over_pieces(workers, _name, *best)
+            if weights is not None:
+                weights[k] = torch.from_numpy(_weights(workers, listed, opaque[k], n))
+            ctx.lists.append(listed)
         ctx.threads = threads
         ctx.save_for_backward(opacities, values, images, alphas)
         plain = (medians, weights, top_ids, top_weights)
@@ -137,23 +140,25 @@ class Rasterize(torch.autograd.Function):
     def backward(ctx, g_images, g_alphas, *_):
         opacities, values, images, alphas = ctx.saved_tensors
         c, n = values.shape[:2]
-        g_xy, g_conics = values.new_zeros(c, n, 2), values.new_zeros(c, n, 3)
-        g_opacities, g_values = torch.zeros_like(opacities), torch.zeros_like(values)
+        g_xy, g_conics = values.new_empty(c, n, 2), values.new_empty(c, n, 3)
+        g_opacities, g_values = torch.empty_like(opacities), torch.empty_like(values)
         features, pictures = _array(values), (_array(images), _array(alphas))
         cotangents = _array(g_images), _array(g_alphas)
         to_xy, to_conics, to_opacities = (t.numpy() for t in (g_xy, g_conics, g_opacities))
         to_values = g_values.numpy()
-        with team(ctx.threads) as workers:
-            for k, listed in enumerate(ctx.lists):
-                made, (g_image, g_alpha) = [p[k] for p in pictures], [g[k] for g in cotangents]
-                for first in range(0, values.shape[-1], 3):
-                    listed.set_values(workers, features[k], first)
-                    found = lists.sums(workers, listed, made, (g_image, g_alpha), first)
-                    jobs = [
-                        (a, b, listed.splats, listed.ids, listed.touched, *found, first,
-                         to_xy[k], to_conics[k], to_opacities, to_values[k])
-                        for a, b in workers.shares(len(listed.ids))
-                    ]  # fmt: skip
-                    workers.run(gradient.unpack, jobs)
-                    g_alpha = np.zeros_like(g_alpha)  # counted once, with the first group
+        workers = team(ctx.threads)
+        by_gaussian = [to_opacities, *to_xy, *to_conics, *to_values]
+        workers.run(_clear, [(a, b, by_gaussian) for a, b in workers.shares(n)])
+        for k, listed in enumerate(ctx.lists):
+            made, (g_image, g_alpha) = [p[k] for p in pictures], [g[k] for g in cotangents]
+            for first in range(0, values.shape[-1], 3):
+                listed.set_values(workers, features[k], first)
+                found = lists.sums(workers, listed, made, (g_image, g_alpha), first)
+                jobs = [
+                    (a, b, listed.splats, listed.ids, listed.touched, *found, first,
+                     to_xy[k], to_conics[k], to_opacities, to_values[k])
+                    for a, b in workers.shares(len(listed.ids))
+                ]  # fmt: skip
+                workers.run(gradient.unpack, jobs)
+                g_alpha = np.zeros_like(g_alpha)  # counted once, with the first group
         return g_xy, g_conics, g_opacities, g_values, *[None] * 7

@@ -210,6 +210,12 @@ def fill_entries(
         y0 = max(top, y0)
         if n + (x1 - x0 + 1) * (y1 - y0 + 1) >= room:
             return n, k
+        unfinished = 0
+        for row in range(y0 - top, y1 - top + 1):
+            for t in range(row * columns + x0, row * columns + x1 + 1):
+                unfinished |= np.int64(load(live, t))
+        if unfinished == 0:
+            continue
         shape = outline(splats, g)
         bands = load_lanes(TABLE, BAND_Y) - y
         for row in range(y0, y1 + 1, ROWS_AT_ONCE):

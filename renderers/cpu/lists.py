@@ -21,7 +21,7 @@ CHUNK_PER_TILE, CHUNK_LEAST = 128, 1 << 15
 STRIPES = 16
 """At most; one bit each."""
 PIECES_PER_THREAD = 3
-"""So that who is ready first takes the next. A splat is looked at once for every piece it touches."""
+"""So that who is ready first takes the next; but a splat costs some in every piece it touches."""
 
 
 @dataclass(frozen=True, slots=True)

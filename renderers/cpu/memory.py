@@ -165,7 +165,9 @@ def meeting(typing_context, words, index, wanted):
         nothing = ir.Constant(many, ir.Undefined)
         first = builder.insert_element(nothing, bits, ir.Constant(I32, 0))
         shared = builder.and_(found, shuffled(builder, first, nothing, [0] * 64))
-        return builder.bitcast(builder.icmp_unsigned("!=", shared, ir.Constant(many, [0] * 64)), I64)
+        return builder.bitcast(
+            builder.icmp_unsigned("!=", shared, ir.Constant(many, [0] * 64)), I64
+        )
 
     return types.int64(words, index, wanted), emit
 

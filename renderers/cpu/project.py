@@ -211,14 +211,22 @@ def show(out, lane, i, red, green, blue, xy, conics, colors, depths, radii, reco
     store(radii, i, load(out, RADIUS * LANES + lane))
 
 
+@part
+def hide(first, count, xy, conics, colors, depths, radii):
+    """Write that Gaussians first..first+count-1 are not drawn."""
+    nothing(xy, 2 * first, 2 * count, False)
+    nothing(conics, 3 * first, 3 * count, False)
+    nothing(colors, 3 * first, 3 * count, False)
+    nothing(depths, first, count, False)
+    nothing(radii, first, count, False)
+
+
 @kernel
 def project(
     first, last, means, quaternions, scales, opacities, sh, camera, size,
     xy, conics, colors, depths, radii, records,
 ):  # fmt: skip
-    """Fill the last six arrays for those of Gaussians first..last-1 that are drawn.
-
-    The others keep radius 0.
+    """Fill the last six arrays for Gaussians first..last-1; those not drawn get zeros, no record.
 
     Not drawn: not finite, zero quaternion, behind the near plane, fainter than 1/255, or with no
     point of the picture where alpha reaches 1/255. `records` are the splats of bins.py.
@@ -233,7 +241,10 @@ def project(
         gather(rows, QUATERNION, ids, count, quaternions, 4)
         gather(rows, SCALE, ids, count, scales, 3)
         gather(rows, OPACITY_IN, ids, count, opacities, 1)
-        drawn = ellipses(rows, camera, size, out) & ((1 << count) - 1)
+        everyone = (1 << count) - 1
+        drawn = ellipses(rows, camera, size, out) & everyone
+        if drawn != everyone:
+            hide(start, count, xy, conics, colors, depths, radii)
         while drawn != 0:
             lane = lowest_bit(drawn)
             drawn &= drawn - 1
@@ -245,6 +256,8 @@ def project(
                     out, lane, start + lane, red, green, blue,
                     xy, conics, colors, depths, radii, records,
                 )  # fmt: skip
+            else:
+                hide(start + lane, 1, xy, conics, colors, depths, radii)
 
 
 @part
