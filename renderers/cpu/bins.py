@@ -1,9 +1,12 @@
 """Which Gaussians touch which tile, in depth order.
 
 A splat is 16 float32: centre (2), exponent coefficients (3), TOP, three values to blend,
-opacity, conic (3), half sizes of its box (2), depth. With (dx, dy) from the centre to a pixel,
+opacity, outline (3), half sizes of its box (2), depth. With (dx, dy) from the centre to a pixel,
     log2 (255 alpha) = P dx² + Q dx dy + R dy² + TOP,
-    (P, Q, R) = -log2(e) (A/2, B, C/2),   TOP = log2 (255 opacity).
+    (P, Q, R) = -log2(e) (A/2, B, C/2),   TOP = log2 (255 opacity),
+and at dy the ellipse alpha >= 1/255 reaches
+    dx = LEAN dy ± REACH sqrt(1 - dy²/h²),   LEAN = -Q/2P,   REACH = sqrt(-TOP/P)
+with h half its height. Its rightmost point is at dy = AT_RIGHT.
 Splats lie in memory in depth order, so that everything after the sort reads them in a row.
 
 A tile is 16x16 pixels, in blocks of one vector: 4 wide, and 4 high (16 lanes) or 2 high (8 lanes).
@@ -11,12 +14,10 @@ Block b stands in column b // BANDS and band b % BANDS. An entry of a tile's lis
 one bit per block that its ellipse, alpha >= 1/255, reaches: nothing is lost by skipping the rest.
 """
 
-import math
-
 import numpy as np
 
 from .compiled import kernel, part
-from .memory import load, load_lanes, meeting, prefetch, store, store_lanes
+from .memory import load, load_lanes, load_repeated, meeting, prefetch, store, store_lanes
 from .simd import (
     LANES,
     at_least,
@@ -36,7 +37,9 @@ from .simd import (
 F = np.float32
 TILE_PX = 16
 FIELDS = 16
-X, Y, P, Q, R, TOP, VALUES, OPACITY, CONIC, BOX, DEPTH = 0, 1, 2, 3, 4, 5, 6, 9, 10, 13, 15
+X, Y, P, Q, R, TOP, VALUES, OPACITY, LEAN, AT_RIGHT, REACH, BOX, DEPTH = (
+    0, 1, 2, 3, 4, 5, 6, 9, 10, 11, 12, 13, 15,
+)  # fmt: skip
 SLACK, SLACK_PX = F(2e-6), F(1e-4)
 """How much too wide ellipses are taken, against rounding; every pixel is tested again anyway."""
 HALF, ONE, ZERO, SIXTEENTH = F(0.5), F(1.0), F(0.0), F(0.0625)
@@ -45,7 +48,6 @@ FAR = F(1e30)
 BAND_PX = LANES // 4
 BANDS = TILE_PX // BAND_PX
 """Blocks above each other in a tile."""
-BAND_BITS = (1 << BANDS) - 1
 ROWS_AT_ONCE = LANES // BANDS
 """Rows of tiles that one vector of bands spans."""
 BLOCKS = 4 * BANDS
@@ -63,9 +65,10 @@ TABLE = np.concatenate(
         _block // BANDS * 4 + _lane % 4 + 0.5,  # PIXEL_X: LANES pixel centres for each block
         _block % BANDS * BAND_PX + _lane // 4 + 0.5,  # PIXEL_Y
         np.arange(LANES) * BAND_PX + 0.5,  # BAND_Y: first pixel centre of each band
+        np.arange(LANES) // BANDS * 4,  # BLOCK_X: left of each of the first LANES blocks
     ]
 ).astype(F)
-PIXEL_X, PIXEL_Y, BAND_Y = 0, 256, 512
+PIXEL_X, PIXEL_Y, BAND_Y, BLOCK_X = 0, 256, 512, 512 + LANES
 
 
 @kernel
@@ -132,34 +135,19 @@ def pack(records, ids, columns, rows, rows_per_stripe, first, last, splats, touc
 
 
 @part
-def outline(splats, g):
-    """What `spans` needs of one splat: lean, dy at the right end, half width at dy = 0, 1/height.
-
-    Then the width and height of its box, halved.
-    """
-    p, q, r = load(splats, g + P), load(splats, g + Q), load(splats, g + R)
-    width, height = load(splats, g + BOX), load(splats, g + BOX + 1)
-    reach = load(splats, g + TOP) + SLACK
-    return (
-        -HALF * q / p,
-        -HALF * q / r * width,
-        F(math.sqrt(reach / -p)),
-        ONE / height,
-        width,
-        height,
-    )
-
-
-@part
-def spans(shape, high):
+def spans(splats, g, high):
     """Left and right ends of an ellipse over LANES bands of pixels, from its centre.
 
-    `high` is dy at the first row of each band. At dy the ellipse reaches
-        dx = lean dy ± w sqrt(1 - dy²/h²),   lean = -Q/2P
-    with h half its height and w half its width at dy = 0. Over a band the right end is farthest
-    at the dy nearest to that of the ellipse's rightmost point, and the left end likewise.
+    `high` is dy at the first row of each band. Over a band the right end is farthest at the dy
+    nearest to that of the ellipse's rightmost point, and the left end likewise.
     """
-    lean, at_right, half, over_height, width, height = shape
+    lean, at_right, half = (
+        load(splats, g + LEAN),
+        load(splats, g + AT_RIGHT),
+        load(splats, g + REACH),
+    )
+    width, height = load(splats, g + BOX), load(splats, g + BOX + 1)
+    over_height = ONE / height
     low = high + F(BAND_PX - 1)
     right_y = smaller(larger(at_right, high), low)
     left_y = smaller(larger(-at_right, high), low)
@@ -175,8 +163,20 @@ def spans(shape, high):
 
 @part
 def reached(left, right, start):
-    """Bits of the bands whose span meets the four pixel centres from `start` on."""
+    """Bits of the blocks whose band's span meets their four pixel centres from `start` on."""
     return bits(at_least(right, start) & at_most(left, start + F(3.0)))
+
+
+@part
+def open_columns(live, columns):
+    """One bit per unfinished column of tiles, for each row of them; and log2 of columns per bit."""
+    coarse = 0
+    while columns >> coarse >= 63:
+        coarse += 1
+    found = np.zeros(live.shape[0] // columns, np.int64)
+    for t in range(live.shape[0]):
+        found[t // columns] |= int(live[t] != 0) << (t % columns >> coarse)
+    return found, coarse
 
 
 @kernel
@@ -190,6 +190,8 @@ def fill_entries(
     looked at. Returns how many entries, and the splat to go on with.
     """
     end, room, n = touched.shape[0] - STRIPES_AT_ONCE, splat.shape[0], 0
+    ends, offsets = np.empty(2 * LANES, F), load_lanes(TABLE, BLOCK_X)
+    unfinished_columns, coarse = open_columns(live, columns)
     base = first // STRIPES_AT_ONCE * STRIPES_AT_ONCE
     word = meeting(touched, base, stripes) & (-1 << (first - base))
     while base < end:
@@ -210,33 +212,29 @@ def fill_entries(
         y0 = max(top, y0)
         if n + (x1 - x0 + 1) * (y1 - y0 + 1) >= room:
             return n, k
-        unfinished = 0
+        unfinished, across = 0, (2 << (x1 >> coarse)) - (1 << (x0 >> coarse))
         for row in range(y0 - top, y1 - top + 1):
-            for t in range(row * columns + x0, row * columns + x1 + 1):
-                unfinished |= np.int64(load(live, t))
+            unfinished |= load(unfinished_columns, row) & across
         if unfinished == 0:
             continue
-        shape = outline(splats, g)
-        bands = load_lanes(TABLE, BAND_Y) - y
+        bands, to_first = load_lanes(TABLE, BAND_Y) - y, x - HALF
         for row in range(y0, y1 + 1, ROWS_AT_ONCE):
-            left, right = spans(shape, bands + F(row * TILE_PX))
-            rows = min(ROWS_AT_ONCE, y1 + 1 - row)
-            for column in range(x0, x1 + 1):
-                t, unfinished = (row - top) * columns + column, 0
-                for j in range(rows):
-                    unfinished |= np.int64(load(live, t + j * columns))
-                if unfinished == 0:
-                    continue
-                start = F(column * TILE_PX) + HALF - x
-                a, b = reached(left, right, start), reached(left, right, start + F(4.0))
-                c, d = reached(left, right, start + F(8.0)), reached(left, right, start + F(12.0))
-                for j in range(rows):
-                    shift, here = j * BANDS, t + j * columns
-                    found = (a >> shift) & BAND_BITS
-                    found |= ((b >> shift) & BAND_BITS) << BANDS
-                    found |= ((c >> shift) & BAND_BITS) << (2 * BANDS)
-                    found |= ((d >> shift) & BAND_BITS) << (3 * BANDS)
-                    found &= np.int64(load(live, here))
+            left, right = spans(splats, g, bands + F(row * TILE_PX))
+            store_lanes(ends, 0, left)
+            store_lanes(ends, LANES, right)
+            for j in range(min(ROWS_AT_ONCE, y1 + 1 - row)):
+                left = load_repeated(ends, j * BANDS, BANDS)
+                right = load_repeated(ends, LANES + j * BANDS, BANDS)
+                for column in range(x0, x1 + 1):
+                    here = (row + j - top) * columns + column
+                    open_blocks = np.int64(load(live, here))
+                    if open_blocks == 0:
+                        continue
+                    start, found = offsets + (F(column * TILE_PX) - to_first), 0
+                    for v in range(BLOCKS // LANES):
+                        found |= reached(left, right, start) << (v * LANES)
+                        start = start + F(LANES // BANDS * 4)
+                    found &= open_blocks
                     store(splat, n, k)
                     store(mask, n, found)
                     store(tile, n, here)

@@ -9,13 +9,14 @@ the place of T_end in a tile's state, and RED, GREEN, BLUE hold v. A finished pi
 The loop runs over the splats of a tile, for each over its blocks: its sums stay in registers.
 """
 
+import math
+
 import numpy as np
 
 from .bins import (
     AHEAD,
     BAND_PX,
     BLOCKS,
-    CONIC,
     FIELDS,
     OPACITY,
     PIXEL_X,
@@ -25,6 +26,9 @@ from .bins import (
     TILE_PX,
     VALUES,
     F,
+    P,
+    Q,
+    R,
     X,
     Y,
 )
@@ -77,6 +81,7 @@ from .simd import (
 SUFFIX = T_END
 SUMS = 12
 """Floats per splat and stripe in backward's sums; nine are used."""
+LN2, TWO_LN2 = F(math.log(2)), F(2 * math.log(2))
 NO_STRIPE = 1 << 16
 """A bit behind those of all stripes, for splats between pixel centres, which touch none."""
 
@@ -273,11 +278,15 @@ def unpack(
         store(g_values, width * i + column, red)
         store(g_values, width * i + column + 1, green)
         store(g_values, width * i + column + 2, blue)
-        a, b, c = load(splats, g + CONIC), load(splats, g + CONIC + 1), load(splats, g + CONIC + 2)
+        a, b, c = (
+            TWO_LN2 * load(splats, g + P),
+            LN2 * load(splats, g + Q),
+            TWO_LN2 * load(splats, g + R),
+        )
         # (dx, dy) runs from the centre to the pixel, and alpha falls with it.
         add(g_opacities, i, s / load(splats, g + OPACITY))
-        add(g_xy, 2 * i, a * sx + b * sy)
-        add(g_xy, 2 * i + 1, b * sx + c * sy)
+        add(g_xy, 2 * i, -(a * sx + b * sy))
+        add(g_xy, 2 * i + 1, -(b * sx + c * sy))
         add(g_conics, 3 * i, -HALF * sxx)
         add(g_conics, 3 * i + 1, -sxy)
         add(g_conics, 3 * i + 2, -HALF * syy)

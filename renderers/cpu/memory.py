@@ -20,6 +20,20 @@ def load_lanes(typing_context, array, index):
     return LANES_TYPE(array, index), emit
 
 
+@intrinsic(prefer_literal=True)
+def load_repeated(typing_context, array, index, count):
+    """`count` floats, a number known when compiling, again and again until the vector is full."""
+    kind, count = count, count.literal_value
+
+    def emit(context, builder, signature, values):
+        address = address_of(context, builder, signature.args[0], *values[:2], signature.args[1])
+        some = ir.VectorType(F32, count)
+        part = builder.load(builder.bitcast(address, some.as_pointer()), align=4)
+        return shuffled(builder, part, part, [k % count for k in range(LANES)])
+
+    return LANES_TYPE(array, index, kind), emit
+
+
 @intrinsic
 def store_lanes(typing_context, array, index, value):
     def emit(context, builder, signature, values):

@@ -18,7 +18,22 @@ import math
 
 import numpy as np
 
-from .bins import BOX, CONIC, DEPTH, FIELDS, OPACITY, TOP, VALUES, P, Q, R, X, Y
+from .bins import (
+    AT_RIGHT,
+    BOX,
+    DEPTH,
+    FIELDS,
+    LEAN,
+    OPACITY,
+    REACH,
+    TOP,
+    VALUES,
+    P,
+    Q,
+    R,
+    X,
+    Y,
+)
 from .compiled import kernel, part
 from .harmonics import ONE, ZERO, F, basis, direction_gradient
 from .memory import load, store, store_lanes
@@ -49,7 +64,7 @@ SPREAD_MAX_PX2 = 1e30
 
 # Rows of what is read of a Gaussian, of what is written besides its record, and of backward.
 MEAN, QUATERNION, SCALE, OPACITY_IN, INPUTS = 0, 3, 7, 10, 11
-DIRECTION, RADIUS, OUTPUTS = FIELDS, FIELDS + 3, FIELDS + 4
+DIRECTION, RADIUS, CONIC, OUTPUTS = FIELDS, FIELDS + 3, FIELDS + 4, FIELDS + 7
 G_XY, G_CONIC, CONIC_IN, TO_MEAN, TOWARD, BACKWARD_INPUTS = 10, 12, 15, 18, 21, 25
 G_MEAN, G_QUATERNION, G_SCALE, GRADIENTS = 0, 3, 7, 10
 
@@ -138,7 +153,10 @@ def radiance(sh, i, dx, dy, dz):
 
 @part
 def ellipses(rows, camera, size, out):
-    """Records but for colors, directions and radii of LANES Gaussians; one bit per drawn one."""
+    """Records without colors, conics, directions and radii of LANES Gaussians.
+
+    Returns one bit per drawn one.
+    """
     px, py, pz = wide(rows, MEAN), wide(rows, MEAN + 1), wide(rows, MEAN + 2)
     opacity = wide(rows, OPACITY_IN)
     x, y, z = view(camera, px, py, pz)
@@ -176,12 +194,17 @@ def ellipses(rows, camera, size, out):
     put(out, Q, -LOG2_E * b)
     put(out, R, (-0.5 * LOG2_E) * c)
     # Held below what exp2 can do; alpha is at its largest long before.
-    put(out, TOP, smaller(top, 126.0))
+    top = smaller(top, 126.0)
+    put(out, TOP, top)
     put(out, OPACITY, opacity)
     put(out, CONIC, a)
     put(out, CONIC + 1, b)
     put(out, CONIC + 2, c)
-    put(out, BOX, bx * (1.0 + SLACK) + SLACK_PX)
+    width = bx * (1.0 + SLACK) + SLACK_PX
+    put(out, LEAN, sxy / syy)
+    put(out, AT_RIGHT, sxy / sxx * width)
+    put(out, REACH, square_root((top + SLACK) / (0.5 * LOG2_E * a)))
+    put(out, BOX, width)
     put(out, BOX + 1, by * (1.0 + SLACK) + SLACK_PX)
     put(out, DEPTH, z)
     middle, half = 0.5 * (sxx + syy), 0.5 * (sxx - syy)
