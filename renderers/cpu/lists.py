@@ -20,7 +20,7 @@ CHUNK_PER_TILE, CHUNK_LEAST = 128, 1 << 15
 """Tile entries made at a time, before blending decides what is still open."""
 STRIPES = 16
 """At most; one bit each."""
-PIECES_PER_THREAD = 3
+PIECES_PER_THREAD = 2
 """So that who is ready first takes the next; but a splat costs some in every piece it touches."""
 
 
