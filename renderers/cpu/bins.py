@@ -16,7 +16,7 @@ one bit per block that its ellipse, alpha >= 1/255, reaches: nothing is lost by 
 
 import numpy as np
 
-from .compiled import kernel, part
+from .compiled import inner, kernel
 from .memory import load, load_lanes, load_repeated, meeting, prefetch, store, store_lanes
 from .simd import (
     LANES,
@@ -109,7 +109,7 @@ def draw_order(depths, radii):
     return ids[:n]
 
 
-@part
+@inner
 def tile_range(center, half, tiles):
     """First and last tile with a pixel centre within `half` of `center`."""
     first = floor((center - half - HALF) * SIXTEENTH)
@@ -134,7 +134,7 @@ def pack(records, ids, columns, rows, rows_per_stripe, first, last, splats, touc
         store(touched, k, stripes if x0 <= x1 and y0 <= y1 else 0)
 
 
-@part
+@inner
 def spans(splats, g, high):
     """Left and right ends of an ellipse over LANES bands of pixels, from its centre.
 
@@ -161,22 +161,22 @@ def spans(splats, g, high):
     return where(crossed, left, FAR), where(crossed, right, -FAR)
 
 
-@part
+@inner
 def reached(left, right, start):
     """Bits of the blocks whose band's span meets their four pixel centres from `start` on."""
     return bits(at_least(right, start) & at_most(left, start + F(3.0)))
 
 
-@part
-def open_columns(live, columns):
-    """One bit per unfinished column of tiles, for each row of them; and log2 of columns per bit."""
+@inner
+def open_columns(live, columns, found):
+    """One bit per unfinished column of tiles, for each row of them; log2 of the columns per bit."""
     coarse = 0
     while columns >> coarse >= 63:
         coarse += 1
-    found = np.zeros(live.shape[0] // columns, np.int64)
     for t in range(live.shape[0]):
-        found[t // columns] |= int(live[t] != 0) << (t % columns >> coarse)
-    return found, coarse
+        row, bit = t // columns, int(load(live, t) != 0) << (t % columns >> coarse)
+        store(found, row, load(found, row) | bit)
+    return coarse
 
 
 @kernel
@@ -191,7 +191,8 @@ def fill_entries(
     """
     end, room, n = touched.shape[0] - STRIPES_AT_ONCE, splat.shape[0], 0
     ends, offsets = np.empty(2 * LANES, F), load_lanes(TABLE, BLOCK_X)
-    unfinished_columns, coarse = open_columns(live, columns)
+    unfinished_columns = np.zeros(bottom - top, np.int64)
+    coarse = open_columns(live, columns, unfinished_columns)
     base = first // STRIPES_AT_ONCE * STRIPES_AT_ONCE
     word = meeting(touched, base, stripes) & (-1 << (first - base))
     while base < end:

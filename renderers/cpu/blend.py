@@ -33,7 +33,7 @@ from .bins import (
     X,
     Y,
 )
-from .compiled import kernel, part
+from .compiled import inner, kernel
 from .memory import (
     load,
     load_lanes,
@@ -98,7 +98,7 @@ def open_tiles(first, last, columns, width, height, state, live):
         store(live, tile - first, blocks)
 
 
-@part
+@inner
 def exponent(splats, g, dx, dy):
     """log2 (255 alpha) before the clamp, at (dx, dy) from the splat's centre."""
     across = multiply_add(dx, load(splats, g + P), dy * load(splats, g + Q))
@@ -106,7 +106,7 @@ def exponent(splats, g, dx, dy):
     return multiply_add(dx, across, constant)
 
 
-@part
+@inner
 def blend_block(splats, word, px, py, state, at):
     """Blend the splats whose bits are set in `word` into one block; whether it is finished now."""
     t = load_lanes(state, at + T)
@@ -138,7 +138,7 @@ def blend_block(splats, word, px, py, state, at):
     return known == ALL_LANES
 
 
-@part
+@inner
 def gather(splats, entries, first, count, near):
     """Copy the splats of `count` entries side by side."""
     for k in range(count):
@@ -177,7 +177,7 @@ def blend(first, last, columns, splats, entries, masks, starts, state, live):
         store(live, here, blocks)
 
 
-@part
+@inner
 def corner(tile, block, columns):
     """First pixel of a block in the picture."""
     bands = BLOCKS // 4
@@ -185,7 +185,7 @@ def corner(tile, block, columns):
     return x, tile // columns * TILE_PX + block % bands * BAND_PX
 
 
-@part
+@inner
 def is_inside(left, top, width, height):
     """Whether all pixels of the block that begins there are in the picture."""
     return left + 4 <= width and top + BAND_PX <= height
@@ -230,7 +230,7 @@ def median_picture(first, last, columns, state, depth):
                     store(depth, (top + j) * width + left + i, found)
 
 
-@part
+@inner
 def median_block(splats, word, px, py, state, at):
     """Depth of the splat that brings T to one half or below; such pixels are finished."""
     t, found = load_lanes(state, at + T), load_lanes(state, at + RED)

@@ -4,12 +4,12 @@ import numpy as np
 
 from .bins import BLOCKS, FIELDS, LANES, PIXEL_X, PIXEL_Y, TABLE, TILE_PX, F, X, Y
 from .blend import ALPHA_MAX, AT_ONCE, STATE, T_MIN, ZERO, T, corner, exponent, gather
-from .compiled import kernel, part
+from .compiled import inner, kernel
 from .memory import load, load_lanes, members, store, store_lanes
 from .simd import at_least, at_most, bits, exp2_over_255, lowest_bit, smaller, where
 
 
-@part
+@inner
 def insert(ids, weights, pixel, count, found, weight):
     """Put one Gaussian into a pixel's list, largest weight first; the nearer first of equals."""
     at = count - 1

@@ -50,7 +50,7 @@ from .blend import (
     exponent,
     is_inside,
 )
-from .compiled import kernel, part
+from .compiled import inner, kernel
 from .memory import (
     add_sums9,
     load,
@@ -123,7 +123,7 @@ def open_tiles_backward(
                     store(state, lane + T, ONE)
 
 
-@part
+@inner
 def blend_tile_backward(
     first, last, left, top, splats, entries, masks, state, tile, blocks, stripe, slots, sums
 ):
@@ -234,7 +234,7 @@ def clear_sums(touched, stripes, slots, sums):
                 store(sums, j, ZERO)
 
 
-@part
+@inner
 def rows_of(touched, slots, k):
     """Where in `sums` the rows of splat k begin and end."""
     stripes = np.int64(load(touched, k))
@@ -242,7 +242,7 @@ def rows_of(touched, slots, k):
     return begin, begin + bit_count(stripes) * SUMS
 
 
-@part
+@inner
 def add(array, index, value):
     store(array, index, load(array, index) + value)
 

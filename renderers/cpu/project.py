@@ -10,8 +10,8 @@ Notation, one Gaussian and one camera:
     K           its inverse    [[A, B], [B, C]]
 One Gaussian per lane. Arithmetic is float64 on float32 data, so that gradients of thin splats keep
 their digits and the depth order is the one of `reference`; colors need neither, are float32, and
-are computed one Gaussian after the other, for the drawn ones alone. Data goes through a few rows
-of LANES floats (`gather`), one row for each coordinate.
+are computed one Gaussian after the other (harmonics.py), for the drawn ones alone. Data goes
+through a few rows of LANES floats (`gather`), one row for each coordinate.
 """
 
 import math
@@ -34,10 +34,20 @@ from .bins import (
     X,
     Y,
 )
-from .compiled import kernel, part
-from .harmonics import ONE, ZERO, F, basis, direction_gradient
-from .memory import load, store, store_lanes
-from .rows import gather, give, hand_out, nothing, put, wide
+from .compiled import inner, kernel
+from .harmonics import (
+    COEFFICIENTS,
+    ONE,
+    ROW,
+    ZERO,
+    F,
+    basis,
+    coefficient_gradient,
+    direction_gradient,
+    radiance,
+)
+from .memory import load, load_lanes, store, store_lanes
+from .rows import gather, hand_out, nothing, put, wide
 from .simd import (
     LANES,
     above,
@@ -69,7 +79,7 @@ G_XY, G_CONIC, CONIC_IN, TO_MEAN, TOWARD, BACKWARD_INPUTS = 10, 12, 15, 18, 21, 
 G_MEAN, G_QUATERNION, G_SCALE, GRADIENTS = 0, 3, 7, 10
 
 
-@part
+@inner
 def rotation(w, x, y, z):
     """Row-major matrix of a unit quaternion, local to world."""
     return (
@@ -85,7 +95,7 @@ def rotation(w, x, y, z):
     )
 
 
-@part
+@inner
 def view(camera, px, py, pz):
     """The point in camera coordinates."""
     x = camera[0] * px + camera[1] * py + camera[2] * pz + camera[9]
@@ -94,14 +104,14 @@ def view(camera, px, py, pz):
     return x, y, z
 
 
-@part
+@inner
 def clamped(camera, xz, yz):
     """x/z and y/z held within 1.3 times the field of view, for J only."""
     rx = smaller(larger(xz, -camera[17]), camera[16])
     return rx, smaller(larger(yz, -camera[19]), camera[18])
 
 
-@part
+@inner
 def image_rows(camera, z_inverse, rx, ry):
     """a and b, the rows of J R."""
     j00, j11 = camera[12] * z_inverse, camera[13] * z_inverse
@@ -115,14 +125,14 @@ def image_rows(camera, z_inverse, rx, ry):
     return a0, a1, a2, b0, b1, b2
 
 
-@part
+@inner
 def along_axes(a0, a1, a2, axes):
     """(a0, a1, a2) times Q."""
     q0, q1, q2, q3, q4, q5, q6, q7, q8 = axes
     return a0 * q0 + a1 * q3 + a2 * q6, a0 * q1 + a1 * q4 + a2 * q7, a0 * q2 + a1 * q5 + a2 * q8
 
 
-@part
+@inner
 def unit_quaternion(rows):
     """Normalized (w, x, y, z) and 1/length; infinite for the zero quaternion."""
     w, x = wide(rows, QUATERNION), wide(rows, QUATERNION + 1)
@@ -131,7 +141,7 @@ def unit_quaternion(rows):
     return w * r, x * r, y * r, z * r, r
 
 
-@part
+@inner
 def direction(camera, px, py, pz):
     """Unit vector from the camera's centre to the point, and 1/distance; in float32."""
     dx, dy, dz = rounded(px - camera[20]), rounded(py - camera[21]), rounded(pz - camera[22])
@@ -139,19 +149,7 @@ def direction(camera, px, py, pz):
     return dx * r, dy * r, dz * r, r
 
 
-@part
-def radiance(sh, i, dx, dy, dz):
-    """sum of SH + 0.5, before cutting at zero; in float32."""
-    weights = basis(sh.shape[1], dx, dy, dz)
-    red = green = blue = F(0.5)
-    for k in range(sh.shape[1]):
-        red += weights[k] * sh[i, k, 0]
-        green += weights[k] * sh[i, k, 1]
-        blue += weights[k] * sh[i, k, 2]
-    return red, green, blue
-
-
-@part
+@inner
 def ellipses(rows, camera, size, out):
     """Records without colors, conics, directions and radii of LANES Gaussians.
 
@@ -216,7 +214,7 @@ def ellipses(rows, camera, size, out):
     return bits(drawn)
 
 
-@part
+@inner
 def show(out, lane, i, red, green, blue, xy, conics, colors, depths, radii, records):
     """Write what Gaussian i of that lane looks like."""
     red, green, blue = max(red, ZERO), max(green, ZERO), max(blue, ZERO)
@@ -234,7 +232,7 @@ def show(out, lane, i, red, green, blue, xy, conics, colors, depths, radii, reco
     store(radii, i, load(out, RADIUS * LANES + lane))
 
 
-@part
+@inner
 def hide(first, count, xy, conics, colors, depths, radii):
     """Write that Gaussians first..first+count-1 are not drawn."""
     nothing(xy, 2 * first, 2 * count, False)
@@ -256,6 +254,9 @@ def project(
     """
     rows, out = np.zeros(INPUTS * LANES, F), np.zeros(OUTPUTS * LANES, F)
     ids = np.empty(LANES, np.int64)
+    by_coefficient = np.zeros(COEFFICIENTS * LANES, F)
+    by_lane = np.zeros(COEFFICIENTS * LANES, F)
+    coefficients = np.zeros(ROW, F)
     for start in range(first, last, LANES):
         count = min(LANES, last - start)
         for lane in range(count):
@@ -268,12 +269,12 @@ def project(
         drawn = ellipses(rows, camera, size, out) & everyone
         if drawn != everyone:
             hide(start, count, xy, conics, colors, depths, radii)
+        if drawn != 0:
+            basis(sh.shape[1], *directions(out, DIRECTION), by_coefficient, by_lane)
         while drawn != 0:
             lane = lowest_bit(drawn)
             drawn &= drawn - 1
-            at = DIRECTION * LANES + lane
-            dx, dy, dz = load(out, at), load(out, at + LANES), load(out, at + 2 * LANES)
-            red, green, blue = radiance(sh, start + lane, dx, dy, dz)
+            red, green, blue = radiance(sh, start + lane, by_lane, lane, coefficients)
             if abs(red) + abs(green) + abs(blue) < math.inf:
                 show(
                     out, lane, start + lane, red, green, blue,
@@ -283,7 +284,7 @@ def project(
                 hide(start + lane, 1, xy, conics, colors, depths, radii)
 
 
-@part
+@inner
 def covariance_gradient(conic, given):
     """Gradient by S (xx, xy = yx, yy) from the one by (A, B, C):  -K G K."""
     a, b, c = conic
@@ -293,7 +294,7 @@ def covariance_gradient(conic, given):
     return -(t00 * a + t01 * b), -(t00 * b + t01 * c), -(t10 * b + t11 * c)
 
 
-@part
+@inner
 def point_gradient(camera, z_inverse, xz, yz, rx, ry, gx, gy, ga, gb):
     """Gradient by the point in camera coordinates: through its image, and through J.
 
@@ -313,7 +314,7 @@ def point_gradient(camera, z_inverse, xz, yz, rx, ry, gx, gy, ga, gb):
     return vx - free_x, vy - free_y, vz + rx * free_x + ry * free_y
 
 
-@part
+@inner
 def put_quaternion_gradient(out, unit, length_inverse, v):
     """Gradient by the unnormalized quaternion, from the one by Q (row-major v)."""
     w, x, y, z = unit
@@ -328,7 +329,7 @@ def put_quaternion_gradient(out, unit, length_inverse, v):
     put(out, G_QUATERNION + 3, (gz - z * along) * length_inverse)
 
 
-@part
+@inner
 def ellipses_backward(rows, camera, out):
     """Gradients by means, quaternions and scales of LANES Gaussians."""
     conic = wide(rows, CONIC_IN), wide(rows, CONIC_IN + 1), wide(rows, CONIC_IN + 2)
@@ -368,7 +369,7 @@ def ellipses_backward(rows, camera, out):
         put(out, G_MEAN + k, through + wide(rows, TO_MEAN + k))
 
 
-@part
+@inner
 def look(rows, camera):
     """Fill the rows of directions."""
     toward = direction(camera, wide(rows, MEAN), wide(rows, MEAN + 1), wide(rows, MEAN + 2))
@@ -376,29 +377,38 @@ def look(rows, camera):
         store_lanes(rows, (TOWARD + k) * LANES, toward[k])
 
 
-@part
-def color_gradient(rows, lane, sh, i, colors, g_colors, g_sh, added):
-    """Gradient of Gaussian i by its SH coefficients, and by its mean into the rows TO_MEAN."""
+@inner
+def directions(rows, row):
+    """Three rows of unit vectors."""
+    first = row * LANES
+    return (
+        load_lanes(rows, first),
+        load_lanes(rows, first + LANES),
+        load_lanes(rows, first + 2 * LANES),
+    )
+
+
+@inner
+def color_gradient(i, colors, g_colors):
+    """Gradient of Gaussian i's color before it was cut at zero."""
     red = load(g_colors, 3 * i) if load(colors, 3 * i) > ZERO else ZERO
     green = load(g_colors, 3 * i + 1) if load(colors, 3 * i + 1) > ZERO else ZERO
     blue = load(g_colors, 3 * i + 2) if load(colors, 3 * i + 2) > ZERO else ZERO
-    at, count = TOWARD * LANES + lane, sh.shape[1]
-    dx, dy, dz = load(rows, at), load(rows, at + LANES), load(rows, at + 2 * LANES)
-    weights = basis(count, dx, dy, dz)
-    for k in range(count):
-        first = 3 * (i * count + k)
-        give(g_sh, first, weights[k] * red, added)
-        give(g_sh, first + 1, weights[k] * green, added)
-        give(g_sh, first + 2, weights[k] * blue, added)
-    ex, ey, ez = direction_gradient(sh, i, dx, dy, dz, red, green, blue)
-    along, r = ex * dx + ey * dy + ez * dz, load(rows, at + 3 * LANES)
-    at = TO_MEAN * LANES + lane
-    store(rows, at, (ex - dx * along) * r)
-    store(rows, at + LANES, (ey - dy * along) * r)
-    store(rows, at + 2 * LANES, (ez - dz * along) * r)
+    return red, green, blue
 
 
-@part
+@inner
+def put_toward_mean(rows, gradient):
+    """From the gradient by the direction to that by the mean, into the rows TO_MEAN."""
+    dx, dy, dz = directions(rows, TOWARD)
+    ex, ey, ez = gradient
+    along, r = ex * dx + ey * dy + ez * dz, load_lanes(rows, (TOWARD + 3) * LANES)
+    store_lanes(rows, TO_MEAN * LANES, (ex - dx * along) * r)
+    store_lanes(rows, (TO_MEAN + 1) * LANES, (ey - dy * along) * r)
+    store_lanes(rows, (TO_MEAN + 2) * LANES, (ez - dz * along) * r)
+
+
+@inner
 def has_gradient(i, radii, g_xy, g_conics, g_colors):
     """Whether Gaussian i is drawn and anything depends on it; one sum, as branches cost more."""
     total = abs(load(g_xy, 2 * i)) + abs(load(g_xy, 2 * i + 1))
@@ -419,6 +429,10 @@ def project_backward(
     """
     rows, out = np.zeros(BACKWARD_INPUTS * LANES, F), np.zeros(GRADIENTS * LANES, F)
     ids, count, coefficients = np.empty(LANES, np.int64), 0, 3 * sh.shape[1]
+    by_coefficient = np.zeros(COEFFICIENTS * LANES, F)
+    by_lane, pulls = np.zeros(COEFFICIENTS * LANES, F), np.zeros(COEFFICIENTS * LANES, F)
+    turned = np.zeros(COEFFICIENTS * LANES, F)
+    row = np.zeros(2 * ROW, F)
     for i in range(first, last):
         if has_gradient(i, radii, g_xy, g_conics, g_colors):
             store(ids, count, i)
@@ -437,8 +451,14 @@ def project_backward(
         gather(rows, G_CONIC, ids, count, g_conics, 3)
         gather(rows, CONIC_IN, ids, count, conics, 3)
         look(rows, camera)
+        toward = directions(rows, TOWARD)
+        basis(sh.shape[1], *toward, by_coefficient, by_lane)
         for lane in range(count):
-            color_gradient(rows, lane, sh, load(ids, lane), colors, g_colors, g_sh, added)
+            k = load(ids, lane)
+            coefficient_gradient(
+                sh, k, by_lane, lane, row, *color_gradient(k, colors, g_colors), g_sh, added, pulls
+            )
+        put_toward_mean(rows, direction_gradient(sh.shape[1], pulls, turned, *toward))
         ellipses_backward(rows, camera, out)
         hand_out(out, G_MEAN, ids, count, g_means, 3, added)
         hand_out(out, G_QUATERNION, ids, count, g_quaternions, 4, added)

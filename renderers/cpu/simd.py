@@ -42,6 +42,7 @@ from .vectors import (
     called,
     common_kind,
     constant,
+    folded,
     multiplied_and_added,
 )
 
@@ -220,6 +221,16 @@ def square_root(typing_context, x):
         return called(builder, "sqrt", values[0])
 
     return x(x), emit
+
+
+@intrinsic
+def lane_sum(typing_context, x):
+    """Sum of the lanes of a float32 vector: halves first, so always in the same order."""
+
+    def emit(context, builder, signature, values):
+        return builder.extract_element(folded(builder, values[0], 1), ir.Constant(I32, 0))
+
+    return types.float32(x), emit
 
 
 @intrinsic

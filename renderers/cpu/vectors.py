@@ -54,6 +54,18 @@ def shuffled(builder, x, y, lanes):
     return builder.shuffle_vector(x, y, pattern)
 
 
+def folded(builder, x, width):
+    """Lower and upper halves added, until there are `width` lanes."""
+    while (count := x.type.count) > width:
+        half = count // 2
+        low, high = (
+            shuffled(builder, x, x, range(half)),
+            shuffled(builder, x, x, range(half, count)),
+        )
+        x = builder.fadd(low, high)
+    return x
+
+
 def common_kind(*kinds):
     """The type in which values of these types meet."""
     return WIDE_TYPE if WIDE_TYPE in kinds else LANES_TYPE
