@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from . import bins, blend, contributors, gradient, lists, project
+from . import bins, blend, contributors, gradient, lists, project, project_gradient
 from .lists import Grid, Lists, Piece
 from .threads import Team, team
 
@@ -49,7 +49,7 @@ class Project(torch.autograd.Function):
         for k, camera in enumerate(ctx.cameras):
             common = (*inputs, camera, *(array[k] for array in given), *outputs)
             jobs = [(a, b, k > 0, *common) for a, b in workers.shares(len(means))]
-            workers.run(project.project_backward, jobs)
+            workers.run(project_gradient.project_backward, jobs)
         return (*gradients[:3], None, gradients[3], None, None, None)
 
 
@@ -82,11 +82,6 @@ def _paint_median(listed: Lists, piece: Piece, depth: np.ndarray) -> None:
 def _name(listed: Lists, piece: Piece, ids: np.ndarray, weights: np.ndarray) -> None:
     """The largest contributors of a piece's pixels."""
     listed.over_chunks(piece, contributors.contributors, listed.ids, ids, weights, *piece.opened())
-
-
-def _clear(first: int, last: int, arrays: list[np.ndarray]) -> None:
-    for array in arrays:
-        array[first:last] = 0
 
 
 class Rasterize(torch.autograd.Function):
@@ -148,7 +143,7 @@ class Rasterize(torch.autograd.Function):
         to_values = g_values.numpy()
         workers = team(ctx.threads)
         by_gaussian = [to_opacities, *to_xy, *to_conics, *to_values]
-        workers.run(_clear, [(a, b, by_gaussian) for a, b in workers.shares(n)])
+        workers.run(lists.clear, [(a, b, by_gaussian) for a, b in workers.shares(n)])
         for k, listed in enumerate(ctx.lists):
             made, (g_image, g_alpha) = [p[k] for p in pictures], [g[k] for g in cotangents]
             for first in range(0, values.shape[-1], 3):

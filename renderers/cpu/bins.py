@@ -75,38 +75,44 @@ PIXEL_X, PIXEL_Y, BAND_Y, BLOCK_X = 0, 256, 512, 512 + LANES
 def draw_order(depths, radii):
     """Indices of the drawn Gaussians by depth; equal depths stay in order.
 
-    A radix sort; the bits of positive floats sort like the floats, and from the least of them on
-    few of these bits differ.
+    A radix sort of depth and index in one word. The bits of positive floats sort like the floats,
+    and counted from the nearest one few of them are in use.
     """
-    n, least, most = 0, 0xFFFFFFFF, 0
-    ids, keys = np.empty(radii.shape[0], np.int32), np.empty(radii.shape[0], np.uint32)
+    n, least, most = 0, 1 << 32, 0
+    words = np.empty(radii.shape[0], np.int64)
     for i in range(radii.shape[0]):
-        key = np.int64(float_bits(load(depths, i)))
-        store(ids, n, i)
-        store(keys, n, key)
+        depth = np.int64(float_bits(load(depths, i)))
+        store(words, n, depth << 32 | i)
         if load(radii, i) != ZERO:
             n += 1
-            least, most = min(least, key), max(most, key)
-    other_ids, other_keys = np.empty(n, np.int32), np.empty(n, np.uint32)
-    for shift in range(0, 32, DIGIT_BITS):
-        if n == 0 or (most - least) >> shift == 0:
-            break
-        places = np.zeros(DIGITS, np.int64)
+            least, most = min(least, depth), max(most, depth)
+    digits = 0
+    while (most - least) >> (digits * DIGIT_BITS) > 0:
+        digits += 1
+    places = np.zeros((digits + 1) * DIGITS, np.int64)
+    for k in range(n):
+        rest = (load(words, k) >> 32) - least
+        for digit in range(digits):
+            at = digit * DIGITS + (rest & (DIGITS - 1))
+            store(places, at, load(places, at) + 1)
+            rest >>= DIGIT_BITS
+    others = np.empty(n, np.int64)
+    for digit in range(digits):
+        first, start = digit * DIGITS, 0
+        for at in range(first, first + DIGITS):
+            start, places[at] = start + places[at], start
+        shift = 32 + digit * DIGIT_BITS
         for k in range(n):
-            digit = ((np.int64(load(keys, k)) - least) >> shift) & (DIGITS - 1)
-            store(places, digit, load(places, digit) + 1)
-        start = 0
-        for digit in range(DIGITS):
-            start, places[digit] = start + places[digit], start
-        for k in range(n):
-            key = np.int64(load(keys, k))
-            digit = ((key - least) >> shift) & (DIGITS - 1)
-            at = load(places, digit)
-            store(places, digit, at + 1)
-            store(other_ids, at, load(ids, k))
-            store(other_keys, at, key)
-        ids, other_ids, keys, other_keys = other_ids, ids, other_keys, keys
-    return ids[:n]
+            word = load(words, k)
+            at = first + (((word - (least << 32)) >> shift) & (DIGITS - 1))
+            place = load(places, at)
+            store(places, at, place + 1)
+            store(others, place, word)
+        words, others = others, words
+    ids = np.empty(n, np.int32)
+    for k in range(n):
+        store(ids, k, load(words, k) & 0xFFFFFFFF)
+    return ids
 
 
 @inner

@@ -21,7 +21,6 @@ from .bins import (
     OPACITY,
     PIXEL_X,
     PIXEL_Y,
-    STRIPES_AT_ONCE,
     TABLE,
     TILE_PX,
     VALUES,
@@ -57,7 +56,6 @@ from .memory import (
     load_block,
     load_block3,
     load_lanes,
-    meeting,
     prefetch,
     store,
     store_lanes,
@@ -218,20 +216,6 @@ def assign_slots(touched, slots):
         store(slots, k, at - lowest_bit(stripes | NO_STRIPE))
         at += bit_count(stripes)
     return at
-
-
-@kernel
-def clear_sums(touched, stripes, slots, sums):
-    """Set the rows of these stripes (bits) to zero."""
-    for base in range(0, slots.shape[0], STRIPES_AT_ONCE):
-        word = meeting(touched, base, stripes)
-        while word != 0:
-            k = base + lowest_bit(word)
-            word &= word - 1
-            mine = np.int64(load(touched, k)) & stripes
-            at = (np.int64(load(slots, k)) + lowest_bit(mine)) * SUMS
-            for j in range(at, at + bit_count(mine) * SUMS):
-                store(sums, j, ZERO)
 
 
 @inner

@@ -167,6 +167,12 @@ def make_and_blend(lists: Lists, piece: Piece, state, live) -> None:
         piece.over_tiles(blend.blend, lists.splats, *chunk.arrays, state, live)
 
 
+def clear(first: int, last: int, arrays: list[np.ndarray]) -> None:
+    """Set rows first..last-1 to zero."""
+    for array in arrays:
+        array[first:last] = 0
+
+
 def sums(team: Team, lists: Lists, images, cotangents, column: int):
     """Nine sums per splat and stripe for one group of three values.
 
@@ -175,12 +181,12 @@ def sums(team: Team, lists: Lists, images, cotangents, column: int):
     slots = np.empty(len(lists.ids), np.int32)
     rows = gradient.assign_slots(lists.touched, slots)
     out = np.empty(rows * gradient.SUMS, np.float32)
+    team.run(clear, [(a, b, [out]) for a, b in team.shares(len(out))])
     lists.over_pieces(team, _add_sums, (*images, *cotangents, column), slots, out)
     return out, slots
 
 
 def _add_sums(lists: Lists, piece: Piece, pictures: tuple, slots, out) -> None:
-    gradient.clear_sums(lists.touched, piece.stripes, slots, out)
     state, live = piece.state()
     piece.over_tiles(gradient.open_tiles_backward, *pictures, state, live)
     step = piece.grid.rows_per_stripe * piece.grid.columns
