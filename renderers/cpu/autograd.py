@@ -14,6 +14,10 @@ def _array(tensor: Tensor) -> np.ndarray:
     return tensor.detach().contiguous().numpy()
 
 
+def _or_zeros(gradient: Tensor | None, like: Tensor) -> Tensor:
+    return torch.zeros_like(like) if gradient is None else gradient
+
+
 class Project(torch.autograd.Function):
     """Ellipses of all Gaussians for all cameras; what is not drawn has radius 0 and zeros."""
 
@@ -31,6 +35,7 @@ class Project(torch.autograd.Function):
             workers.run(project.project, [(a, b, *common) for a, b in workers.shares(n)])
         ctx.save_for_backward(means, quaternions, scales, sh, conics, colors, radii)
         ctx.cameras, ctx.threads = cameras, threads
+        ctx.set_materialize_grads(False)  # Of the records alone it would be 64 bytes a Gaussian.
         ctx.mark_non_differentiable(depths, radii, records)
         return xy, conics, colors, depths, radii, records
 
@@ -39,6 +44,8 @@ class Project(torch.autograd.Function):
     def backward(ctx, g_xy, g_conics, g_colors, *_):
         means, quaternions, scales, sh, conics, colors, radii = ctx.saved_tensors
         inputs = tuple(_array(t) for t in (means, quaternions, scales, sh))
+        g_xy = _or_zeros(g_xy, conics[..., :2])
+        g_conics, g_colors = _or_zeros(g_conics, conics), _or_zeros(g_colors, colors)
         given = [_array(t) for t in (radii, conics, colors, g_xy, g_conics, g_colors)]
         gradients = [
             torch.empty_like(t, memory_format=torch.contiguous_format)
@@ -125,6 +132,7 @@ class Rasterize(torch.autograd.Function):
                 weights[k] = torch.from_numpy(_weights(workers, listed, opaque[k], n))
             ctx.lists.append(listed)
         ctx.threads = threads
+        ctx.set_materialize_grads(False)
         ctx.save_for_backward(opacities, values, images, alphas)
         plain = (medians, weights, top_ids, top_weights)
         ctx.mark_non_differentiable(*(t for t in plain if t is not None))
@@ -138,7 +146,7 @@ class Rasterize(torch.autograd.Function):
         g_xy, g_conics = values.new_empty(c, n, 2), values.new_empty(c, n, 3)
         g_opacities, g_values = torch.empty_like(opacities), torch.empty_like(values)
         features, pictures = _array(values), (_array(images), _array(alphas))
-        cotangents = _array(g_images), _array(g_alphas)
+        cotangents = _array(_or_zeros(g_images, images)), _array(_or_zeros(g_alphas, alphas))
         to_xy, to_conics, to_opacities = (t.numpy() for t in (g_xy, g_conics, g_opacities))
         to_values = g_values.numpy()
         workers = team(ctx.threads)

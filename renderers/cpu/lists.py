@@ -60,36 +60,31 @@ class Grid:
     def stripes(self) -> int:
         return -(-self.rows // self.rows_per_stripe)
 
+    def piece(self, first: int, last: int) -> "Piece":
+        """Stripes first..last-1."""
+        step, columns = self.rows_per_stripe, self.columns
+        top, bottom = first * step, min(last * step, self.rows)
+        bits = (1 << last) - (1 << first)
+        return Piece(self, bits, (top, bottom), (top * columns, bottom * columns))
+
     def pieces(self, threads: int) -> "list[Piece]":
         count = 1 if threads == 1 else min(self.stripes, PIECES_PER_THREAD * threads)
         ends = [self.stripes * k // count for k in range(count + 1)] if self.stripes else [0]
-        return [Piece(self, a, b) for a, b in pairwise(ends)]
+        return [self.piece(a, b) for a, b in pairwise(ends)]
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Stripes first..last-1 of a picture, with their lists."""
+    """Some stripes of a picture, with their lists."""
 
     grid: Grid
-    first: int
-    last: int
+    stripes: int
+    """One bit each."""
+    rows: tuple[int, int]
+    """First, and last + 1, of the rows of tiles."""
+    tiles: tuple[int, int]
+    """The same of the tiles."""
     chunks: list[Chunk] = field(default_factory=list)
-
-    @property
-    def rows(self) -> tuple[int, int]:
-        """Of tiles."""
-        step = self.grid.rows_per_stripe
-        return self.first * step, min(self.last * step, self.grid.rows)
-
-    @property
-    def tiles(self) -> tuple[int, int]:
-        top, bottom = self.rows
-        return top * self.grid.columns, bottom * self.grid.columns
-
-    @property
-    def stripes(self) -> int:
-        """One bit each."""
-        return (1 << self.last) - (1 << self.first)
 
     def state(self) -> tuple[np.ndarray, np.ndarray]:
         """Room for what blending knows of the piece's tiles, and for their unfinished blocks."""
