@@ -12,6 +12,8 @@ The loop runs over the blocks of a tile, for each over the 64 next splats that r
 stays in registers.
 """
 
+import math
+
 import numpy as np
 
 from .bins import (
@@ -60,6 +62,8 @@ from .simd import (
 )
 
 ALPHA_MAX, T_MIN = F(0.999), F(1e-4)
+TOP_MAX = F(math.log2(255 * 0.999) - 1e-5)
+"""Below it no alpha of a splat reaches ALPHA_MAX."""
 ONE, HALF, ZERO = F(1.0), F(0.5), F(0.0)
 ALL_LANES, ALL_BLOCKS = (1 << LANES) - 1, (1 << BLOCKS) - 1
 AT_ONCE = 64
@@ -102,7 +106,7 @@ def open_tiles(first, last, columns, width, height, state, live):
 def exponent(splats, g, dx, dy):
     """log2 (255 alpha) before the clamp, at (dx, dy) from the splat's centre."""
     across = multiply_add(dx, load(splats, g + P), dy * load(splats, g + Q))
-    constant = multiply_add(dy * load(splats, g + R), dy, load(splats, g + TOP))
+    constant = multiply_add(dy * dy, load(splats, g + R), load(splats, g + TOP))
     return multiply_add(dx, across, constant)
 
 

@@ -23,6 +23,7 @@ from .bins import (
     PIXEL_Y,
     TABLE,
     TILE_PX,
+    TOP,
     VALUES,
     F,
     P,
@@ -43,6 +44,7 @@ from .blend import (
     STATE,
     T_END,
     T_MIN,
+    TOP_MAX,
     ZERO,
     T,
     corner,
@@ -122,8 +124,59 @@ def open_tiles_backward(
 
 
 @inner
+def add_blocks(splats, g, x, y, wanted, known, state, first, clamped):
+    """The sums of one splat over the `wanted` blocks of the tile whose state begins at `first`.
+
+    (x, y) is its centre in the tile; `clamped` says whether alpha may reach ALPHA_MAX. `known` has
+    the finished pixels of each block. Returns the sums, and which blocks are finished now.
+    """
+    red, green = load(splats, g + VALUES), load(splats, g + VALUES + 1)
+    blue = load(splats, g + VALUES + 2)
+    zero, over = broadcast(ZERO), 0
+    g_red = g_green = g_blue = s00 = s10 = s01 = s20 = s11 = s02 = zero
+    while wanted != 0:
+        block = lowest_bit(wanted)
+        wanted &= wanted - 1
+        lane, at = block * LANES, first + block * LANES
+        dx = load_lanes(TABLE, PIXEL_X + lane) - x
+        dy = load_lanes(TABLE, PIXEL_Y + lane) - y
+        power = exponent(splats, g, dx, dy)
+        unclamped = exp2_over_255(power)
+        alpha = smaller(unclamped, ALPHA_MAX) if clamped else unclamped
+        alpha = where(at_least(power, ZERO), alpha, ZERO)
+        t, suffix = load_lanes(state, at + T), load_lanes(state, at + SUFFIX)
+        weight = alpha * t
+        after = t - weight
+        finished = bits(at_most(after, T_MIN))
+        if finished != load(known, block):
+            done = mask_of(finished)
+            weight, after = where(done, ZERO, weight), where(done, ZERO, after)
+            suffix = where(done, ZERO, suffix)
+            store(known, block, finished)
+            over |= int(finished == ALL_LANES) << block
+        v_red, v_green = load_lanes(state, at + RED), load_lanes(state, at + GREEN)
+        v_blue = load_lanes(state, at + BLUE)
+        gain = weight * multiply_add(v_red, red, multiply_add(v_green, green, v_blue * blue))
+        suffix = suffix - gain
+        store_lanes(state, at + T, after)
+        store_lanes(state, at + SUFFIX, suffix)
+        g_red = multiply_add(weight, v_red, g_red)
+        g_green = multiply_add(weight, v_green, g_green)
+        g_blue = multiply_add(weight, v_blue, g_blue)
+        s = subtract_product(gain, suffix, alpha / (ONE - alpha))
+        if clamped:
+            s = where(at_most(unclamped, ALPHA_MAX), s, ZERO)
+        sx = s * dx
+        s00, s10, s01 = s00 + s, s10 + sx, multiply_add(s, dy, s01)
+        s20 = multiply_add(sx, dx, s20)
+        s11 = multiply_add(sx, dy, s11)
+        s02 = multiply_add(s, dy * dy, s02)
+    return (g_red, g_green, g_blue, s00, s10, s01, s20, s11, s02), over
+
+
+@inner
 def blend_tile_backward(
-    first, last, left, top, splats, entries, masks, state, tile, blocks, stripe, slots, sums
+    first, last, left, top, splats, entries, masks, known, state, at, blocks, stripe, slots, sums
 ):
     """Add, per splat, the gradient by its three values and six moments of s = alpha dL/dalpha:
 
@@ -133,54 +186,18 @@ def blend_tile_backward(
         soon = np.int64(load(entries, min(e + AHEAD, last - 1)))
         prefetch(splats, soon * FIELDS)
         prefetch(sums, (np.int64(load(slots, soon)) + stripe) * SUMS)
-        bits_left = np.int64(load(masks, e)) & blocks
-        if bits_left == 0:
+        wanted = np.int64(load(masks, e)) & blocks
+        if wanted == 0:
             continue
         k = np.int64(load(entries, e))
-        g = k * FIELDS
+        g, slot = k * FIELDS, (np.int64(load(slots, k)) + stripe) * SUMS
         x, y = load(splats, g + X) - left, load(splats, g + Y) - top
-        zero = broadcast(ZERO)
-        g_red = g_green = g_blue = s00 = s10 = s01 = s20 = s11 = s02 = zero
-        while bits_left != 0:
-            block = lowest_bit(bits_left)
-            bits_left &= bits_left - 1
-            lane, at = block * LANES, tile * STATE + block * LANES
-            dx = load_lanes(TABLE, PIXEL_X + lane) - x
-            dy = load_lanes(TABLE, PIXEL_Y + lane) - y
-            power = exponent(splats, g, dx, dy)
-            unclamped = exp2_over_255(power)
-            alpha = where(at_least(power, ZERO), smaller(unclamped, ALPHA_MAX), ZERO)
-            t, suffix = load_lanes(state, at + T), load_lanes(state, at + SUFFIX)
-            weight = alpha * t
-            after = t - weight
-            finished = bits(at_most(after, T_MIN))
-            if finished != bits(at_most(t, T_MIN)):
-                done = mask_of(finished)
-                weight, after = where(done, ZERO, weight), where(done, ZERO, after)
-                suffix = where(done, ZERO, suffix)
-                if finished == ALL_LANES:
-                    blocks &= ~(1 << block)
-            store_lanes(state, at + T, after)
-            v_red, v_green = load_lanes(state, at + RED), load_lanes(state, at + GREEN)
-            v_blue = load_lanes(state, at + BLUE)
-            red, green = load(splats, g + VALUES), load(splats, g + VALUES + 1)
-            blue = load(splats, g + VALUES + 2)
-            cv = multiply_add(v_red, red, multiply_add(v_green, green, v_blue * blue))
-            gain = weight * cv
-            suffix = suffix - gain
-            store_lanes(state, at + SUFFIX, suffix)
-            g_red = multiply_add(weight, v_red, g_red)
-            g_green = multiply_add(weight, v_green, g_green)
-            g_blue = multiply_add(weight, v_blue, g_blue)
-            s = subtract_product(gain, suffix, alpha / (ONE - alpha))
-            s = where(at_most(unclamped, ALPHA_MAX), s, ZERO)
-            sx, sy = s * dx, s * dy
-            s00, s10, s01 = s00 + s, s10 + sx, s01 + sy
-            s20 = multiply_add(sx, dx, s20)
-            s11 = multiply_add(sx, dy, s11)
-            s02 = multiply_add(sy, dy, s02)
-        slot = (np.int64(load(slots, k)) + stripe) * SUMS
-        add_sums9(sums, slot, g_red, g_green, g_blue, s00, s10, s01, s20, s11, s02)
+        if load(splats, g + TOP) < TOP_MAX:
+            found, over = add_blocks(splats, g, x, y, wanted, known, state, at, False)
+        else:
+            found, over = add_blocks(splats, g, x, y, wanted, known, state, at, True)
+        add_sums9(sums, slot, *found)
+        blocks &= ~over
         if blocks == 0:
             break
     return blocks
@@ -191,14 +208,18 @@ def blend_backward(
     first, last, columns, tiles_per_stripe, splats, entries, masks, starts, slots, sums, state, live
 ):  # fmt: skip
     """Gradient of the lists of tiles first..last-1 into `sums`."""
+    known = np.empty(BLOCKS, np.int64)
     for tile in range(first, last):
         here, stripe = tile - first, tile // tiles_per_stripe
         blocks = np.int64(load(live, here))
         if blocks == 0 or starts[here] == starts[here + 1]:
             continue
         left, top = F(tile % columns * TILE_PX), F(tile // columns * TILE_PX)
+        at = here * STATE
+        for block in range(BLOCKS):
+            store(known, block, bits(at_most(load_lanes(state, at + T + block * LANES), T_MIN)))
         blocks = blend_tile_backward(
-            starts[here], starts[here + 1], left, top, splats, entries, masks, state, here,
+            starts[here], starts[here + 1], left, top, splats, entries, masks, known, state, at,
             blocks, stripe, slots, sums,
         )  # fmt: skip
         store(live, here, blocks)
