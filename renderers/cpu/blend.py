@@ -106,7 +106,7 @@ def open_tiles(first, last, columns, width, height, state, live):
 def exponent(splats, g, dx, dy):
     """log2 (255 alpha) before the clamp, at (dx, dy) from the splat's centre."""
     across = multiply_add(dx, load(splats, g + P), dy * load(splats, g + Q))
-    constant = multiply_add(dy * dy, load(splats, g + R), load(splats, g + TOP))
+    constant = multiply_add(dy * load(splats, g + R), dy, load(splats, g + TOP))
     return multiply_add(dx, across, constant)
 
 

@@ -166,11 +166,11 @@ def add_blocks(splats, g, x, y, wanted, known, state, first, clamped):
         s = subtract_product(gain, suffix, alpha / (ONE - alpha))
         if clamped:
             s = where(at_most(unclamped, ALPHA_MAX), s, ZERO)
-        sx = s * dx
-        s00, s10, s01 = s00 + s, s10 + sx, multiply_add(s, dy, s01)
+        sx, sy = s * dx, s * dy
+        s00, s10, s01 = s00 + s, s10 + sx, s01 + sy
         s20 = multiply_add(sx, dx, s20)
         s11 = multiply_add(sx, dy, s11)
-        s02 = multiply_add(s, dy * dy, s02)
+        s02 = multiply_add(sy, dy, s02)
     return (g_red, g_green, g_blue, s00, s10, s01, s20, s11, s02), over
 
 
