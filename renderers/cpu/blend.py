@@ -58,6 +58,7 @@ from .simd import (
     mask_of,
     multiply_add,
     smaller,
+    unless_negative,
     where,
 )
 
@@ -111,8 +112,11 @@ def exponent(splats, g, dx, dy):
 
 
 @inner
-def blend_block(splats, word, px, py, state, at):
-    """Blend the splats whose bits are set in `word` into one block; whether it is finished now."""
+def blend_block(splats, word, px, py, state, at, clamped):
+    """Blend the splats whose bits are set in `word` into one block; whether it is finished now.
+
+    `clamped` says whether any alpha may reach ALPHA_MAX.
+    """
     t = load_lanes(state, at + T)
     red, green = load_lanes(state, at + RED), load_lanes(state, at + GREEN)
     blue = load_lanes(state, at + BLUE)
@@ -121,7 +125,8 @@ def blend_block(splats, word, px, py, state, at):
         g = lowest_bit(word) * FIELDS
         word &= word - 1
         power = exponent(splats, g, px - load(splats, g + X), py - load(splats, g + Y))
-        alpha = where(at_least(power, ZERO), smaller(exp2_over_255(power), ALPHA_MAX), ZERO)
+        alpha = exp2_over_255(power)
+        alpha = unless_negative(power, smaller(alpha, ALPHA_MAX) if clamped else alpha)
         weight = alpha * t
         after = t - weight
         finished = bits(at_most(after, T_MIN))
@@ -144,13 +149,16 @@ def blend_block(splats, word, px, py, state, at):
 
 @inner
 def gather(splats, entries, first, count, near):
-    """Copy the splats of `count` entries side by side."""
+    """Copy the splats of `count` entries side by side; one bit for each that may be clamped."""
+    clamped = 0
     for k in range(count):
         prefetch(splats, np.int64(load(entries, first + k)) * FIELDS)
     for k in range(count):
         g = np.int64(load(entries, first + k)) * FIELDS
         for j in range(0, FIELDS, LANES):
             store_lanes(near, k * FIELDS + j, load_lanes(splats, g + j))
+        clamped |= int(load(splats, g + TOP) >= TOP_MAX) << k
+    return clamped
 
 
 @kernel
@@ -165,7 +173,7 @@ def blend(first, last, columns, splats, entries, masks, starts, state, live):
             if blocks == 0:
                 break
             count = min(AT_ONCE, starts[here + 1] - e)
-            gather(splats, entries, e, count, near)
+            clamped = gather(splats, entries, e, count, near)
             present = -1 if count == AT_ONCE else (1 << count) - 1
             waiting = blocks
             while waiting != 0:
@@ -176,8 +184,12 @@ def blend(first, last, columns, splats, entries, masks, starts, state, live):
                     lane = block * LANES
                     px = load_lanes(TABLE, PIXEL_X + lane) + left
                     py = load_lanes(TABLE, PIXEL_Y + lane) + top
-                    if blend_block(near, word, px, py, state, here * STATE + lane):
-                        blocks &= ~(1 << block)
+                    at = here * STATE + lane
+                    if word & clamped == 0:
+                        finished = blend_block(near, word, px, py, state, at, False)
+                    else:
+                        finished = blend_block(near, word, px, py, state, at, True)
+                    blocks &= ~(int(finished) << block)
         store(live, here, blocks)
 
 

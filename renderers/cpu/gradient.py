@@ -64,7 +64,6 @@ from .memory import (
 )
 from .simd import (
     LANES,
-    at_least,
     at_most,
     bit_count,
     bits,
@@ -75,6 +74,7 @@ from .simd import (
     multiply_add,
     smaller,
     subtract_product,
+    unless_negative,
     where,
 )
 
@@ -143,7 +143,7 @@ def add_blocks(splats, g, x, y, wanted, known, state, first, clamped):
         power = exponent(splats, g, dx, dy)
         unclamped = exp2_over_255(power)
         alpha = smaller(unclamped, ALPHA_MAX) if clamped else unclamped
-        alpha = where(at_least(power, ZERO), alpha, ZERO)
+        alpha = unless_negative(power, alpha)
         t, suffix = load_lanes(state, at + T), load_lanes(state, at + SUFFIX)
         weight = alpha * t
         after = t - weight

@@ -216,6 +216,26 @@ def where(typing_context, mask, x, y):
 
 
 @intrinsic
+def unless_negative(typing_context, sign, x):
+    """Lanes of x where `sign` is not negative, zero elsewhere; NaN and -0 may count as either.
+
+    With eight lanes one instruction looks at the sign bits; with sixteen a comparison's mask joins
+    the instruction that made x.
+    """
+
+    def emit(context, builder, signature, values):
+        sign, x = values
+        zero = constant(0.0)
+        if LANES == 16:
+            return builder.select(builder.fcmp_ordered(">=", sign, zero), x, zero)
+        whole = builder.bitcast(sign, INTEGERS)
+        negative = builder.icmp_signed("<", whole, ir.Constant(INTEGERS, [0] * LANES))
+        return builder.select(negative, zero, x)
+
+    return LANES_TYPE(sign, x), emit
+
+
+@intrinsic
 def square_root(typing_context, x):
     def emit(context, builder, signature, values):
         return called(builder, "sqrt", values[0])
