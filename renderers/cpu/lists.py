@@ -86,6 +86,11 @@ class Piece:
     """The same of the tiles."""
     chunks: list[Chunk] = field(default_factory=list)
 
+    @property
+    def entries(self) -> int:
+        """How many its lists have so far."""
+        return sum(len(chunk.entries) for chunk in self.chunks)
+
     def state(self) -> tuple[np.ndarray, np.ndarray]:
         """Room for what blending knows of the piece's tiles, and for their unfinished blocks."""
         first, last = self.tiles
@@ -120,8 +125,9 @@ class Lists:
             piece.over_tiles(kernel, self.splats, *chunk.arrays, *arguments)
 
     def over_pieces(self, team: Team, work: Callable, *arguments) -> None:
-        """work(lists, piece, *arguments) for all pieces."""
-        team.run(work, [(self, piece, *arguments) for piece in self.pieces])
+        """work(lists, piece, *arguments) for all pieces, those with the longest lists first."""
+        pieces = sorted(self.pieces, key=lambda piece: -piece.entries)
+        team.run(work, [(self, piece, *arguments) for piece in pieces])
 
     def set_values(self, team: Team, values: np.ndarray, column: int) -> None:
         """Let the splats hold columns column..column+2 of `values`."""
@@ -141,7 +147,10 @@ def pack(team: Team, records, depths, radii, grid: Grid) -> Lists:
     touched[len(ids) :] = 0
     common = (records, ids, grid.columns, grid.rows, grid.rows_per_stripe)
     team.run(bins.pack, [(*common, a, b, splats, touched) for a, b in team.shares(len(ids))])
-    return Lists(splats, ids, touched, grid.pieces(team.threads))
+    pieces, some = grid.pieces(team.threads), touched[: len(ids) : 16]
+    # Those that most splats touch first: a long one begun last keeps the others waiting.
+    pieces.sort(key=lambda piece: -np.count_nonzero(some & piece.stripes))
+    return Lists(splats, ids, touched, pieces)
 
 
 def make_and_blend(lists: Lists, piece: Piece, state, live) -> None:
