@@ -40,7 +40,7 @@ LEAVES = ("means", "quaternions", "scales", "opacities", "sh")
 def ours(threads: int) -> rasterize_peers.Draw:
     def draw(scene: Gaussians, cameras: Cameras):
         frames = cpu.render(scene, cameras, threads=threads)
-        return frames.rgb[0], frames.alpha[0, ..., 0]
+        return frames.rgb.squeeze(0), frames.alpha.squeeze((0, 3))
 
     return draw
 

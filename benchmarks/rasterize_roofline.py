@@ -23,11 +23,10 @@ from splatworks.renderers.cpu.blend import (
     T,
     blend,
     exponent,
-    open_tiles,
 )
 from splatworks.renderers.cpu.compiled import LANES, kernel
 from splatworks.renderers.cpu.gradient import SUMS, blend_backward, open_tiles_backward
-from splatworks.renderers.cpu.lists import Chunk, Grid, blend_all, pack
+from splatworks.renderers.cpu.lists import Chunk, Grid, make_and_blend, pack
 from splatworks.renderers.cpu.memory import load, load_lanes, store_lanes
 from splatworks.renderers.cpu.renderer import _records
 from splatworks.renderers.cpu.simd import (
@@ -112,24 +111,24 @@ def loop_ns() -> tuple[float, float]:
     size = (TILE_PX, TILE_PX)
     projected = Project.apply(*parts, torch.zeros(n, 1, 3), _records(cameras), size, 1)
     depths, radii, records = (t[0].numpy() for t in projected[3:])
-    listed, _ = pack(team, records, depths, radii, grid)
+    listed = pack(team, records, depths, radii, grid)
+    (piece,) = listed.pieces
     entries = np.tile(np.arange(n, dtype=np.int32), times)
     masks = np.full(n * times + AT_ONCE, ALL_BLOCKS, np.uint32)
-    listed.chunks.append(Chunk(entries, masks, np.array([0, n * times])))
-    state, live = grid.state()
+    piece.chunks.append(Chunk(entries, masks, np.array([0, n * times])))
     values, alpha = np.ones((*size, 3), np.float32), np.ones(size, np.float32)
-    slots, sums = np.arange(n), np.zeros(n * SUMS, np.float32)
+    slots, sums = np.arange(n, dtype=np.int32), np.zeros(n * SUMS, np.float32)
     forward, backward = [], []
     for _ in range(60):
-        listed.over_tiles(team, open_tiles, *size, state, live)
+        state, live = piece.opened()
         start = time.perf_counter()
-        listed.over_chunks(team, blend, state, live)
+        listed.over_chunks(piece, blend, state, live)
         forward.append(time.perf_counter() - start)
         given = (values, alpha, values, alpha, 0, state, live)
-        listed.over_tiles(team, open_tiles_backward, *given)
-        arrays = (listed.splats, *listed.chunks[0].arrays, slots, sums, state, live)
+        piece.over_tiles(open_tiles_backward, *given)
+        arrays = (listed.splats, *piece.chunks[0].arrays, slots, sums, state, live)
         start = time.perf_counter()
-        blend_backward(0, 1, 1, 1, 1, *arrays)
+        piece.over_tiles(blend_backward, 1, *arrays)
         backward.append(time.perf_counter() - start)
     vectors = n * times * TILE_PX**2 / LANES
     return 1e9 * min(forward) / vectors, 1e9 * min(backward) / vectors
@@ -168,11 +167,10 @@ def blends(scene: Gaussians, cameras: Cameras) -> int:
     with torch.no_grad():
         projected = Project.apply(*(p.detach() for p in parts), _records(cameras), size, 1)
     depths, radii, records = (t[0].numpy() for t in projected[3:])
-    listed, bounds = pack(team, records, depths, radii, grid)
-    state, live = grid.state()
-    listed.over_tiles(team, open_tiles, *size, state, live)
-    blend_all(team, listed, bounds, state, live)
-    listed.over_tiles(team, open_tiles, *size, state, live)
-    counts = np.zeros(grid.tiles, np.int64)
-    listed.over_chunks(team, _count, counts, state)
+    listed = pack(team, records, depths, radii, grid)
+    (piece,) = listed.pieces
+    make_and_blend(listed, piece, *piece.opened())
+    state, _ = piece.opened()
+    counts = np.zeros(piece.tiles[1], np.int64)
+    listed.over_chunks(piece, _count, counts, state)
     return int(counts.sum())

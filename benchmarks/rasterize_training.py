@@ -19,7 +19,7 @@ import numba  # noqa: E402
 import rasterize_scenes  # noqa: E402
 import torch  # noqa: E402
 from splatworks.renderers import cpu  # noqa: E402
-from splatworks.renderers.cpu import bins, blend, gradient, project  # noqa: E402
+from splatworks.renderers.cpu import bins, blend, gradient, project, project_gradient  # noqa: E402
 from splatworks.renderers.scene import Gaussians  # noqa: E402
 
 RATES = {"means": 1e-3, "scales": 5e-3, "quaternions": 1e-3, "opacities": 2e-2, "sh": 2.5e-3}
@@ -38,7 +38,7 @@ def watched() -> dict[str, float]:
 
         return run
 
-    for module in (project, bins, blend, gradient):
+    for module in (project, bins, blend, gradient, project_gradient):
         for name, value in list(vars(module).items()):
             compiled = isinstance(value, numba.core.registry.CPUDispatcher)
             if not compiled or value.targetoptions.get("forceinline"):

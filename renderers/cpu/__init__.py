@@ -5,8 +5,10 @@
     lists.py         splats -> tile lists, chunk by chunk    threads.py    who works on what
     bins.py          kernels that make the lists             simd.py       a vector of floats
     blend.py         lists -> pictures                       compiled.py   how it is compiled
-    gradient.py      and back
+    gradient.py      and back                                memory.py     loads and stores
     contributors.py  lists -> whom a pixel shows
+
+Backward of projection is in project_gradient.py.
 
 How it works and how fast it is: `docs/rasterizer.md`.
 

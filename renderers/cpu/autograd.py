@@ -5,13 +5,17 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from . import bins, blend, contributors, gradient, lists, project
-from .lists import Grid, Lists
+from . import bins, blend, contributors, gradient, lists, project, project_gradient
+from .lists import Grid, Lists, Piece
 from .threads import Team, team
 
 
 def _array(tensor: Tensor) -> np.ndarray:
     return tensor.detach().contiguous().numpy()
+
+
+def _or_zeros(gradient: Tensor | None, like: Tensor) -> Tensor:
+    return torch.zeros_like(like) if gradient is None else gradient
 
 
 class Project(torch.autograd.Function):
@@ -20,17 +24,18 @@ class Project(torch.autograd.Function):
     @staticmethod
     def forward(ctx, means, quaternions, scales, opacities, sh, cameras, size, threads):
         c, n = len(cameras), len(means)
-        xy, conics, colors = (means.new_zeros(c, n, k) for k in (2, 3, 3))
-        depths, radii = means.new_zeros(c, n), means.new_zeros(c, n)
+        xy, conics, colors = (means.new_empty(c, n, k) for k in (2, 3, 3))
+        depths, radii = means.new_empty(c, n), means.new_empty(c, n)
         records = means.new_empty(c, n * bins.FIELDS)
         scene = tuple(_array(t) for t in (means, quaternions, scales, opacities, sh))
         outputs = [t.numpy() for t in (xy, conics, colors, depths, radii, records)]
-        with team(threads) as workers:
-            for k, camera in enumerate(cameras):
-                common = (*scene, camera, size, *(out[k] for out in outputs))
-                workers.run(project.project, [(a, b, *common) for a, b in workers.shares(n)])
+        workers = team(threads)
+        for k, camera in enumerate(cameras):
+            common = (*scene, camera, size, *(out[k] for out in outputs))
+            workers.run(project.project, [(a, b, *common) for a, b in workers.shares(n)])
         ctx.save_for_backward(means, quaternions, scales, sh, conics, colors, radii)
         ctx.cameras, ctx.threads = cameras, threads
+        ctx.set_materialize_grads(False)  # Of the records alone it would be 64 bytes a Gaussian.
         ctx.mark_non_differentiable(depths, radii, records)
         return xy, conics, colors, depths, radii, records
 
@@ -39,27 +44,51 @@ class Project(torch.autograd.Function):
     def backward(ctx, g_xy, g_conics, g_colors, *_):
         means, quaternions, scales, sh, conics, colors, radii = ctx.saved_tensors
         inputs = tuple(_array(t) for t in (means, quaternions, scales, sh))
+        g_xy = _or_zeros(g_xy, conics[..., :2])
+        g_conics, g_colors = _or_zeros(g_conics, conics), _or_zeros(g_colors, colors)
         given = [_array(t) for t in (radii, conics, colors, g_xy, g_conics, g_colors)]
         gradients = [
             torch.empty_like(t, memory_format=torch.contiguous_format)
             for t in (means, quaternions, scales, sh)
         ]
         outputs = [g.numpy() for g in gradients]
-        with team(ctx.threads) as workers:
-            for k, camera in enumerate(ctx.cameras):
-                common = (*inputs, camera, *(array[k] for array in given), *outputs)
-                jobs = [(a, b, k > 0, *common) for a, b in workers.shares(len(means))]
-                workers.run(project.project_backward, jobs)
+        workers = team(ctx.threads)
+        for k, camera in enumerate(ctx.cameras):
+            common = (*inputs, camera, *(array[k] for array in given), *outputs)
+            jobs = [(a, b, k > 0, *common) for a, b in workers.shares(len(means))]
+            workers.run(project_gradient.project_backward, jobs)
         return (*gradients[:3], None, gradients[3], None, None, None)
 
 
 def _weights(team: Team, listed: Lists, alpha: np.ndarray, n: int) -> np.ndarray:
     """Blending weights summed over the pixels: the gradient of a picture's sum by the colors."""
     ones, zeros = np.ones((*alpha.shape, 3), np.float32), np.zeros_like(alpha)
-    sums, ranges = lists.sums(team, listed, (ones, alpha), (ones, zeros), 0)
+    found = lists.sums(team, listed, (ones, alpha), (ones, zeros), 0)
     out = np.zeros(n, np.float32)
-    gradient.unpack_weights(listed.ids, sums, ranges, out)
+    common = (listed.ids, listed.touched, *found, out)
+    team.run(gradient.unpack_weights, [(a, b, *common) for a, b in team.shares(len(listed.ids))])
     return out
+
+
+def _paint(listed: Lists, piece: Piece, image: np.ndarray, first: int, alpha: np.ndarray) -> None:
+    """Blend columns first..first+2 over a piece of the picture."""
+    state, live = piece.opened()
+    if first == 0:
+        lists.make_and_blend(listed, piece, state, live)
+    else:
+        listed.over_chunks(piece, blend.blend, state, live)
+    piece.over_tiles(blend.picture, state, image, first, alpha)
+
+
+def _paint_median(listed: Lists, piece: Piece, depth: np.ndarray) -> None:
+    state, live = piece.opened()
+    listed.over_chunks(piece, blend.median, state, live)
+    piece.over_tiles(blend.median_picture, state, depth)
+
+
+def _name(listed: Lists, piece: Piece, ids: np.ndarray, weights: np.ndarray) -> None:
+    """The largest contributors of a piece's pixels."""
+    listed.over_chunks(piece, contributors.contributors, listed.ids, ids, weights, *piece.opened())
 
 
 class Rasterize(torch.autograd.Function):
@@ -86,33 +115,24 @@ class Rasterize(torch.autograd.Function):
         pictures, opaque = images.numpy(), alphas.numpy()
         grid = Grid(height, width)
         ctx.lists = []
-        state, live = grid.state()
-        with team(threads) as workers:
-            for k in range(c):
-                listed, bounds = lists.pack(workers, *(array[k] for array in given), grid)
-                # Projection has put the colors there; other values come first without them.
-                listed.column = 0 if "rgb" in want else None
-                image, alpha = pictures[k], opaque[k]
-                for first in range(0, values.shape[-1], 3):
-                    listed.set_values(workers, features[k], first)
-                    listed.over_tiles(workers, blend.open_tiles, width, height, state, live)
-                    if first == 0:
-                        lists.blend_all(workers, listed, bounds, state, live)
-                    else:
-                        listed.over_chunks(workers, blend.blend, state, live)
-                    listed.over_tiles(workers, blend.picture, state, image, first, alpha)
-                if medians is not None:
-                    listed.over_tiles(workers, blend.open_tiles, width, height, state, live)
-                    listed.over_chunks(workers, blend.median, state, live)
-                    listed.over_tiles(workers, blend.median_picture, state, medians[k].numpy())
-                if top:
-                    listed.over_tiles(workers, blend.open_tiles, width, height, state, live)
-                    best = (listed.ids, top_ids[k].numpy(), top_weights[k].numpy())
-                    listed.over_chunks(workers, contributors.contributors, *best, state, live)
-                if weights is not None:
-                    weights[k] = torch.from_numpy(_weights(workers, listed, alpha, n))
-                ctx.lists.append(listed)
+        workers = team(threads)
+        for k in range(c):
+            listed = lists.pack(workers, *(array[k] for array in given), grid)
+            # Projection has put the colors there; other values come first without them.
+            listed.column = 0 if "rgb" in want else None
+            for first in range(0, values.shape[-1], 3):
+                listed.set_values(workers, features[k], first)
+                listed.over_pieces(workers, _paint, pictures[k], first, opaque[k])
+            if medians is not None:
+                listed.over_pieces(workers, _paint_median, medians[k].numpy())
+            if top:
+                best = top_ids[k].numpy(), top_weights[k].numpy()
+                listed.over_pieces(workers, _name, *best)
+            if weights is not None:
+                weights[k] = torch.from_numpy(_weights(workers, listed, opaque[k], n))
+            ctx.lists.append(listed)
         ctx.threads = threads
+        ctx.set_materialize_grads(False)
         ctx.save_for_backward(opacities, values, images, alphas)
         plain = (medians, weights, top_ids, top_weights)
         ctx.mark_non_differentiable(*(t for t in plain if t is not None))
@@ -123,23 +143,25 @@ class Rasterize(torch.autograd.Function):
     def backward(ctx, g_images, g_alphas, *_):
         opacities, values, images, alphas = ctx.saved_tensors
         c, n = values.shape[:2]
-        g_xy, g_conics = values.new_zeros(c, n, 2), values.new_zeros(c, n, 3)
-        g_opacities, g_values = torch.zeros_like(opacities), torch.zeros_like(values)
+        g_xy, g_conics = values.new_empty(c, n, 2), values.new_empty(c, n, 3)
+        g_opacities, g_values = torch.empty_like(opacities), torch.empty_like(values)
         features, pictures = _array(values), (_array(images), _array(alphas))
-        cotangents = _array(g_images), _array(g_alphas)
+        cotangents = _array(_or_zeros(g_images, images)), _array(_or_zeros(g_alphas, alphas))
         to_xy, to_conics, to_opacities = (t.numpy() for t in (g_xy, g_conics, g_opacities))
         to_values = g_values.numpy()
-        with team(ctx.threads) as workers:
-            for k, listed in enumerate(ctx.lists):
-                made, (g_image, g_alpha) = [p[k] for p in pictures], [g[k] for g in cotangents]
-                for first in range(0, values.shape[-1], 3):
-                    listed.set_values(workers, features[k], first)
-                    sums, ranges = lists.sums(workers, listed, made, (g_image, g_alpha), first)
-                    jobs = [
-                        (a, b, listed.splats, listed.ids, sums, ranges, first, to_xy[k],
-                         to_conics[k], to_opacities, to_values[k])
-                        for a, b in workers.shares(len(listed.ids))
-                    ]  # fmt: skip
-                    workers.run(gradient.unpack, jobs)
-                    g_alpha = np.zeros_like(g_alpha)  # counted once, with the first group
+        workers = team(ctx.threads)
+        by_gaussian = [to_opacities, *to_xy, *to_conics, *to_values]
+        workers.run(lists.clear, [(a, b, by_gaussian) for a, b in workers.shares(n)])
+        for k, listed in enumerate(ctx.lists):
+            made, (g_image, g_alpha) = [p[k] for p in pictures], [g[k] for g in cotangents]
+            for first in range(0, values.shape[-1], 3):
+                listed.set_values(workers, features[k], first)
+                found = lists.sums(workers, listed, made, (g_image, g_alpha), first)
+                jobs = [
+                    (a, b, listed.splats, listed.ids, listed.touched, *found, first,
+                     to_xy[k], to_conics[k], to_opacities, to_values[k])
+                    for a, b in workers.shares(len(listed.ids))
+                ]  # fmt: skip
+                workers.run(gradient.unpack, jobs)
+                g_alpha = np.zeros_like(g_alpha)  # counted once, with the first group
         return g_xy, g_conics, g_opacities, g_values, *[None] * 7

@@ -12,6 +12,8 @@ The loop runs over the blocks of a tile, for each over the 64 next splats that r
 stays in registers.
 """
 
+import math
+
 import numpy as np
 
 from .bins import (
@@ -33,7 +35,7 @@ from .bins import (
     X,
     Y,
 )
-from .compiled import kernel, part
+from .compiled import inner, kernel
 from .memory import (
     load,
     load_lanes,
@@ -56,10 +58,13 @@ from .simd import (
     mask_of,
     multiply_add,
     smaller,
+    unless_negative,
     where,
 )
 
 ALPHA_MAX, T_MIN = F(0.999), F(1e-4)
+TOP_MAX = F(math.log2(255 * 0.999) - 1e-5)
+"""Below it no alpha of a splat reaches ALPHA_MAX."""
 ONE, HALF, ZERO = F(1.0), F(0.5), F(0.0)
 ALL_LANES, ALL_BLOCKS = (1 << LANES) - 1, (1 << BLOCKS) - 1
 AT_ONCE = 64
@@ -86,7 +91,7 @@ def open_tiles(first, last, columns, width, height, state, live):
         left, top = tile % columns * TILE_PX, tile // columns * TILE_PX
         blocks = 0
         for block in range(BLOCKS):
-            lane, at = block * LANES, tile * STATE + block * LANES
+            lane, at = block * LANES, (tile - first) * STATE + block * LANES
             inside = below(load_lanes(TABLE, PIXEL_X + lane), F(width - left)) & below(
                 load_lanes(TABLE, PIXEL_Y + lane), F(height - top)
             )
@@ -95,10 +100,10 @@ def open_tiles(first, last, columns, width, height, state, live):
             for plane in (RED, GREEN, BLUE):
                 store_lanes(state, at + plane, broadcast(ZERO))
             blocks |= int(bits(inside) != 0) << block
-        store(live, tile, blocks)
+        store(live, tile - first, blocks)
 
 
-@part
+@inner
 def exponent(splats, g, dx, dy):
     """log2 (255 alpha) before the clamp, at (dx, dy) from the splat's centre."""
     across = multiply_add(dx, load(splats, g + P), dy * load(splats, g + Q))
@@ -106,9 +111,12 @@ def exponent(splats, g, dx, dy):
     return multiply_add(dx, across, constant)
 
 
-@part
-def blend_block(splats, word, px, py, state, at):
-    """Blend the splats whose bits are set in `word` into one block; whether it is finished now."""
+@inner
+def blend_block(splats, word, px, py, state, at, clamped):
+    """Blend the splats whose bits are set in `word` into one block; whether it is finished now.
+
+    `clamped` says whether any alpha may reach ALPHA_MAX.
+    """
     t = load_lanes(state, at + T)
     red, green = load_lanes(state, at + RED), load_lanes(state, at + GREEN)
     blue = load_lanes(state, at + BLUE)
@@ -117,7 +125,8 @@ def blend_block(splats, word, px, py, state, at):
         g = lowest_bit(word) * FIELDS
         word &= word - 1
         power = exponent(splats, g, px - load(splats, g + X), py - load(splats, g + Y))
-        alpha = where(at_least(power, ZERO), smaller(exp2_over_255(power), ALPHA_MAX), ZERO)
+        alpha = exp2_over_255(power)
+        alpha = unless_negative(power, smaller(alpha, ALPHA_MAX) if clamped else alpha)
         weight = alpha * t
         after = t - weight
         finished = bits(at_most(after, T_MIN))
@@ -138,15 +147,18 @@ def blend_block(splats, word, px, py, state, at):
     return known == ALL_LANES
 
 
-@part
+@inner
 def gather(splats, entries, first, count, near):
-    """Copy the splats of `count` entries side by side."""
+    """Copy the splats of `count` entries side by side; one bit for each that may be clamped."""
+    clamped = 0
     for k in range(count):
         prefetch(splats, np.int64(load(entries, first + k)) * FIELDS)
     for k in range(count):
         g = np.int64(load(entries, first + k)) * FIELDS
         for j in range(0, FIELDS, LANES):
             store_lanes(near, k * FIELDS + j, load_lanes(splats, g + j))
+        clamped |= int(load(splats, g + TOP) >= TOP_MAX) << k
+    return clamped
 
 
 @kernel
@@ -155,12 +167,13 @@ def blend(first, last, columns, splats, entries, masks, starts, state, live):
     near = np.empty(AT_ONCE * FIELDS, F)
     for tile in range(first, last):
         left, top = F(tile % columns * TILE_PX), F(tile // columns * TILE_PX)
-        blocks = np.int64(load(live, tile))
-        for e in range(starts[tile], starts[tile + 1], AT_ONCE):
+        here = tile - first
+        blocks = np.int64(load(live, here))
+        for e in range(starts[here], starts[here + 1], AT_ONCE):
             if blocks == 0:
                 break
-            count = min(AT_ONCE, starts[tile + 1] - e)
-            gather(splats, entries, e, count, near)
+            count = min(AT_ONCE, starts[here + 1] - e)
+            clamped = gather(splats, entries, e, count, near)
             present = -1 if count == AT_ONCE else (1 << count) - 1
             waiting = blocks
             while waiting != 0:
@@ -171,12 +184,16 @@ def blend(first, last, columns, splats, entries, masks, starts, state, live):
                     lane = block * LANES
                     px = load_lanes(TABLE, PIXEL_X + lane) + left
                     py = load_lanes(TABLE, PIXEL_Y + lane) + top
-                    if blend_block(near, word, px, py, state, tile * STATE + lane):
-                        blocks &= ~(1 << block)
-        store(live, tile, blocks)
+                    at = here * STATE + lane
+                    if word & clamped == 0:
+                        finished = blend_block(near, word, px, py, state, at, False)
+                    else:
+                        finished = blend_block(near, word, px, py, state, at, True)
+                    blocks &= ~(int(finished) << block)
+        store(live, here, blocks)
 
 
-@part
+@inner
 def corner(tile, block, columns):
     """First pixel of a block in the picture."""
     bands = BLOCKS // 4
@@ -184,7 +201,7 @@ def corner(tile, block, columns):
     return x, tile // columns * TILE_PX + block % bands * BAND_PX
 
 
-@part
+@inner
 def is_inside(left, top, width, height):
     """Whether all pixels of the block that begins there are in the picture."""
     return left + 4 <= width and top + BAND_PX <= height
@@ -197,7 +214,7 @@ def picture(first, last, columns, state, values, column, alpha):
     for tile in range(first, last):
         for block in range(BLOCKS):
             left, top = corner(tile, block, columns)
-            at = tile * STATE + block * LANES
+            at = (tile - first) * STATE + block * LANES
             if stride == 3 and is_inside(left, top, width, height):
                 pixel = top * width + left
                 t = load_lanes(state, at + T) + load_lanes(state, at + T_END)
@@ -222,14 +239,14 @@ def median_picture(first, last, columns, state, depth):
     for tile in range(first, last):
         for block in range(BLOCKS):
             left, top = corner(tile, block, columns)
-            at = tile * STATE + block * LANES
+            at = (tile - first) * STATE + block * LANES
             for j in range(min(BAND_PX, height - top)):
                 for i in range(min(4, width - left)):
                     found = load(state, at + j * 4 + i + RED)
                     store(depth, (top + j) * width + left + i, found)
 
 
-@part
+@inner
 def median_block(splats, word, px, py, state, at):
     """Depth of the splat that brings T to one half or below; such pixels are finished."""
     t, found = load_lanes(state, at + T), load_lanes(state, at + RED)
@@ -257,9 +274,10 @@ def median(first, last, columns, splats, entries, masks, starts, state, live):
     near = np.empty(AT_ONCE * FIELDS, F)
     for tile in range(first, last):
         left, top = F(tile % columns * TILE_PX), F(tile // columns * TILE_PX)
-        blocks = np.int64(load(live, tile))
-        for e in range(starts[tile], starts[tile + 1], AT_ONCE):
-            count = min(AT_ONCE, starts[tile + 1] - e)
+        here = tile - first
+        blocks = np.int64(load(live, here))
+        for e in range(starts[here], starts[here + 1], AT_ONCE):
+            count = min(AT_ONCE, starts[here + 1] - e)
             gather(splats, entries, e, count, near)
             present = -1 if count == AT_ONCE else (1 << count) - 1
             waiting = blocks
@@ -270,6 +288,6 @@ def median(first, last, columns, splats, entries, masks, starts, state, live):
                 lane = block * LANES
                 px = load_lanes(TABLE, PIXEL_X + lane) + left
                 py = load_lanes(TABLE, PIXEL_Y + lane) + top
-                if median_block(near, word, px, py, state, tile * STATE + lane):
+                if median_block(near, word, px, py, state, here * STATE + lane):
                     blocks &= ~(1 << block)
-        store(live, tile, blocks)
+        store(live, here, blocks)

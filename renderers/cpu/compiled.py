@@ -106,3 +106,12 @@ def kernel(function: Callable) -> Callable:
 def part(function: Callable) -> Callable:
     """A piece of a kernel, always compiled into its caller."""
     return numba.njit(forceinline=True, **_OPTIONS)(function)
+
+
+def inner(function: Callable) -> Callable:
+    """A part of an inner loop. It must not make arrays.
+
+    Its arguments belong to the caller: without this, numba counts references to them up and down,
+    atomically, wherever a part has a branch or a loop.
+    """
+    return numba.njit(forceinline=True, _nrt=False, **_OPTIONS)(function)

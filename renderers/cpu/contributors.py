@@ -4,12 +4,12 @@ import numpy as np
 
 from .bins import BLOCKS, FIELDS, LANES, PIXEL_X, PIXEL_Y, TABLE, TILE_PX, F, X, Y
 from .blend import ALPHA_MAX, AT_ONCE, STATE, T_MIN, ZERO, T, corner, exponent, gather
-from .compiled import kernel, part
+from .compiled import inner, kernel
 from .memory import load, load_lanes, members, store, store_lanes
 from .simd import at_least, at_most, bits, exp2_over_255, lowest_bit, smaller, where
 
 
-@part
+@inner
 def insert(ids, weights, pixel, count, found, weight):
     """Put one Gaussian into a pixel's list, largest weight first; the nearer first of equals."""
     at = count - 1
@@ -31,13 +31,14 @@ def contributors(
     width, count = ids.shape[1], ids.shape[2]
     near, lanes = np.empty(AT_ONCE * FIELDS, F), np.empty(LANES, F)
     for tile in range(first, last):
-        for e in range(starts[tile], starts[tile + 1], AT_ONCE):
-            here = min(AT_ONCE, starts[tile + 1] - e)
+        begin, end = starts[tile - first], starts[tile - first + 1]
+        for e in range(begin, end, AT_ONCE):
+            here = min(AT_ONCE, end - e)
             gather(splats, entries, e, here, near)
             present = -1 if here == AT_ONCE else (1 << here) - 1
             for block in range(BLOCKS):
                 left, top = corner(tile, block, columns)
-                at = tile * STATE + block * LANES
+                at = (tile - first) * STATE + block * LANES
                 px = load_lanes(TABLE, PIXEL_X + block * LANES) + F(tile % columns * TILE_PX)
                 py = load_lanes(TABLE, PIXEL_Y + block * LANES) + F(tile // columns * TILE_PX)
                 word = members(masks, e, block) & present

@@ -9,25 +9,28 @@ the place of T_end in a tile's state, and RED, GREEN, BLUE hold v. A finished pi
 The loop runs over the splats of a tile, for each over its blocks: its sums stay in registers.
 """
 
+import math
+
 import numpy as np
 
 from .bins import (
     AHEAD,
     BAND_PX,
     BLOCKS,
-    BOX,
-    CONIC,
     FIELDS,
     OPACITY,
     PIXEL_X,
     PIXEL_Y,
     TABLE,
     TILE_PX,
+    TOP,
     VALUES,
     F,
+    P,
+    Q,
+    R,
     X,
     Y,
-    tile_range,
 )
 from .blend import (
     ALL_BLOCKS,
@@ -41,13 +44,14 @@ from .blend import (
     STATE,
     T_END,
     T_MIN,
+    TOP_MAX,
     ZERO,
     T,
     corner,
     exponent,
     is_inside,
 )
-from .compiled import kernel, part
+from .compiled import inner, kernel
 from .memory import (
     add_sums9,
     load,
@@ -60,8 +64,8 @@ from .memory import (
 )
 from .simd import (
     LANES,
-    at_least,
     at_most,
+    bit_count,
     bits,
     broadcast,
     exp2_over_255,
@@ -70,12 +74,16 @@ from .simd import (
     multiply_add,
     smaller,
     subtract_product,
+    unless_negative,
     where,
 )
 
 SUFFIX = T_END
 SUMS = 12
 """Floats per splat and stripe in backward's sums; nine are used."""
+LN2, TWO_LN2 = F(math.log(2)), F(2 * math.log(2))
+NO_STRIPE = 1 << 16
+"""A bit behind those of all stripes, for splats between pixel centres, which touch none."""
 
 
 @kernel
@@ -85,10 +93,10 @@ def open_tiles_backward(
     """T = 1, v into RED, GREEN, BLUE and the first S; all 0 outside of the picture."""
     height, width, stride = values.shape
     for tile in range(first, last):
-        store(live, tile, ALL_BLOCKS)
+        store(live, tile - first, ALL_BLOCKS)
         for block in range(BLOCKS):
             left, top = corner(tile, block, columns)
-            at = tile * STATE + block * LANES
+            at = (tile - first) * STATE + block * LANES
             if stride == 3 and is_inside(left, top, width, height):
                 pixel = top * width + left
                 red, green, blue = load_block3(values, 3 * pixel, 3 * width)
@@ -115,9 +123,60 @@ def open_tiles_backward(
                     store(state, lane + T, ONE)
 
 
-@part
+@inner
+def add_blocks(splats, g, x, y, wanted, known, state, first, clamped):
+    """The sums of one splat over the `wanted` blocks of the tile whose state begins at `first`.
+
+    (x, y) is its centre in the tile; `clamped` says whether alpha may reach ALPHA_MAX. `known` has
+    the finished pixels of each block. Returns the sums, and which blocks are finished now.
+    """
+    red, green = load(splats, g + VALUES), load(splats, g + VALUES + 1)
+    blue = load(splats, g + VALUES + 2)
+    zero, over = broadcast(ZERO), 0
+    g_red = g_green = g_blue = s00 = s10 = s01 = s20 = s11 = s02 = zero
+    while wanted != 0:
+        block = lowest_bit(wanted)
+        wanted &= wanted - 1
+        lane, at = block * LANES, first + block * LANES
+        dx = load_lanes(TABLE, PIXEL_X + lane) - x
+        dy = load_lanes(TABLE, PIXEL_Y + lane) - y
+        power = exponent(splats, g, dx, dy)
+        unclamped = exp2_over_255(power)
+        alpha = smaller(unclamped, ALPHA_MAX) if clamped else unclamped
+        alpha = unless_negative(power, alpha)
+        t, suffix = load_lanes(state, at + T), load_lanes(state, at + SUFFIX)
+        weight = alpha * t
+        after = t - weight
+        finished = bits(at_most(after, T_MIN))
+        if finished != load(known, block):
+            done = mask_of(finished)
+            weight, after = where(done, ZERO, weight), where(done, ZERO, after)
+            suffix = where(done, ZERO, suffix)
+            store(known, block, finished)
+            over |= int(finished == ALL_LANES) << block
+        v_red, v_green = load_lanes(state, at + RED), load_lanes(state, at + GREEN)
+        v_blue = load_lanes(state, at + BLUE)
+        gain = weight * multiply_add(v_red, red, multiply_add(v_green, green, v_blue * blue))
+        suffix = suffix - gain
+        store_lanes(state, at + T, after)
+        store_lanes(state, at + SUFFIX, suffix)
+        g_red = multiply_add(weight, v_red, g_red)
+        g_green = multiply_add(weight, v_green, g_green)
+        g_blue = multiply_add(weight, v_blue, g_blue)
+        s = subtract_product(gain, suffix, alpha / (ONE - alpha))
+        if clamped:
+            s = where(at_most(unclamped, ALPHA_MAX), s, ZERO)
+        sx, sy = s * dx, s * dy
+        s00, s10, s01 = s00 + s, s10 + sx, s01 + sy
+        s20 = multiply_add(sx, dx, s20)
+        s11 = multiply_add(sx, dy, s11)
+        s02 = multiply_add(sy, dy, s02)
+    return (g_red, g_green, g_blue, s00, s10, s01, s20, s11, s02), over
+
+
+@inner
 def blend_tile_backward(
-    first, last, left, top, splats, entries, masks, state, tile, blocks, stripe, slots, sums
+    first, last, left, top, splats, entries, masks, known, state, at, blocks, stripe, slots, sums
 ):
     """Add, per splat, the gradient by its three values and six moments of s = alpha dL/dalpha:
 
@@ -126,55 +185,19 @@ def blend_tile_backward(
     for e in range(first, last):
         soon = np.int64(load(entries, min(e + AHEAD, last - 1)))
         prefetch(splats, soon * FIELDS)
-        prefetch(sums, (load(slots, soon) + stripe) * SUMS)
-        bits_left = np.int64(load(masks, e)) & blocks
-        if bits_left == 0:
+        prefetch(sums, (np.int64(load(slots, soon)) + stripe) * SUMS)
+        wanted = np.int64(load(masks, e)) & blocks
+        if wanted == 0:
             continue
         k = np.int64(load(entries, e))
-        g = k * FIELDS
+        g, slot = k * FIELDS, (np.int64(load(slots, k)) + stripe) * SUMS
         x, y = load(splats, g + X) - left, load(splats, g + Y) - top
-        zero = broadcast(ZERO)
-        g_red = g_green = g_blue = s00 = s10 = s01 = s20 = s11 = s02 = zero
-        while bits_left != 0:
-            block = lowest_bit(bits_left)
-            bits_left &= bits_left - 1
-            lane, at = block * LANES, tile * STATE + block * LANES
-            dx = load_lanes(TABLE, PIXEL_X + lane) - x
-            dy = load_lanes(TABLE, PIXEL_Y + lane) - y
-            power = exponent(splats, g, dx, dy)
-            unclamped = exp2_over_255(power)
-            alpha = where(at_least(power, ZERO), smaller(unclamped, ALPHA_MAX), ZERO)
-            t, suffix = load_lanes(state, at + T), load_lanes(state, at + SUFFIX)
-            weight = alpha * t
-            after = t - weight
-            finished = bits(at_most(after, T_MIN))
-            if finished != bits(at_most(t, T_MIN)):
-                done = mask_of(finished)
-                weight, after = where(done, ZERO, weight), where(done, ZERO, after)
-                suffix = where(done, ZERO, suffix)
-                if finished == ALL_LANES:
-                    blocks &= ~(1 << block)
-            store_lanes(state, at + T, after)
-            v_red, v_green = load_lanes(state, at + RED), load_lanes(state, at + GREEN)
-            v_blue = load_lanes(state, at + BLUE)
-            red, green = load(splats, g + VALUES), load(splats, g + VALUES + 1)
-            blue = load(splats, g + VALUES + 2)
-            cv = multiply_add(v_red, red, multiply_add(v_green, green, v_blue * blue))
-            gain = weight * cv
-            suffix = suffix - gain
-            store_lanes(state, at + SUFFIX, suffix)
-            g_red = multiply_add(weight, v_red, g_red)
-            g_green = multiply_add(weight, v_green, g_green)
-            g_blue = multiply_add(weight, v_blue, g_blue)
-            s = subtract_product(gain, suffix, alpha / (ONE - alpha))
-            s = where(at_most(unclamped, ALPHA_MAX), s, ZERO)
-            sx, sy = s * dx, s * dy
-            s00, s10, s01 = s00 + s, s10 + sx, s01 + sy
-            s20 = multiply_add(sx, dx, s20)
-            s11 = multiply_add(sx, dy, s11)
-            s02 = multiply_add(sy, dy, s02)
-        slot = (np.int64(load(slots, k)) + stripe) * SUMS
-        add_sums9(sums, slot, g_red, g_green, g_blue, s00, s10, s01, s20, s11, s02)
+        if load(splats, g + TOP) < TOP_MAX:
+            found, over = add_blocks(splats, g, x, y, wanted, known, state, at, False)
+        else:
+            found, over = add_blocks(splats, g, x, y, wanted, known, state, at, True)
+        add_sums9(sums, slot, *found)
+        blocks &= ~over
         if blocks == 0:
             break
     return blocks
@@ -182,47 +205,56 @@ def blend_tile_backward(
 
 @kernel
 def blend_backward(
-    first, last, step, tiles, columns, splats, entries, masks, starts, slots, sums, state, live
+    first, last, columns, tiles_per_stripe, splats, entries, masks, starts, slots, sums, state, live
 ):  # fmt: skip
-    """Gradient of the lists of stripes first..last-1, each `step` tiles, into `sums`."""
-    for stripe in range(first, last):
-        for tile in range(stripe * step, min((stripe + 1) * step, tiles)):
-            blocks = np.int64(load(live, tile))
-            if blocks == 0 or starts[tile] == starts[tile + 1]:
-                continue
-            left, top = F(tile % columns * TILE_PX), F(tile // columns * TILE_PX)
-            blocks = blend_tile_backward(
-                starts[tile], starts[tile + 1], left, top, splats, entries, masks, state, tile,
-                blocks, stripe, slots, sums,
-            )  # fmt: skip
-            store(live, tile, blocks)
+    """Gradient of the lists of tiles first..last-1 into `sums`."""
+    known = np.empty(BLOCKS, np.int64)
+    for tile in range(first, last):
+        here, stripe = tile - first, tile // tiles_per_stripe
+        blocks = np.int64(load(live, here))
+        if blocks == 0 or starts[here] == starts[here + 1]:
+            continue
+        left, top = F(tile % columns * TILE_PX), F(tile // columns * TILE_PX)
+        at = here * STATE
+        for block in range(BLOCKS):
+            store(known, block, bits(at_most(load_lanes(state, at + T + block * LANES), T_MIN)))
+        blocks = blend_tile_backward(
+            starts[here], starts[here + 1], left, top, splats, entries, masks, known, state, at,
+            blocks, stripe, slots, sums,
+        )  # fmt: skip
+        store(live, here, blocks)
 
 
 @kernel
-def assign_slots(splats, rows, rows_per_stripe, ranges, slots):
-    """Rows of sums for the stripes each splat's box touches: ranges[k] to ranges[k + 1].
+def assign_slots(touched, slots):
+    """Rows of sums for the stripes each splat touches: that for stripe s is slots[k] + s.
 
-    The row for stripe s is slots[k] + s.
+    Returns how many rows there are.
     """
     at = 0
     for k in range(slots.shape[0]):
-        y, half = load(splats, k * FIELDS + Y), load(splats, k * FIELDS + BOX + 1)
-        first, last = tile_range(y, half, rows)
-        first, last = first // rows_per_stripe, last // rows_per_stripe
-        ranges[k] = at
-        slots[k] = at - first
-        at += max(0, last - first + 1)
-    ranges[slots.shape[0]] = at
+        stripes = np.int64(load(touched, k))
+        store(slots, k, at - lowest_bit(stripes | NO_STRIPE))
+        at += bit_count(stripes)
+    return at
 
 
-@part
+@inner
+def rows_of(touched, slots, k):
+    """Where in `sums` the rows of splat k begin and end."""
+    stripes = np.int64(load(touched, k))
+    begin = (np.int64(load(slots, k)) + lowest_bit(stripes | NO_STRIPE)) * SUMS
+    return begin, begin + bit_count(stripes) * SUMS
+
+
+@inner
 def add(array, index, value):
     store(array, index, load(array, index) + value)
 
 
 @kernel
 def unpack(
-    first, last, splats, ids, sums, ranges, column, g_xy, g_conics, g_opacities, g_values
+    first, last, splats, ids, touched, sums, slots, column, g_xy, g_conics, g_opacities, g_values
 ):  # fmt: skip
     """Gradients by the ellipses from the sums of splats first..last-1.
 
@@ -237,8 +269,8 @@ def unpack(
         prefetch(g_values, width * soon + column)
         i, g = np.int64(load(ids, k)), k * FIELDS
         red = green = blue = s = sx = sy = sxx = sxy = syy = ZERO
-        for row in range(load(ranges, k), load(ranges, k + 1)):
-            at = row * SUMS
+        begin, end = rows_of(touched, slots, k)
+        for at in range(begin, end, SUMS):
             red += load(sums, at)
             green += load(sums, at + 1)
             blue += load(sums, at + 2)
@@ -251,21 +283,26 @@ def unpack(
         store(g_values, width * i + column, red)
         store(g_values, width * i + column + 1, green)
         store(g_values, width * i + column + 2, blue)
-        a, b, c = load(splats, g + CONIC), load(splats, g + CONIC + 1), load(splats, g + CONIC + 2)
+        a, b, c = (
+            TWO_LN2 * load(splats, g + P),
+            LN2 * load(splats, g + Q),
+            TWO_LN2 * load(splats, g + R),
+        )
         # (dx, dy) runs from the centre to the pixel, and alpha falls with it.
         add(g_opacities, i, s / load(splats, g + OPACITY))
-        add(g_xy, 2 * i, a * sx + b * sy)
-        add(g_xy, 2 * i + 1, b * sx + c * sy)
+        add(g_xy, 2 * i, -(a * sx + b * sy))
+        add(g_xy, 2 * i + 1, -(b * sx + c * sy))
         add(g_conics, 3 * i, -HALF * sxx)
         add(g_conics, 3 * i + 1, -sxy)
         add(g_conics, 3 * i + 2, -HALF * syy)
 
 
 @kernel
-def unpack_weights(ids, sums, ranges, out):
-    """The first of the sums of every splat."""
-    for k in range(ids.shape[0]):
+def unpack_weights(first, last, ids, touched, sums, slots, out):
+    """The first of the sums of splats first..last-1."""
+    for k in range(first, last):
         total = 0.0
-        for row in range(ranges[k], ranges[k + 1]):
-            total += load(sums, row * SUMS)
+        begin, end = rows_of(touched, slots, k)
+        for at in range(begin, end, SUMS):
+            total += load(sums, at)
         out[ids[k]] = total

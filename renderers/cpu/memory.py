@@ -9,7 +9,18 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 from .compiled import LANES
-from .vectors import F32, I32, I64, LANES_TYPE, address_of, lanes_address, shuffled
+from .vectors import (
+    F32,
+    I16,
+    I32,
+    I64,
+    LANES_TYPE,
+    VECTOR,
+    address_of,
+    folded,
+    lanes_address,
+    shuffled,
+)
 
 
 @intrinsic
@@ -18,6 +29,20 @@ def load_lanes(typing_context, array, index):
         return builder.load(lanes_address(context, builder, signature, values), align=4)
 
     return LANES_TYPE(array, index), emit
+
+
+@intrinsic(prefer_literal=True)
+def load_repeated(typing_context, array, index, count):
+    """`count` floats, a number known when compiling, again and again until the vector is full."""
+    kind, count = count, count.literal_value
+
+    def emit(context, builder, signature, values):
+        address = address_of(context, builder, signature.args[0], *values[:2], signature.args[1])
+        some = ir.VectorType(F32, count)
+        part = builder.load(builder.bitcast(address, some.as_pointer()), align=4)
+        return shuffled(builder, part, part, [k % count for k in range(LANES)])
+
+    return LANES_TYPE(array, index, kind), emit
 
 
 @intrinsic
@@ -87,6 +112,72 @@ def store_block3(typing_context, array, index, pitch, a, b, c):
 
 
 @intrinsic
+def load_triples(typing_context, array, index):
+    """LANES triples of values in a row, as three vectors."""
+
+    def emit(context, builder, signature, values):
+        address = address_of(context, builder, signature.args[0], *values, signature.args[1])
+        row = ir.VectorType(F32, 3 * LANES).as_pointer()
+        whole = builder.load(builder.bitcast(address, row), align=4)
+        planes = [shuffled(builder, whole, whole, range(c, 3 * LANES, 3)) for c in range(3)]
+        return context.make_tuple(builder, signature.return_type, planes)
+
+    return types.UniTuple(LANES_TYPE, 3)(array, index), emit
+
+
+@intrinsic
+def store_triples(typing_context, array, index, a, b, c):
+    """The way back of `load_triples`."""
+
+    def emit(context, builder, signature, values):
+        address = address_of(context, builder, signature.args[0], *values[:2], signature.args[1])
+        ab, cc = (_joined(builder, [x, y]) for x, y in (values[2:4], [values[4]] * 2))
+        order = [k + plane * LANES for k in range(LANES) for plane in range(3)]
+        row = ir.VectorType(F32, 3 * LANES).as_pointer()
+        builder.store(shuffled(builder, ab, cc, order), builder.bitcast(address, row), align=4)
+        return context.get_dummy_value()
+
+    return types.void(array, index, a, b, c), emit
+
+
+@intrinsic
+def turn_over(typing_context, array, index, pitch, out, out_index, out_pitch):
+    """Transpose LANES x LANES numbers; a pitch is from one row to the next."""
+
+    def emit(context, builder, signature, values):
+        (kind, index_kind, pitch_kind), (out_kind, out_index_kind, out_pitch_kind) = (
+            signature.args[:3],
+            signature.args[3:],
+        )
+        vector = VECTOR.as_pointer()
+
+        def rows(kind, array, index, index_kind, pitch, pitch_kind):
+            start = address_of(context, builder, kind, array, index, index_kind)
+            pitch = context.cast(builder, pitch, pitch_kind, types.int64)
+            for k in range(LANES):
+                row = builder.gep(start, [builder.mul(pitch, ir.Constant(I64, k))])
+                yield builder.bitcast(row, vector)
+
+        given = rows(kind, values[0], values[1], index_kind, values[2], pitch_kind)
+        v = [builder.load(row, align=4) for row in given]
+        half = 1
+        while half < LANES:  # Swap the off-diagonal quarters of all squares of 2 half.
+            low = [k if not k & half else LANES + k - half for k in range(LANES)]
+            high = [k + half if not k & half else LANES + k for k in range(LANES)]
+            for k in range(LANES):
+                if not k & half:
+                    x, y = v[k], v[k + half]
+                    v[k], v[k + half] = (shuffled(builder, x, y, order) for order in (low, high))
+            half *= 2
+        taken = rows(out_kind, values[3], values[4], out_index_kind, values[5], out_pitch_kind)
+        for row, value in zip(taken, v, strict=True):
+            builder.store(value, row, align=4)
+        return context.get_dummy_value()
+
+    return types.void(array, index, pitch, out, out_index, out_pitch), emit
+
+
+@intrinsic
 def load_block(typing_context, array, index, pitch):
     """A block of pixels, 4 wide, of one value each."""
 
@@ -152,6 +243,27 @@ def members(typing_context, masks, index, bit):
 
 
 @intrinsic
+def meeting(typing_context, words, index, wanted):
+    """Which of words[index : index + 64], of 16 bits, share a bit with `wanted`: bit k for the
+    k-th."""
+
+    def emit(context, builder, signature, values):
+        (kind, index_kind, wanted_kind), (array, at, bits) = signature.args, values
+        many = ir.VectorType(I16, 64)
+        address = address_of(context, builder, kind, array, at, index_kind)
+        found = builder.load(builder.bitcast(address, many.as_pointer()), align=2)
+        bits = context.cast(builder, bits, wanted_kind, types.uint16)
+        nothing = ir.Constant(many, ir.Undefined)
+        first = builder.insert_element(nothing, bits, ir.Constant(I32, 0))
+        shared = builder.and_(found, shuffled(builder, first, nothing, [0] * 64))
+        return builder.bitcast(
+            builder.icmp_unsigned("!=", shared, ir.Constant(many, [0] * 64)), I64
+        )
+
+    return types.int64(words, index, wanted), emit
+
+
+@intrinsic
 def prefetch(typing_context, array, index):
     """Bring array[index] towards the processor; harmless past the end."""
 
@@ -186,18 +298,6 @@ def _four_sums(builder, a, b, c, d):
     return _pairs(builder, ab, cd, (0, 1, 4, 5), (2, 3, 6, 7))
 
 
-def _folded(builder, x, width):
-    """Lower and upper halves added, until there are `width` lanes."""
-    while (count := x.type.count) > width:
-        half = count // 2
-        low, high = (
-            shuffled(builder, x, x, range(half)),
-            shuffled(builder, x, x, range(half, count)),
-        )
-        x = builder.fadd(low, high)
-    return x
-
-
 @intrinsic
 def add_sums9(typing_context, array, index, a0, a1, a2, a3, a4, a5, a6, a7, a8):
     """array[index + k] += sum of the lanes of a_k for k = 0..8.
@@ -206,7 +306,7 @@ def add_sums9(typing_context, array, index, a0, a1, a2, a3, a4, a5, a6, a7, a8):
     """
 
     def emit(context, builder, signature, values):
-        v = [_folded(builder, value, 8) for value in values[2:10]]
+        v = [folded(builder, value, 8) for value in values[2:10]]
         lower, upper = _four_sums(builder, *v[:4]), _four_sums(builder, *v[4:])
         low, high = ([*range(k, k + 4), *range(8 + k, 12 + k)] for k in (0, 4))
         sums = builder.fadd(
@@ -215,7 +315,7 @@ def add_sums9(typing_context, array, index, a0, a1, a2, a3, a4, a5, a6, a7, a8):
         start = address_of(context, builder, signature.args[0], *values[:2], signature.args[1])
         eight = builder.bitcast(start, ir.VectorType(F32, 8).as_pointer())
         builder.store(builder.fadd(builder.load(eight, align=4), sums), eight, align=4)
-        last = builder.extract_element(_folded(builder, values[10], 1), ir.Constant(I32, 0))
+        last = builder.extract_element(folded(builder, values[10], 1), ir.Constant(I32, 0))
         ninth = builder.gep(start, [ir.Constant(I64, 8)])
         builder.store(builder.fadd(builder.load(ninth), last), ninth)
         return context.get_dummy_value()

@@ -1,4 +1,4 @@
-"""From Gaussians to ellipses on the image plane, and back again for the gradients.
+"""From Gaussians to ellipses on the image plane.
 
 Notation, one Gaussian and one camera:
     R, t        world to camera;  m = R mean + t = (x, y, z)
@@ -10,33 +10,54 @@ Notation, one Gaussian and one camera:
     K           its inverse    [[A, B], [B, C]]
 One Gaussian per lane. Arithmetic is float64 on float32 data, so that gradients of thin splats keep
 their digits and the depth order is the one of `reference`; colors need neither, are float32, and
-are computed one Gaussian after the other, for the drawn ones alone. Data goes through a few rows
-of LANES floats (`gather`), one row for each coordinate.
+are computed one Gaussian after the other (harmonics.py), for the drawn ones alone. Data goes
+through a few rows of LANES floats (`gather`), one row for each coordinate.
 """
 
 import math
 
 import numpy as np
 
-from .bins import BOX, CONIC, DEPTH, FIELDS, OPACITY, TOP, VALUES, P, Q, R, X, Y
-from .compiled import kernel, part
-from .harmonics import ONE, ZERO, F, basis, direction_gradient
-from .memory import load, store, store_lanes
-from .rows import gather, give, hand_out, nothing, put, wide
+from .bins import (
+    AT_RIGHT,
+    BOX,
+    DEPTH,
+    FIELDS,
+    LEAN,
+    OPACITY,
+    REACH,
+    TOP,
+    VALUES,
+    P,
+    Q,
+    R,
+    X,
+    Y,
+)
+from .compiled import inner, kernel
+from .harmonics import (
+    COEFFICIENTS,
+    ONE,
+    ROW,
+    ZERO,
+    F,
+    basis,
+    radiance,
+)
+from .memory import load, load_lanes, store, store_lanes
+from .rows import gather, nothing, put, wide
 from .simd import (
     LANES,
     above,
     at_least,
     below,
     bits,
-    equal,
     larger,
     log2_of,
     lowest_bit,
     rounded,
     smaller,
     square_root,
-    where,
 )
 
 LOG2_E = math.log2(math.e)
@@ -47,14 +68,12 @@ SLACK, SLACK_PX = 2e-6, 1e-4
 SPREAD_MAX_PX2 = 1e30
 """Beyond, the inverse would leave float32's range."""
 
-# Rows of what is read of a Gaussian, of what is written besides its record, and of backward.
+# Rows of what is read of a Gaussian, and of what is written besides its record.
 MEAN, QUATERNION, SCALE, OPACITY_IN, INPUTS = 0, 3, 7, 10, 11
-DIRECTION, RADIUS, OUTPUTS = FIELDS, FIELDS + 3, FIELDS + 4
-G_XY, G_CONIC, CONIC_IN, TO_MEAN, TOWARD, BACKWARD_INPUTS = 10, 12, 15, 18, 21, 25
-G_MEAN, G_QUATERNION, G_SCALE, GRADIENTS = 0, 3, 7, 10
+DIRECTION, RADIUS, CONIC, OUTPUTS = FIELDS, FIELDS + 3, FIELDS + 4, FIELDS + 7
 
 
-@part
+@inner
 def rotation(w, x, y, z):
     """Row-major matrix of a unit quaternion, local to world."""
     return (
@@ -70,7 +89,7 @@ def rotation(w, x, y, z):
     )
 
 
-@part
+@inner
 def view(camera, px, py, pz):
     """The point in camera coordinates."""
     x = camera[0] * px + camera[1] * py + camera[2] * pz + camera[9]
@@ -79,14 +98,14 @@ def view(camera, px, py, pz):
     return x, y, z
 
 
-@part
+@inner
 def clamped(camera, xz, yz):
     """x/z and y/z held within 1.3 times the field of view, for J only."""
     rx = smaller(larger(xz, -camera[17]), camera[16])
     return rx, smaller(larger(yz, -camera[19]), camera[18])
 
 
-@part
+@inner
 def image_rows(camera, z_inverse, rx, ry):
     """a and b, the rows of J R."""
     j00, j11 = camera[12] * z_inverse, camera[13] * z_inverse
@@ -100,14 +119,14 @@ def image_rows(camera, z_inverse, rx, ry):
     return a0, a1, a2, b0, b1, b2
 
 
-@part
+@inner
 def along_axes(a0, a1, a2, axes):
     """(a0, a1, a2) times Q."""
     q0, q1, q2, q3, q4, q5, q6, q7, q8 = axes
     return a0 * q0 + a1 * q3 + a2 * q6, a0 * q1 + a1 * q4 + a2 * q7, a0 * q2 + a1 * q5 + a2 * q8
 
 
-@part
+@inner
 def unit_quaternion(rows):
     """Normalized (w, x, y, z) and 1/length; infinite for the zero quaternion."""
     w, x = wide(rows, QUATERNION), wide(rows, QUATERNION + 1)
@@ -116,7 +135,7 @@ def unit_quaternion(rows):
     return w * r, x * r, y * r, z * r, r
 
 
-@part
+@inner
 def direction(camera, px, py, pz):
     """Unit vector from the camera's centre to the point, and 1/distance; in float32."""
     dx, dy, dz = rounded(px - camera[20]), rounded(py - camera[21]), rounded(pz - camera[22])
@@ -124,21 +143,23 @@ def direction(camera, px, py, pz):
     return dx * r, dy * r, dz * r, r
 
 
-@part
-def radiance(sh, i, dx, dy, dz):
-    """sum of SH + 0.5, before cutting at zero; in float32."""
-    weights = basis(sh.shape[1], dx, dy, dz)
-    red = green = blue = F(0.5)
-    for k in range(sh.shape[1]):
-        red += weights[k] * sh[i, k, 0]
-        green += weights[k] * sh[i, k, 1]
-        blue += weights[k] * sh[i, k, 2]
-    return red, green, blue
+@inner
+def directions(rows, row):
+    """Three rows of unit vectors."""
+    first = row * LANES
+    return (
+        load_lanes(rows, first),
+        load_lanes(rows, first + LANES),
+        load_lanes(rows, first + 2 * LANES),
+    )
 
 
-@part
+@inner
 def ellipses(rows, camera, size, out):
-    """Records but for colors, directions and radii of LANES Gaussians; one bit per drawn one."""
+    """Records without colors, conics, directions and radii of LANES Gaussians.
+
+    Returns one bit per drawn one.
+    """
     px, py, pz = wide(rows, MEAN), wide(rows, MEAN + 1), wide(rows, MEAN + 2)
     opacity = wide(rows, OPACITY_IN)
     x, y, z = view(camera, px, py, pz)
@@ -176,12 +197,17 @@ def ellipses(rows, camera, size, out):
     put(out, Q, -LOG2_E * b)
     put(out, R, (-0.5 * LOG2_E) * c)
     # Held below what exp2 can do; alpha is at its largest long before.
-    put(out, TOP, smaller(top, 126.0))
+    top = smaller(top, 126.0)
+    put(out, TOP, top)
     put(out, OPACITY, opacity)
     put(out, CONIC, a)
     put(out, CONIC + 1, b)
     put(out, CONIC + 2, c)
-    put(out, BOX, bx * (1.0 + SLACK) + SLACK_PX)
+    width = bx * (1.0 + SLACK) + SLACK_PX
+    put(out, LEAN, sxy / syy)
+    put(out, AT_RIGHT, sxy / sxx * width)
+    put(out, REACH, square_root((top + SLACK) / (0.5 * LOG2_E * a)))
+    put(out, BOX, width)
     put(out, BOX + 1, by * (1.0 + SLACK) + SLACK_PX)
     put(out, DEPTH, z)
     middle, half = 0.5 * (sxx + syy), 0.5 * (sxx - syy)
@@ -193,7 +219,7 @@ def ellipses(rows, camera, size, out):
     return bits(drawn)
 
 
-@part
+@inner
 def show(out, lane, i, red, green, blue, xy, conics, colors, depths, radii, records):
     """Write what Gaussian i of that lane looks like."""
     red, green, blue = max(red, ZERO), max(green, ZERO), max(blue, ZERO)
@@ -211,20 +237,31 @@ def show(out, lane, i, red, green, blue, xy, conics, colors, depths, radii, reco
     store(radii, i, load(out, RADIUS * LANES + lane))
 
 
+@inner
+def hide(first, count, xy, conics, colors, depths, radii):
+    """Write that Gaussians first..first+count-1 are not drawn."""
+    nothing(xy, 2 * first, 2 * count, False)
+    nothing(conics, 3 * first, 3 * count, False)
+    nothing(colors, 3 * first, 3 * count, False)
+    nothing(depths, first, count, False)
+    nothing(radii, first, count, False)
+
+
 @kernel
 def project(
     first, last, means, quaternions, scales, opacities, sh, camera, size,
     xy, conics, colors, depths, radii, records,
 ):  # fmt: skip
-    """Fill the last six arrays for those of Gaussians first..last-1 that are drawn.
-
-    The others keep radius 0.
+    """Fill the last six arrays for Gaussians first..last-1; those not drawn get zeros, no record.
 
     Not drawn: not finite, zero quaternion, behind the near plane, fainter than 1/255, or with no
     point of the picture where alpha reaches 1/255. `records` are the splats of bins.py.
     """
     rows, out = np.zeros(INPUTS * LANES, F), np.zeros(OUTPUTS * LANES, F)
     ids = np.empty(LANES, np.int64)
+    by_coefficient = np.zeros(COEFFICIENTS * LANES, F)
+    by_lane = np.zeros(COEFFICIENTS * LANES, F)
+    coefficients = np.zeros(ROW, F)
     for start in range(first, last, LANES):
         count = min(LANES, last - start)
         for lane in range(count):
@@ -233,178 +270,20 @@ def project(
         gather(rows, QUATERNION, ids, count, quaternions, 4)
         gather(rows, SCALE, ids, count, scales, 3)
         gather(rows, OPACITY_IN, ids, count, opacities, 1)
-        drawn = ellipses(rows, camera, size, out) & ((1 << count) - 1)
+        everyone = (1 << count) - 1
+        drawn = ellipses(rows, camera, size, out) & everyone
+        if drawn != everyone:
+            hide(start, count, xy, conics, colors, depths, radii)
+        if drawn != 0:
+            basis(sh.shape[1], *directions(out, DIRECTION), by_coefficient, by_lane)
         while drawn != 0:
             lane = lowest_bit(drawn)
             drawn &= drawn - 1
-            at = DIRECTION * LANES + lane
-            dx, dy, dz = load(out, at), load(out, at + LANES), load(out, at + 2 * LANES)
-            red, green, blue = radiance(sh, start + lane, dx, dy, dz)
+            red, green, blue = radiance(sh, start + lane, by_lane, lane, coefficients)
             if abs(red) + abs(green) + abs(blue) < math.inf:
                 show(
                     out, lane, start + lane, red, green, blue,
                     xy, conics, colors, depths, radii, records,
                 )  # fmt: skip
-
-
-@part
-def covariance_gradient(conic, given):
-    """Gradient by S (xx, xy = yx, yy) from the one by (A, B, C):  -K G K."""
-    a, b, c = conic
-    ga, gb, gc = given[0], 0.5 * given[1], given[2]
-    t00, t01 = a * ga + b * gb, a * gb + b * gc
-    t10, t11 = b * ga + c * gb, b * gb + c * gc
-    return -(t00 * a + t01 * b), -(t00 * b + t01 * c), -(t10 * b + t11 * c)
-
-
-@part
-def point_gradient(camera, z_inverse, xz, yz, rx, ry, gx, gy, ga, gb):
-    """Gradient by the point in camera coordinates: through its image, and through J.
-
-    (gx, gy) by the image point; ga, gb by the rows a, b.
-    """
-    fx, fy = camera[12], camera[13]
-    j00 = ga[0] * camera[0] + ga[1] * camera[1] + ga[2] * camera[2]
-    j02 = ga[0] * camera[6] + ga[1] * camera[7] + ga[2] * camera[8]
-    j11 = gb[0] * camera[3] + gb[1] * camera[4] + gb[2] * camera[5]
-    j12 = gb[0] * camera[6] + gb[1] * camera[7] + gb[2] * camera[8]
-    vx, vy = fx * z_inverse * gx, fy * z_inverse * gy
-    zz = z_inverse * z_inverse
-    vz = -(vx * xz + vy * yz) - zz * (fx * j00 + fy * j11 - fx * rx * j02 - fy * ry * j12)
-    # Where the ratio is clamped it no longer depends on the point.
-    free_x = where(equal(xz, rx), zz * (fx * j02), 0.0)
-    free_y = where(equal(yz, ry), zz * (fy * j12), 0.0)
-    return vx - free_x, vy - free_y, vz + rx * free_x + ry * free_y
-
-
-@part
-def put_quaternion_gradient(out, unit, length_inverse, v):
-    """Gradient by the unnormalized quaternion, from the one by Q (row-major v)."""
-    w, x, y, z = unit
-    gw = 2.0 * (x * (v[7] - v[5]) + y * (v[2] - v[6]) + z * (v[3] - v[1]))
-    gx = 2.0 * (y * (v[1] + v[3]) + z * (v[2] + v[6]) - 2.0 * x * (v[4] + v[8]) + w * (v[7] - v[5]))
-    gy = 2.0 * (x * (v[1] + v[3]) + z * (v[5] + v[7]) - 2.0 * y * (v[0] + v[8]) + w * (v[2] - v[6]))
-    gz = 2.0 * (x * (v[2] + v[6]) + y * (v[5] + v[7]) - 2.0 * z * (v[0] + v[4]) + w * (v[3] - v[1]))
-    along = gw * w + gx * x + gy * y + gz * z
-    put(out, G_QUATERNION, (gw - w * along) * length_inverse)
-    put(out, G_QUATERNION + 1, (gx - x * along) * length_inverse)
-    put(out, G_QUATERNION + 2, (gy - y * along) * length_inverse)
-    put(out, G_QUATERNION + 3, (gz - z * along) * length_inverse)
-
-
-@part
-def ellipses_backward(rows, camera, out):
-    """Gradients by means, quaternions and scales of LANES Gaussians."""
-    conic = wide(rows, CONIC_IN), wide(rows, CONIC_IN + 1), wide(rows, CONIC_IN + 2)
-    given = wide(rows, G_CONIC), wide(rows, G_CONIC + 1), wide(rows, G_CONIC + 2)
-    cxx, cxy, cyy = covariance_gradient(conic, given)
-    x, y, z = view(camera, wide(rows, MEAN), wide(rows, MEAN + 1), wide(rows, MEAN + 2))
-    z_inverse = 1.0 / z
-    xz, yz = x * z_inverse, y * z_inverse
-    rx, ry = clamped(camera, xz, yz)
-    w, qx, qy, qz, length_inverse = unit_quaternion(rows)
-    axes = rotation(w, qx, qy, qz)
-    q0, q1, q2, q3, q4, q5, q6, q7, q8 = axes
-    a0, a1, a2, b0, b1, b2 = image_rows(camera, z_inverse, rx, ry)
-    u0, u1, u2 = along_axes(a0, a1, a2, axes)
-    w0, w1, w2 = along_axes(b0, b1, b2, axes)
-    s0, s1, s2 = wide(rows, SCALE), wide(rows, SCALE + 1), wide(rows, SCALE + 2)
-    # Half the gradients by u and w, over s squared.
-    m0, m1, m2 = cxx * u0 + cxy * w0, cxx * u1 + cxy * w1, cxx * u2 + cxy * w2
-    n0, n1, n2 = cxy * u0 + cyy * w0, cxy * u1 + cyy * w1, cxy * u2 + cyy * w2
-    put(out, G_SCALE, 2.0 * s0 * (m0 * u0 + n0 * w0))
-    put(out, G_SCALE + 1, 2.0 * s1 * (m1 * u1 + n1 * w1))
-    put(out, G_SCALE + 2, 2.0 * s2 * (m2 * u2 + n2 * w2))
-    s0, s1, s2 = 2.0 * s0 * s0, 2.0 * s1 * s1, 2.0 * s2 * s2
-    m0, m1, m2, n0, n1, n2 = s0 * m0, s1 * m1, s2 * m2, s0 * n0, s1 * n1, s2 * n2
-    g_axes = (
-        a0 * m0 + b0 * n0, a0 * m1 + b0 * n1, a0 * m2 + b0 * n2,
-        a1 * m0 + b1 * n0, a1 * m1 + b1 * n1, a1 * m2 + b1 * n2,
-        a2 * m0 + b2 * n0, a2 * m1 + b2 * n1, a2 * m2 + b2 * n2,
-    )  # fmt: skip
-    put_quaternion_gradient(out, (w, qx, qy, qz), length_inverse, g_axes)
-    ga = (m0 * q0 + m1 * q1 + m2 * q2, m0 * q3 + m1 * q4 + m2 * q5, m0 * q6 + m1 * q7 + m2 * q8)
-    gb = (n0 * q0 + n1 * q1 + n2 * q2, n0 * q3 + n1 * q4 + n2 * q5, n0 * q6 + n1 * q7 + n2 * q8)
-    gx, gy = wide(rows, G_XY), wide(rows, G_XY + 1)
-    vx, vy, vz = point_gradient(camera, z_inverse, xz, yz, rx, ry, gx, gy, ga, gb)
-    for k in range(3):
-        through = camera[k] * vx + camera[3 + k] * vy + camera[6 + k] * vz
-        put(out, G_MEAN + k, through + wide(rows, TO_MEAN + k))
-
-
-@part
-def look(rows, camera):
-    """Fill the rows of directions."""
-    toward = direction(camera, wide(rows, MEAN), wide(rows, MEAN + 1), wide(rows, MEAN + 2))
-    for k in range(4):
-        store_lanes(rows, (TOWARD + k) * LANES, toward[k])
-
-
-@part
-def color_gradient(rows, lane, sh, i, colors, g_colors, g_sh, added):
-    """Gradient of Gaussian i by its SH coefficients, and by its mean into the rows TO_MEAN."""
-    red = load(g_colors, 3 * i) if load(colors, 3 * i) > ZERO else ZERO
-    green = load(g_colors, 3 * i + 1) if load(colors, 3 * i + 1) > ZERO else ZERO
-    blue = load(g_colors, 3 * i + 2) if load(colors, 3 * i + 2) > ZERO else ZERO
-    at, count = TOWARD * LANES + lane, sh.shape[1]
-    dx, dy, dz = load(rows, at), load(rows, at + LANES), load(rows, at + 2 * LANES)
-    weights = basis(count, dx, dy, dz)
-    for k in range(count):
-        first = 3 * (i * count + k)
-        give(g_sh, first, weights[k] * red, added)
-        give(g_sh, first + 1, weights[k] * green, added)
-        give(g_sh, first + 2, weights[k] * blue, added)
-    ex, ey, ez = direction_gradient(sh, i, dx, dy, dz, red, green, blue)
-    along, r = ex * dx + ey * dy + ez * dz, load(rows, at + 3 * LANES)
-    at = TO_MEAN * LANES + lane
-    store(rows, at, (ex - dx * along) * r)
-    store(rows, at + LANES, (ey - dy * along) * r)
-    store(rows, at + 2 * LANES, (ez - dz * along) * r)
-
-
-@part
-def has_gradient(i, radii, g_xy, g_conics, g_colors):
-    """Whether Gaussian i is drawn and anything depends on it; one sum, as branches cost more."""
-    total = abs(load(g_xy, 2 * i)) + abs(load(g_xy, 2 * i + 1))
-    for k in range(3):
-        total += abs(load(g_conics, 3 * i + k))
-        total += abs(load(g_colors, 3 * i + k))
-    return (total != ZERO) & (load(radii, i) != ZERO)
-
-
-@kernel
-def project_backward(
-    first, last, added, means, quaternions, scales, sh, camera, radii, conics, colors,
-    g_xy, g_conics, g_colors, g_means, g_quaternions, g_scales, g_sh,
-):  # fmt: skip
-    """Gradients of Gaussians first..last-1 by this camera, set or added to the last four arrays.
-
-    Only those that anything depends on take a lane: often few are seen.
-    """
-    rows, out = np.zeros(BACKWARD_INPUTS * LANES, F), np.zeros(GRADIENTS * LANES, F)
-    ids, count, coefficients = np.empty(LANES, np.int64), 0, 3 * sh.shape[1]
-    for i in range(first, last):
-        if has_gradient(i, radii, g_xy, g_conics, g_colors):
-            store(ids, count, i)
-            count += 1
-        else:
-            nothing(g_means, 3 * i, 3, added)
-            nothing(g_quaternions, 4 * i, 4, added)
-            nothing(g_scales, 3 * i, 3, added)
-            nothing(g_sh, coefficients * i, coefficients, added)
-        if count == 0 or (count < LANES and i < last - 1):
-            continue
-        gather(rows, MEAN, ids, count, means, 3)
-        gather(rows, QUATERNION, ids, count, quaternions, 4)
-        gather(rows, SCALE, ids, count, scales, 3)
-        gather(rows, G_XY, ids, count, g_xy, 2)
-        gather(rows, G_CONIC, ids, count, g_conics, 3)
-        gather(rows, CONIC_IN, ids, count, conics, 3)
-        look(rows, camera)
-        for lane in range(count):
-            color_gradient(rows, lane, sh, load(ids, lane), colors, g_colors, g_sh, added)
-        ellipses_backward(rows, camera, out)
-        hand_out(out, G_MEAN, ids, count, g_means, 3, added)
-        hand_out(out, G_QUATERNION, ids, count, g_quaternions, 4, added)
-        hand_out(out, G_SCALE, ids, count, g_scales, 3, added)
-        count = 0
+            else:
+                hide(start + lane, 1, xy, conics, colors, depths, radii)

@@ -145,6 +145,8 @@ def render(
 
 def _frames(images, alphas, medians, weights, places, outputs, xy, radii, scene) -> Frames:
     def pick(name: str) -> Tensor | None:
+        if places.get(name) == slice(0, images.shape[-1]):
+            return images  # The gradient of a slice is a copy into zeros.
         return images[..., places[name]] if name in places else None
 
     alpha, depth = alphas[..., None], pick("depth")

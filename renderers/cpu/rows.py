@@ -4,13 +4,13 @@
 of the list stands in lane k.
 """
 
-from .compiled import part
-from .harmonics import ZERO
+from .compiled import inner
+from .harmonics import ZERO, give
 from .memory import load, load_lanes, store, store_lanes
 from .simd import LANES, rounded, widened
 
 
-@part
+@inner
 def gather(rows, row, ids, count, array, width):
     """Put `count` Gaussians' items of `width` numbers into `width` rows, one item per lane."""
     for lane in range(count):
@@ -19,25 +19,19 @@ def gather(rows, row, ids, count, array, width):
             store(rows, (row + k) * LANES + lane, load(array, at + k))
 
 
-@part
+@inner
 def wide(rows, row):
     """One row, in float64."""
     return widened(load_lanes(rows, row * LANES))
 
 
-@part
+@inner
 def put(rows, row, value):
     """Write one row from float64."""
     store_lanes(rows, row * LANES, rounded(value))
 
 
-@part
-def give(array, index, value, added):
-    """Set array[index], or add to it."""
-    store(array, index, value + load(array, index) if added else value)
-
-
-@part
+@inner
 def hand_out(rows, row, ids, count, array, width, added):
     """The way back from `gather`."""
     for lane in range(count):
@@ -46,7 +40,7 @@ def hand_out(rows, row, ids, count, array, width, added):
             give(array, at + k, load(rows, (row + k) * LANES + lane), added)
 
 
-@part
+@inner
 def nothing(array, first, count, added):
     """A gradient of zero for items first..first+count-1."""
     if not added:

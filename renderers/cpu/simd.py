@@ -42,6 +42,7 @@ from .vectors import (
     called,
     common_kind,
     constant,
+    folded,
     multiplied_and_added,
 )
 
@@ -215,11 +216,41 @@ def where(typing_context, mask, x, y):
 
 
 @intrinsic
+def unless_negative(typing_context, sign, x):
+    """Lanes of x where `sign` is not negative, zero elsewhere; NaN and -0 may count as either.
+
+    With eight lanes one instruction looks at the sign bits; with sixteen a comparison's mask joins
+    the instruction that made x.
+    """
+
+    def emit(context, builder, signature, values):
+        sign, x = values
+        zero = constant(0.0)
+        if LANES == 16:
+            return builder.select(builder.fcmp_ordered(">=", sign, zero), x, zero)
+        whole = builder.bitcast(sign, INTEGERS)
+        negative = builder.icmp_signed("<", whole, ir.Constant(INTEGERS, [0] * LANES))
+        return builder.select(negative, zero, x)
+
+    return LANES_TYPE(sign, x), emit
+
+
+@intrinsic
 def square_root(typing_context, x):
     def emit(context, builder, signature, values):
         return called(builder, "sqrt", values[0])
 
     return x(x), emit
+
+
+@intrinsic
+def lane_sum(typing_context, x):
+    """Sum of the lanes of a float32 vector: halves first, so always in the same order."""
+
+    def emit(context, builder, signature, values):
+        return builder.extract_element(folded(builder, values[0], 1), ir.Constant(I32, 0))
+
+    return types.float32(x), emit
 
 
 @intrinsic
@@ -279,6 +310,17 @@ def lowest_bit(typing_context, x):
     def emit(context, builder, signature, values):
         value = context.cast(builder, values[0], signature.args[0], types.int64)
         return builder.cttz(value, ir.Constant(ir.IntType(1), 1))
+
+    return types.int64(x), emit
+
+
+@intrinsic
+def bit_count(typing_context, x):
+    """How many bits of an integer are set."""
+
+    def emit(context, builder, signature, values):
+        value = context.cast(builder, values[0], signature.args[0], types.int64)
+        return builder.ctpop(value)
 
     return types.int64(x), emit
 

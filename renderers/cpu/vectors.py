@@ -10,7 +10,7 @@ from numba.extending import models, register_model
 from .compiled import LANES
 
 F32, F64 = ir.FloatType(), ir.DoubleType()
-I1, I32, I64 = ir.IntType(1), ir.IntType(32), ir.IntType(64)
+I1, I16, I32, I64 = (ir.IntType(width) for width in (1, 16, 32, 64))
 VECTOR, WIDE = ir.VectorType(F32, LANES), ir.VectorType(F64, LANES)
 INTEGERS = ir.VectorType(I32, LANES)
 BITS = ir.VectorType(I1, LANES)
@@ -52,6 +52,18 @@ def constant(value, vector=VECTOR):
 def shuffled(builder, x, y, lanes):
     pattern = ir.Constant(ir.VectorType(I32, len(lanes)), list(lanes))
     return builder.shuffle_vector(x, y, pattern)
+
+
+def folded(builder, x, width):
+    """Lower and upper halves added, until there are `width` lanes."""
+    while (count := x.type.count) > width:
+        half = count // 2
+        low, high = (
+            shuffled(builder, x, x, range(half)),
+            shuffled(builder, x, x, range(half, count)),
+        )
+        x = builder.fadd(low, high)
+    return x
 
 
 def common_kind(*kinds):

@@ -68,8 +68,8 @@ def _to_table(points: Tensor, table: Tensor, gradient: Tensor, meaning: Meaning)
     def one(level: tuple, column: int) -> None:
         compiled.to_table(columns, given, *level, column, out.numpy())
 
-    with team(meaning.threads) as workers:
-        workers.run(one, _numbers(meaning))
+    workers = team(meaning.threads)
+    workers.run(one, _numbers(meaning))
     return out
 
 
@@ -83,9 +83,9 @@ def _kernels(meaning: Meaning) -> Kernels:
 
 def _spread(work: Callable[[int, int], None], count: int, threads: int) -> None:
     """work(first, last) over all points, in ranges of whole groups."""
-    with team(threads) as workers:
-        shares = [(a * LANES, b * LANES) for a, b in workers.shares(count // LANES)]
-        workers.run(work, [share for share in shares if share[0] < share[1]])
+    workers = team(threads)
+    shares = [(a * LANES, b * LANES) for a, b in workers.shares(count // LANES)]
+    workers.run(work, [share for share in shares if share[0] < share[1]])
 
 
 def _array(tensor: Tensor) -> np.ndarray:

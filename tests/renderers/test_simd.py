@@ -230,3 +230,58 @@ def test_blocks_of_pixels_come_and_go() -> None:
     three[1:-1, 5:9] += [10, 20, 30]
     np.testing.assert_array_equal(to_one, one.ravel())
     np.testing.assert_array_equal(to_three, three.ravel())
+
+
+def test_triples_come_apart_and_together() -> None:
+    """LANES of them from the middle of an array; nothing else is touched."""
+
+    @jit
+    def copy(data, out):
+        a, b, c = memory.load_triples(data, 2)
+        memory.store_triples(out, 1, a + 10.0, b + 20.0, c + 30.0)
+
+    data = np.arange(3 * LANES + 4, dtype=np.float32)
+    out = np.full(3 * LANES + 2, 7, np.float32)
+    copy(data, out)
+    np.testing.assert_array_equal(out[1:-1] - data[2:-2], [10, 20, 30] * LANES)
+    assert out[0] == out[-1] == 7
+
+
+def test_squares_are_turned_over() -> None:
+    """From rows of one pitch to rows of another; what lies between them stays."""
+    turn = jit(lambda data, out: memory.turn_over(data, 1, LANES + 3, out, 2, LANES + 1))
+    data = np.arange(2 + LANES * (LANES + 3), dtype=np.float32)
+    out = np.full(2 + LANES * (LANES + 1), -1, np.float32)
+    turn(data, out)
+    square = data[1:-1].reshape(LANES, LANES + 3)[:, :LANES]
+    found = out[2:].reshape(LANES, LANES + 1)
+    np.testing.assert_array_equal(found[:, :LANES], square.T)
+    assert (out[:2] == -1).all() and (found[:, LANES] == -1).all()
+
+
+def test_a_few_numbers_fill_a_vector() -> None:
+    four = jit(lambda data, out: store_lanes(out, 0, memory.load_repeated(data, 3, 4)))
+    out = np.zeros(LANES, np.float32)
+    four(X, out)
+    np.testing.assert_array_equal(out, np.tile(X[3:7], LANES // 4))
+
+
+def test_the_lanes_of_a_vector_are_summed() -> None:
+    total = jit(lambda data: simd.lane_sum(load_lanes(data, 0)))
+    powers = np.exp2(np.arange(LANES)).astype(np.float32)
+    assert total(powers) == (1 << LANES) - 1
+
+
+def test_words_that_share_a_bit() -> None:
+    """Of sixty-four from the middle of an array: also the highest bit, and the last word."""
+    words = np.zeros(80, np.uint16)
+    words[[3, 5, 66]], words[[4, 65]] = 0x8001, 0x0100
+    run = jit(lambda words, first, wanted: memory.meeting(words, first, wanted))
+    for first, wanted in ((0, 0x8000), (3, 0x0101), (3, 0x0100), (2, 0xFFFF), (10, 0x7E)):
+        shared = [int(word) & wanted != 0 for word in words[first : first + 64]]
+        assert run(words, first, wanted) % (1 << 64) == sum(b << k for k, b in enumerate(shared))
+
+
+def test_set_bits_are_counted() -> None:
+    count = jit(lambda x: simd.bit_count(x))
+    assert [count(x) for x in (0, 1, 0b1011, -1, 1 << 62)] == [0, 1, 3, 64, 1]
