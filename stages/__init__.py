@@ -12,6 +12,7 @@ STAGES: Mapping[str, str] = MappingProxyType(
         "texture": f"{__name__}.texture",
         "simplify": f"{__name__}.simplify",
         "export": f"{__name__}.export",
+        "export-dcc": f"{__name__}.export.dcc",
         "preview": f"{__name__}.preview",
         "check": f"{__name__}.check",
         "convert": f"{__name__}.convert",

@@ -45,7 +45,7 @@ def save(mesh: Mesh, path: Path) -> Path:
 def vertex_colors(mesh: Mesh) -> Float32[np.ndarray, "vertex 3"]:
     """sRGB, 0 to 1: from the texture, else the vertex colors, else gray."""
     if mesh.base_color is not None and mesh.uvs is not None:
-        return _sample(mesh.base_color, mesh.uvs)
+        return sample(mesh.base_color, mesh.uvs)
     if mesh.colors is not None:
         return _encode(mesh.colors)
     return np.full_like(mesh.positions, 0.5)
@@ -67,7 +67,7 @@ def _mean(
     return sums / counts
 
 
-def _sample(
+def sample(
     picture: UInt8[np.ndarray, "height width channel"], uvs: Float32[np.ndarray, "point 2"]
 ) -> Float32[np.ndarray, "point 3"]:
     """Bilinear, clamped at the border; texel centres at +0.5."""
