@@ -8,15 +8,15 @@ import numpy as np
 
 from ...pipeline.contract import Context, replacing, sync
 from ...pipeline.errors import ConfigError, InputError
-from ..formats import fbx, gltf, gltf_model, mesh_ply, obj_files, stl, usd_files, wild
+from ..formats import fbx, gltf, gltf_model, obj_files, stl, usd_files, wild
 from ..formats.asset import Asset, Level, Look
 from ..formats.model import Model
-from .corners import as_level, levels_layers, with_frames
+from .corners import as_level, levels_layers, placed, with_frames
 from .dcc import Config, Inputs
 from .hulls import convex_hull
 from .looks import Shelf, Style, look, resized
 from .names import clean, distinct, prefixed
-from .paint import vertex_colors
+from .paint import save_painted
 from .profiles import EVERYTHING, PROFILES, USD, Format, Tool, unit_m, up_axis
 from .splats_out import SPLAT_FORMATS, deliver_splats, is_splats
 from .write import lod_files
@@ -280,15 +280,13 @@ def _write_level(model: Model, suffix: str, job: Job, shelf: Shelf) -> list[Path
         if beside:
             job.say(f"OBJ has no word for {', '.join(dict.fromkeys(beside))}, which lies beside it")
         return obj_files.save(level, path, f"{job.name}{suffix}")
-    bare = replace(model, materials=tuple(type(one)(name=one.name) for one in model.materials))
-    level = _level(bare, suffix, job, shelf)
+    up, unit = up_axis(job.tool, job.format), unit_m(job.tool, job.format)
     if job.format == "stl":
         job.say("STL holds neither materials nor units")
-        return [stl.save(level.places, level.faces, path)]
+        return [stl.save(placed(model.positions, up) / unit, model.faces, path)]
     if any(one.base_color is not None for one in model.materials):
         job.say("PLY holds colors at the vertices, not textures")
-    mesh = vertex_colors(model, up_axis(job.tool, job.format), unit_m(job.tool, job.format))
-    return [mesh_ply.save(mesh, path)]
+    return [save_painted(model, path, up, unit)]
 
 
 def _check(path: Path, model: Model, job: Job) -> None:
@@ -297,8 +295,6 @@ def _check(path: Path, model: Model, job: Job) -> None:
         return
     found = gltf.load(path) if path.suffix.lower() == ".ply" else wild.read(path)
     up, unit = up_axis(job.tool, job.format), unit_m(job.tool, job.format)
-    from .corners import placed
-
     wanted = placed(model.positions[model.faces.reshape(-1)], up) / unit
     bounds = np.stack([wanted.min(axis=0), wanted.max(axis=0)])
     shown = found.positions[found.faces.reshape(-1)]

@@ -107,7 +107,8 @@ class _Maker:
             pixels = _multiplied(pixels, factor)
         pixels = resized(pixels, self._style, color=True)
         if see_through and self._style.gray_opacity:
-            alpha = np.repeat(pixels[..., 3:], 3, axis=2)
+            # Gray, and as alpha too: some readers of OBJ take the one, some the other.
+            alpha = np.repeat(pixels[..., 3:], 4, axis=2)
             self._put("opacity", "opacity", alpha, texture, "r")
             pixels = pixels[..., :3]
         self._put("base_color", "base_color", pixels, texture, "rgb")

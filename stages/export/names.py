@@ -11,12 +11,8 @@ RESERVED = frozenset(
 
 
 def clean(text: str, fallback: str = "asset") -> str:
-    """The nearest allowed name: accents dropped, all else that is not allowed turned into `_`.
-
-    Of a path only the last part counts.
-    """
-    last = re.split(r"[\\/]", text.strip().rstrip("/\\"))[-1]
-    plain = unicodedata.normalize("NFKD", last).encode("ascii", "ignore").decode()
+    """The nearest allowed name: accents dropped, all else that is not allowed turned into `_`."""
+    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
     name = re.sub(r"[^A-Za-z0-9]+", "_", plain).strip("_")[:LONGEST].rstrip("_")
     if not name:
         return fallback

@@ -14,12 +14,12 @@ import numpy as np
 
 from ...pipeline.contract import replacing, sync
 from ...pipeline.errors import StorageError
-from .asset import Asset, Level, Look, Map, indexed
+from .asset import Asset, Level, indexed
+from .usd_materials import material, st_name
 from .usd_module import pxr
 
 ENDINGS = (".usd", ".usdc", ".usda", ".usdz")
 VARIANTS = "LOD"
-WRAPS = {"repeat": "repeat", "mirror": "mirror", "clamp": "clamp"}
 
 
 def save(asset: Asset, path: Path) -> list[Path]:
@@ -72,16 +72,15 @@ def _write(asset: Asset, path: Path, folder: str) -> None:
     stage.SetDefaultPrim(root.GetPrim())
     pxr("Usd").ModelAPI(root).SetKind("component")
     at = root.GetPath()
-    names: dict[str, str] = {}
     if len(asset.levels) == 1:
-        _level(stage, at, "Geometry", asset.levels[0], folder, names)
+        _level(stage, at, asset.name, asset.levels[0], folder)
     else:
         variants = root.GetPrim().GetVariantSets().AddVariantSet(VARIANTS)
         for number, level in enumerate(asset.levels):
             variants.AddVariant(f"LOD{number}")
             variants.SetVariantSelection(f"LOD{number}")
             with variants.GetVariantEditContext():
-                _level(stage, at, "Geometry", level, folder, names)
+                _level(stage, at, asset.name, level, folder)
         variants.SetVariantSelection("LOD0")
     _extents(geom, root)
     stage.GetRootLayer().Save()
@@ -96,9 +95,7 @@ def _extents(geom: Any, root: Any) -> None:
     model.SetExtentsHint(model.ComputeExtentsHint(cache))
 
 
-def _level(
-    stage: Any, at: Any, name: str, level: Level, folder: str, names: dict[str, str]
-) -> None:
+def _level(stage: Any, at: Any, name: str, level: Level, folder: str) -> None:
     geom, sdf, vt, shade = pxr("UsdGeom"), pxr("Sdf"), pxr("Vt"), pxr("UsdShade")
     mesh = geom.Mesh.Define(stage, at.AppendChild(name))
     floats = level.places.astype(np.float32)
@@ -126,8 +123,8 @@ def _level(
         put(st_name(number), types.TexCoord2fArray, upward, vt.Vec2fArray)
     if level.colors is not None:
         put("displayColor", types.Color3fArray, level.colors[..., :3], vt.Vec3fArray)
-    looks = [_Look(stage, at, look, folder, names, level.colors is not None).made
-             for look in level.looks]  # fmt: skip
+    colored = level.colors is not None
+    looks = [material(stage, at, look, folder, colored=colored) for look in level.looks]
     if len(looks) == 1:
         shade.MaterialBindingAPI.Apply(mesh.GetPrim()).Bind(looks[0])
         return
@@ -140,103 +137,3 @@ def _level(
             shade.Tokens.materialBind, geom.Tokens.partition,
         )  # fmt: skip
         shade.MaterialBindingAPI.Apply(subset.GetPrim()).Bind(made)
-
-
-def st_name(number: int) -> str:
-    """What a layer of texture coordinates is called; `st` is what importers look for."""
-    return "st" if number == 0 else f"st{number}"
-
-
-class _Look:
-    """A material: one UsdPreviewSurface and its texture readers."""
-
-    def __init__(
-        self,
-        stage: Any,
-        at: Any,
-        look: Look,
-        folder: str,
-        names: dict[str, str],
-        colored: bool,
-    ) -> None:
-        shade, sdf = pxr("UsdShade"), pxr("Sdf")
-        self._stage, self._folder, self._shade = stage, folder, shade
-        self._types = sdf.ValueTypeNames
-        self._sdf, self._gf = sdf, pxr("Gf")
-        pxr("UsdGeom").Scope.Define(stage, at.AppendChild("Looks"))
-        self._at = at.AppendChild("Looks").AppendChild(look.name)
-        self.made = shade.Material.Define(stage, self._at)
-        surface = self._shader("Surface", "UsdPreviewSurface")
-        self._readers: dict[int, Any] = {}
-        self._textures: dict[Map, Any] = {}
-        types = self._types
-        color = tuple(float(value) for value in look.base_color)
-        self._set(surface, look, "base_color", "diffuseColor", types.Color3f, color)
-        if colored and "base_color" not in look.maps:
-            surface.GetInput("diffuseColor").ConnectToSource(self._vertex_color())
-        glow = tuple(float(value) * look.emissive_strength for value in look.emissive)
-        self._set(surface, look, "emissive", "emissiveColor", types.Color3f, glow)
-        self._set(surface, look, "roughness", "roughness", types.Float, look.roughness)
-        self._set(surface, look, "metallic", "metallic", types.Float, look.metallic)
-        self._set(surface, look, "opacity", "opacity", types.Float, look.opacity)
-        if "occlusion" in look.maps:
-            self._set(surface, look, "occlusion", "occlusion", types.Float, 1.0)
-        if "normal" in look.maps:
-            self._set(surface, look, "normal", "normal", types.Normal3f, (0.0, 0.0, 1.0))
-        if look.alpha_mode == "MASK":
-            surface.CreateInput("opacityThreshold", types.Float).Set(look.alpha_cutoff)
-        output = surface.CreateOutput("surface", types.Token)
-        self.made.CreateSurfaceOutput().ConnectToSource(output)
-
-    def _shader(self, name: str, kind: str) -> Any:
-        shader = self._shade.Shader.Define(self._stage, self._at.AppendChild(name))
-        shader.CreateIdAttr(kind)
-        return shader
-
-    def _set(self, surface: Any, look: Look, name: Any, key: str, kind: Any, value: Any) -> None:
-        entry = surface.CreateInput(key, kind)
-        if name not in look.maps:
-            entry.Set(value)
-            return
-        one = look.maps[name]
-        texture = self._texture(one, name, look)
-        wide = self._types.Float if one.channel != "rgb" else self._types.Float3
-        output = texture.GetOutput(one.channel) or texture.CreateOutput(one.channel, wide)
-        entry.ConnectToSource(output)
-
-    def _texture(self, one: Map, name: str, look: Look) -> Any:
-        whole = Map(one.picture, "rgb", one.wrap, one.layer)
-        glows = name == "emissive" and look.emissive_strength != 1.0
-        if whole in self._textures and not glows:
-            return self._textures[whole]
-        types = self._types
-        shader = self._shader(f"{name}_texture", "UsdUVTexture")
-        self._textures[whole] = shader
-        path = self._sdf.AssetPath(self._folder + one.picture.file)
-        shader.CreateInput("file", types.Asset).Set(path)
-        space = "sRGB" if one.picture.srgb else "raw"
-        shader.CreateInput("sourceColorSpace", types.Token).Set(space)
-        for key, wrap in zip(("wrapS", "wrapT"), one.wrap, strict=True):
-            shader.CreateInput(key, types.Token).Set(WRAPS[wrap])
-        if name == "normal":
-            shader.CreateInput("scale", types.Float4).Set(self._gf.Vec4f(2, 2, 2, 1))
-            shader.CreateInput("bias", types.Float4).Set(self._gf.Vec4f(-1, -1, -1, 0))
-        if glows:
-            s = look.emissive_strength
-            shader.CreateInput("scale", types.Float4).Set(self._gf.Vec4f(s, s, s, 1))
-        st = shader.CreateInput("st", types.Float2)
-        st.ConnectToSource(self._reader(one.layer))
-        return shader
-
-    def _reader(self, layer: int) -> Any:
-        if layer not in self._readers:
-            name = st_name(layer)
-            reader = self._shader(f"{name}_reader", "UsdPrimvarReader_float2")
-            reader.CreateInput("varname", self._types.String).Set(name)
-            self._readers[layer] = reader.CreateOutput("result", self._types.Float2)
-        return self._readers[layer]
-
-    def _vertex_color(self) -> Any:
-        reader = self._shader("color_reader", "UsdPrimvarReader_float3")
-        reader.CreateInput("varname", self._types.String).Set("displayColor")
-        return reader.CreateOutput("result", self._types.Float3)
