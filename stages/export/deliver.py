@@ -9,7 +9,7 @@ import numpy as np
 from ...pipeline.contract import Context, replacing, sync
 from ...pipeline.errors import ConfigError, InputError
 from ..formats import fbx, gltf, gltf_model, obj_files, stl, usd_files, wild
-from ..formats.asset import Asset, Level, Look
+from ..formats.asset import Asset, Level, Look, Picture
 from ..formats.model import Model
 from .corners import as_level, levels_layers, placed, with_frames
 from .dcc import Config, Inputs
@@ -61,7 +61,7 @@ def deliver(inputs: Inputs, config: Config, ctx: Context) -> Path:
     splats = is_splats(path)
     profile = PROFILES[config.tool]
     format = config.format or (profile.splat_format if splats else profile.mesh_format)
-    if splats and format in ("glb", "usd", "usda", "usdc", "usdz"):
+    if splats and format in ("glb", "usd", "usda", "usdc"):
         format = "gltf-splats" if format == "glb" else "usd-splats"
     name = clean(config.name)
     job = Job(config, format, ctx.out, prefixed(profile.mesh_prefix, name), name)
@@ -222,7 +222,7 @@ def _level(model: Model, suffix: str, job: Job, shelf: Shelf) -> Level:
         stem = f"{profile.texture_prefix}{job.stem}{part}{suffix}"
         title = prefixed(profile.material_prefix, job.stem if len(used) == 1 else named[k])
         looks.append(look(materials[k], f"{title}{suffix}", stem, style, shelf))
-    if job.format == "obj" and len(layers) > 1:
+    if job.format == "obj" and any(m.layer for one in looks for m in one.maps.values()):
         job.say("OBJ has one set of texture coordinates; maps on another one will lie wrong")
     number = np.full(len(materials), -1)
     number[used] = np.arange(len(used))
@@ -262,10 +262,7 @@ def _asset(levels: list[Model], job: Job, bar) -> Asset:
 
 
 def _write_whole(asset: Asset, job: Job) -> list[Path]:
-    beside = [p for level in asset.levels for one in level.looks for p in one.beside]
-    if beside:
-        names = ", ".join(dict.fromkeys(p.file for p in beside))
-        job.say(f"to be connected by hand: {names} (see docs/dcc.md)")
+    _say_beside([p for level in asset.levels for one in level.looks for p in one.beside], job)
     if job.format == "fbx":
         embed = job.config.file is not None
         return fbx.save(asset, job.path(), embed=embed, lods=PROFILES[job.tool].fbx_lods)
@@ -276,9 +273,7 @@ def _write_level(model: Model, suffix: str, job: Job, shelf: Shelf) -> list[Path
     path = job.path(suffix)
     if job.format == "obj":
         level = _level(model, suffix, job, shelf)
-        beside = [p.file for one in level.looks for p in one.beside]
-        if beside:
-            job.say(f"OBJ has no word for {', '.join(dict.fromkeys(beside))}, which lies beside it")
+        _say_beside([p for one in level.looks for p in one.beside], job)
         return obj_files.save(level, path, f"{job.name}{suffix}")
     up, unit = up_axis(job.tool, job.format), unit_m(job.tool, job.format)
     if job.format == "stl":
@@ -287,6 +282,13 @@ def _write_level(model: Model, suffix: str, job: Job, shelf: Shelf) -> list[Path
     if any(one.base_color is not None for one in model.materials):
         job.say("PLY holds colors at the vertices, not textures")
     return [save_painted(model, path, up, unit)]
+
+
+def _say_beside(pictures: list[Picture], job: Job) -> None:
+    if pictures:
+        files = list(dict.fromkeys(one.file for one in pictures))
+        shown = ", ".join(files[:3]) + (f" and {len(files) - 3} more" if len(files) > 3 else "")
+        job.say(f"{job.format} has no place for {shown}: connect by hand (docs/dcc.md)")
 
 
 def _check(path: Path, model: Model, job: Job) -> None:

@@ -5,26 +5,32 @@ from jaxtyping import Float
 
 from ..formats.asset import Hull
 
-DIRECTIONS = 48
-"""The hull has at most so many corners; physics engines slow down with more."""
+MOST_CORNERS = 64
+"""Physics engines slow down with more."""
 
 
 def convex_hull(places: Float[np.ndarray, "place 3"]) -> Hull | None:
-    """The hull of the outermost points in evenly spread directions, wound outwards.
+    """The convex hull, wound outwards; `None` for what is flat.
 
-    It lies inside of the whole hull, and touches it in every one of the directions. `None` for
-    what is flat.
+    Where it has too many corners, that of the outermost points in evenly spread directions: it
+    lies inside of the whole hull and touches it in each of the directions.
     """
-    from scipy.spatial import ConvexHull, QhullError
-
-    outermost = np.unique((places @ _directions().T).argmax(axis=0))
-    points = places[outermost]
     extent = np.ptp(places, axis=0)
     if not extent.min() > 1e-6 * extent.max():
         return None
+    hull = _hull(places)
+    if hull is not None and len(hull.places) > MOST_CORNERS:
+        outermost = np.unique((hull.places @ _directions().T).argmax(axis=0))
+        hull = _hull(hull.places[outermost])
+    return hull
+
+
+def _hull(points: Float[np.ndarray, "point 3"]) -> Hull | None:
+    from scipy.spatial import ConvexHull, QhullError
+
     try:
         found = ConvexHull(points)
-    except QhullError:
+    except QhullError:  # Flat, though not along an axis.
         return None
     used, faces = np.unique(found.simplices, return_inverse=True)
     faces = faces.reshape(-1, 3)
@@ -37,7 +43,7 @@ def convex_hull(places: Float[np.ndarray, "place 3"]) -> Hull | None:
 
 def _directions() -> Float[np.ndarray, "direction 3"]:
     """The six axes, and a spiral over the sphere."""
-    count = DIRECTIONS - 6
+    count = MOST_CORNERS - 6
     height = 1 - (2 * np.arange(count) + 1) / count
     angle = np.pi * (3 - np.sqrt(5)) * np.arange(count)
     radius = np.sqrt(1 - height * height)

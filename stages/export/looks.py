@@ -20,6 +20,7 @@ from .profiles import Packing, Profile
 
 Pixels = UInt8[np.ndarray, "height width channel"]
 Unit = Float[np.ndarray, "height width channel"]
+Gray = Float[np.ndarray, "height width 1"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,7 +162,7 @@ class _Maker:
         if shade is not None and not (together and packing == "orm"):
             self._put("occlusion", "occlusion", _gray(self._shaded(shade)), shade, "r")
 
-    def _orm(self, rough: Unit, metal: Unit, surface: Texture, shade: Texture | None) -> None:
+    def _orm(self, rough: Gray, metal: Gray, surface: Texture, shade: Texture | None) -> None:
         light = np.ones_like(rough)
         if shade is not None:
             light = _fitted(self._shaded(shade), rough.shape[:2])
@@ -171,7 +172,7 @@ class _Maker:
         for name, channel in wanted:
             self._put(name, "orm", pixels, surface, channel)
 
-    def _shaded(self, shade: Texture) -> Unit:
+    def _shaded(self, shade: Texture) -> Gray:
         values = resized(shade.pixels[..., :3], self._style, color=False)[..., :1] / 255.0
         return 1.0 + self._material.occlusion_strength * (values - 1.0)
 
@@ -190,7 +191,9 @@ class _Maker:
         return self._shelf.picture(stem, pixels, color=color)
 
 
-def resized(pixels: Pixels, style: Style, *, color: bool) -> Pixels:
+def resized(
+    pixels: Pixels, style: Style, *, color: bool
+) -> UInt8[np.ndarray, "rows columns channel"]:
     """No larger than allowed, of sides that are powers of two where the tool wants that. The very
     same array where nothing is to be done."""
     height, width = pixels.shape[:2]
@@ -241,7 +244,7 @@ def _encoded(vectors: Unit) -> Pixels:
     return _bytes((vectors / np.where(length > 1e-6, length, 1) + 1) / 2)
 
 
-def _fitted(values: Unit, shape: tuple[int, int]) -> Unit:
+def _fitted(values: Gray, shape: tuple[int, int]) -> Float[np.ndarray, "rows columns 1"]:
     if values.shape[:2] == shape:
         return values
     image = Image.fromarray(values[..., 0].astype(np.float32))
@@ -252,7 +255,7 @@ def _alike(one: Texture, other: Texture) -> bool:
     return one.uv_set == other.uv_set and one.wrap == other.wrap
 
 
-def _gray(values: Unit) -> Pixels:
+def _gray(values: Gray) -> UInt8[np.ndarray, "height width 3"]:
     return np.repeat(_bytes(values), 3, axis=2)
 
 

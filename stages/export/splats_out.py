@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...pipeline.errors import ConfigError, InputError
+from ...pipeline.errors import InputError
 from ..formats import gltf_splats, splats, usd_splats
 from ..formats.ply_header import read_header
 from ..formats.splats import RawSplats, Sidecar
@@ -42,8 +42,6 @@ def deliver_splats(path: Path, job: "Job") -> list[Path]:
     if job.format == "gltf-splats":
         turned = upright(raw, "y", 1.0)
         return [gltf_splats.save(_activated(turned), target, job.name)]
-    if target.suffix.lower() == ".usdz":
-        raise ConfigError(f"--out {target.name}: splats go into .usd, .usdc or .usda.")
     if raw.sidecar.color_space == "linear":
         job.say("its colors are linear, which USD's splats cannot say")
     up, unit = up_axis(job.tool, "usd"), unit_m(job.tool, "usd")
