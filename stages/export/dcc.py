@@ -8,9 +8,13 @@ from typing import Literal, get_args
 
 from ...pipeline.contract import Context
 from ..artifacts import ExportDir, LodsDir, MeshFile, SplatsFile, TexturedMeshFile
-from .profiles import Format, Tool
 
 VERSION = 1
+
+Tool = Literal["any", "blender", "unreal", "unity", "maya", "web"]
+Format = Literal[
+    "glb", "obj", "fbx", "usd", "usda", "usdc", "usdz", "ply", "stl", "gltf-splats", "usd-splats"
+]
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,12 +12,12 @@ from ..formats import fbx, gltf, gltf_model, obj_files, stl, usd_files, wild
 from ..formats.asset import Asset, Level, Look, Picture
 from ..formats.model import Model
 from .corners import as_level, levels_layers, placed, with_frames
-from .dcc import Config, Inputs
+from .dcc import Config, Format, Inputs, Tool
 from .hulls import convex_hull
 from .looks import Shelf, Style, look, resized
 from .names import clean, distinct, prefixed
 from .paint import save_painted
-from .profiles import EVERYTHING, PROFILES, USD, Format, Tool, unit_m, up_axis
+from .profiles import EVERYTHING, PROFILES, USD, unit_m, up_axis
 from .splats_out import SPLAT_FORMATS, deliver_splats, is_splats
 from .write import lod_files
 

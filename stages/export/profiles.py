@@ -9,20 +9,13 @@ from types import MappingProxyType
 from typing import Literal
 
 from ..formats.asset import Property
+from .dcc import Format, Tool
 
-Tool = Literal["any", "blender", "unreal", "unity", "maya", "web"]
-Format = Literal[
-    "glb", "obj", "fbx", "usd", "usda", "usdc", "usdz", "ply", "stl", "gltf-splats", "usd-splats"
-]
 Up = Literal["y", "z"]
 Packing = Literal["separate", "orm", "unity"]
 """One gray picture each; occlusion, roughness, metallic in red, green, blue; metallic in red with
 smoothness as alpha."""
 
-ENDINGS: Mapping[str, Format] = MappingProxyType(
-    {".glb": "glb", ".obj": "obj", ".fbx": "fbx", ".usd": "usd", ".usda": "usda",
-     ".usdc": "usdc", ".usdz": "usdz", ".ply": "ply", ".stl": "stl"}
-)  # fmt: skip
 USD = ("usd", "usda", "usdc", "usdz")
 PHONG: frozenset[Property] = frozenset({"base_color", "opacity", "normal", "emissive"})
 """What can be connected to FBX's material and means the same in every importer."""
@@ -57,7 +50,9 @@ class Profile:
     material_prefix: str = "M_"
     texture_prefix: str = "T_"
     suffixes: Mapping[str, str] = field(default_factory=lambda: PLAIN)
-    fbx_lods: Literal["group", "names"] = "group"
+    fbx_lods: Literal["group", "names"] = "names"
+    """A LodGroup node, which Blender's older importer drops with all that is in it, or siblings
+    called NAME_LOD0, NAME_LOD1, ..., which Unity knows."""
     fbx_connects: frozenset[Property] = PHONG
 
 
@@ -81,6 +76,7 @@ PROFILES: Mapping[Tool, Profile] = MappingProxyType(
             packing="orm",
             flip_green=True,
             mesh_prefix="SM_",
+            fbx_lods="group",
             suffixes=MappingProxyType(
                 {**PLAIN, "base_color": "BC", "normal": "N", "emissive": "E", "occlusion": "AO",
                  "roughness": "R", "metallic": "M", "opacity": "O"}
@@ -96,11 +92,11 @@ PROFILES: Mapping[Tool, Profile] = MappingProxyType(
             suffixes=MappingProxyType(
                 {**PLAIN, "base_color": "Albedo", "emissive": "Emission"}
             ),
-            fbx_lods="names",
         ),
         "maya": Profile(
             mesh_format="fbx",
             meters_per_unit=0.01,
+            fbx_lods="group",
             texture_px=8192,
             texture_prefix="",
             material_prefix="",
