@@ -124,7 +124,7 @@ class _Maker:
         if scale != 1.0:
             pixels = _steeper(pixels, scale)
         small = resized(pixels, self._style, color=False)
-        pixels = small if small is pixels else _unit_length(small)
+        pixels = small if small is pixels else unit_length(small)
         if self._style.flip_green:
             pixels = pixels * np.uint8([1, 0, 1]) + (255 - pixels) * np.uint8([0, 1, 0])
         self._put("normal", "normal", pixels, texture, "rgb")
@@ -235,7 +235,8 @@ def _steeper(pixels: Pixels, scale: float) -> Pixels:
     return _encoded(vectors)
 
 
-def _unit_length(pixels: Pixels) -> Pixels:
+def unit_length(pixels: Pixels) -> Pixels:
+    """A normal map whose averages are normals again."""
     return _encoded(pixels / 255.0 * 2 - 1)
 
 

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ...pipeline.errors import InputError
 from ..formats import gltf_splats, splats, usd_splats
@@ -11,10 +10,7 @@ from ..formats.splats import RawSplats, Sidecar
 from ..geometry.activation import activate
 from ..scene.affine import carried
 from ..scene.placing import frame_transform
-from .profiles import unit_m, up_axis
-
-if TYPE_CHECKING:
-    from .deliver import Job
+from .job import Job
 
 SPLAT_FORMATS = ("ply", "gltf-splats", "usd-splats")
 
@@ -29,7 +25,7 @@ def is_splats(path: Path) -> bool:
         return False  # Whoever reads it as a mesh will say what is wrong.
 
 
-def deliver_splats(path: Path, job: "Job") -> list[Path]:
+def deliver_splats(path: Path, job: Job) -> list[Path]:
     """Write the one file, in the format's axes and units. Returns the files."""
     raw = splats.load(path)
     target = job.path()
@@ -44,9 +40,8 @@ def deliver_splats(path: Path, job: "Job") -> list[Path]:
         return [gltf_splats.save(_activated(turned), target, job.name)]
     if raw.sidecar.color_space == "linear":
         job.say("its colors are linear, which USD's splats cannot say")
-    up, unit = up_axis(job.tool, "usd"), unit_m(job.tool, "usd")
-    turned = upright(raw, up, unit)
-    return [usd_splats.save(_activated(turned), target, job.name, up=up, meters_per_unit=unit)]
+    turned = _activated(upright(raw, job.up, job.unit_m))
+    return [usd_splats.save(turned, target, job.name, up=job.up, meters_per_unit=job.unit_m)]
 
 
 def upright(raw: RawSplats, up: str, meters_per_unit: float) -> RawSplats:

@@ -10,6 +10,7 @@ Colors are sRGB by custom of importers.
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float
 
 from ...pipeline.contract import replacing
 from . import srgb
@@ -45,7 +46,11 @@ def save(level: Level, path: Path, name: str) -> list[Path]:
 
 def _write(level: Level, library: str, name: str, file) -> None:
     file.write(f"mtllib {library}\no {name}\n")
-    _rows(file, "v %.9g %.9g %.9g\n", level.places)
+    if level.colors is None:
+        _rows(file, "v %.9g %.9g %.9g\n", level.places)
+    else:  # As MeshLab began it, and Blender reads it: sRGB behind the place.
+        colored = np.concatenate([level.places, _place_colors(level)], axis=1)
+        _rows(file, "v %.9g %.9g %.9g %.6g %.6g %.6g\n", colored)
     normals, normal_index = indexed(level.normals)
     if level.layers:
         uvs, uv_index = indexed(level.layers[0])
@@ -62,6 +67,15 @@ def _write(level: Level, library: str, name: str, file) -> None:
         if chosen.any():
             file.write(f"usemtl {look.name}\n")
             _rows(file, line, corners[chosen])
+
+
+def _place_colors(level: Level) -> Float[np.ndarray, "place 3"]:
+    """The mean over the corners that meet at each place."""
+    index = level.faces.reshape(-1)
+    counts = np.maximum(np.bincount(index, minlength=len(level.places)), 1)
+    linear = level.colors.reshape(-1, 4)  # type: ignore[union-attr]
+    sums = [np.bincount(index, linear[:, k], len(level.places)) for k in range(3)]
+    return srgb.encode(np.stack(sums, axis=1) / counts[:, None])
 
 
 def _rows(file, line: str, rows: np.ndarray) -> None:

@@ -75,6 +75,9 @@ def test_pictures_are_averaged_in_linear_light() -> None:
     assert small.shape == (8, 8, 3) and set(small.reshape(-1)) == {188}  # sRGB of 0.5.
     assert set(resized(pixels, style(largest=8), color=False).reshape(-1)) == {128}
     assert resized(pixels, style(largest=32), color=True) is pixels
+    gray = np.where(pixels > 0, np.uint8(200), np.uint8(40))
+    mean = srgb.encode(srgb.decode(np.array([40, 200]) / 255).mean()) * 255
+    assert set(resized(gray, style(largest=8), color=True).reshape(-1)) == {round(float(mean))}
 
 
 @pytest.mark.parametrize(

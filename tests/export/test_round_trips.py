@@ -1,6 +1,7 @@
 """Every format through somebody else's reader: places, winding, normals, texture coordinates."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +9,8 @@ import pytest
 import trimesh
 from PIL import Image
 from splatworks.stages.export.hulls import convex_hull
-from splatworks.stages.formats import wild
-from splatworks.stages.formats.model import Model
+from splatworks.stages.formats import gltf_model, srgb, wild
+from splatworks.stages.formats.model import Material, Model, Rig
 
 from .props import prop
 from .readers import Corners, fbx_corners, probe_fbx, read_glb, read_obj, read_usd, wanted
@@ -291,3 +292,76 @@ def test_normal_maps_point_where_the_tool_expects(exported) -> None:
     assert np.array_equal(green(unreal, "T_prop_Body_work_a_N.png"), 255 - original)
     unity = exported(tool="unity", format="fbx")
     assert np.array_equal(green(unity, "prop_Body_work_a_Normal.png"), original)
+
+
+def colored() -> Model:
+    """The prop without pictures, painted at the vertices."""
+    rng = np.random.default_rng(8)
+    colors = np.ones((len(MODEL.positions), 4), np.float32)
+    _, place = np.unique(MODEL.positions, axis=0, return_inverse=True)
+    colors[:, :3] = rng.uniform(0.05, 0.9, (place.max() + 1, 3))[place.reshape(-1)]
+    plain = (Material(name="paint", metallic_factor=0.0),)
+    zeros = np.zeros_like(MODEL.face_materials)
+    return replace(MODEL, materials=plain, face_materials=zeros, colors=colors, uvs=())
+
+
+def test_vertex_colors_are_kept(exported, tmp_path: Path) -> None:
+    model = colored()
+    source = gltf_model.save(model, tmp_path / "painted.glb")
+    wanted_srgb = np.rint(srgb.encode(model.colors[:, :3]) * 255)
+    at = {tuple(np.round(p, 4)): c for p, c in zip(model.positions, wanted_srgb, strict=True)}
+    found = trimesh.load(exported(source, format="ply") / "prop.ply", process=False)
+    lines = (exported(source, format="obj") / "prop.obj").read_text().splitlines()
+    rows = np.array([line.split()[1:] for line in lines if line.startswith("v ")], float)
+    for places, colors in (
+        (found.vertices, found.visual.vertex_colors[:, :3]),
+        (rows[:, :3], rows[:, 3:] * 255),
+    ):
+        for place, color in zip(places, colors, strict=True):
+            assert np.abs(color - at[tuple(np.round(place, 4))]).max() <= 1
+    pytest.importorskip("pxr", reason="usd-core is not installed")
+    from pxr import UsdGeom, UsdShade
+
+    stage, prim = _usd_mesh(exported(source, format="usda") / "prop.usda")
+    shown = UsdGeom.PrimvarsAPI(prim).GetPrimvar("displayColor").ComputeFlattened()
+    linear = model.colors[model.faces][..., :3].reshape(-1, 3)
+    np.testing.assert_allclose(np.sort(np.array(shown), 0), np.sort(linear, 0), atol=1e-6)
+    surface = UsdShade.Shader(stage.GetPrimAtPath("/prop/Looks/prop/Surface"))
+    assert surface.GetInput("diffuseColor").HasConnectedSource()
+
+
+def _usd_mesh(path: Path):
+    from pxr import Usd, UsdGeom
+
+    stage = Usd.Stage.Open(str(path))
+    return stage, next(one for one in stage.Traverse() if one.IsA(UsdGeom.Mesh))
+
+
+def test_a_skeleton_stays_in_glb_and_is_missed_elsewhere(exported, tmp_path: Path) -> None:
+    count = len(MODEL.positions)
+    rig = Rig(
+        nodes=({"name": "bone", "translation": [0.0, 0.5, 0.0]},), roots=(0,), joints=(0,),
+        inverse_binds=np.eye(4, dtype=np.float32).reshape(1, 16),
+    )  # fmt: skip
+    weights = np.tile(np.float32([1, 0, 0, 0]), (count, 1))
+    skinned = replace(MODEL, rig=rig, joints=np.zeros((count, 4), np.int64), weights=weights)
+    source = gltf_model.save(skinned, tmp_path / "skinned.glb")
+    model = wild.read(exported(source, format="glb", tool="web") / "prop.glb")
+    assert model.rig is not None and model.rig.nodes[0]["name"] == "bone"
+    out = exported(source, format="stl")
+    assert "skeleton is left out" in (out / "index.json").read_text()
+
+
+def test_glb_pictures_are_limited_as_well(exported) -> None:
+    model = wild.read(exported(format="glb", texture_px=16) / "prop.glb")
+    for material in model.materials:
+        for slot in ("base_color", "normal", "metallic_roughness", "occlusion", "emissive"):
+            texture = getattr(material, slot)
+            assert texture is None or max(texture.pixels.shape) == 16
+    vectors = model.materials[0].normal.pixels / 255 * 2 - 1
+    assert np.abs(np.linalg.norm(vectors, axis=-1) - 1).max() < 0.02
+
+
+def test_renamed_materials_are_said(exported) -> None:
+    remarks = (exported(format="obj") / "index.json").read_text()
+    assert "is called Body_work_a" in remarks
