@@ -76,8 +76,8 @@ def test_pictures_are_averaged_in_linear_light() -> None:
     assert set(resized(pixels, style(largest=8), color=False).reshape(-1)) == {128}
     assert resized(pixels, style(largest=32), color=True) is pixels
     gray = np.where(pixels > 0, np.uint8(200), np.uint8(40))
-    mean = srgb.encode(srgb.decode(np.array([40, 200]) / 255).mean()) * 255
-    assert set(resized(gray, style(largest=8), color=True).reshape(-1)) == {round(float(mean))}
+    mean = srgb.encode(srgb.decode(np.array([40, 200]) / 255).mean(keepdims=True)) * 255
+    assert set(resized(gray, style(largest=8), color=True).reshape(-1)) == {round(float(mean[0]))}
 
 
 @pytest.mark.parametrize(
