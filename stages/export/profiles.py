@@ -51,8 +51,7 @@ class Profile:
     texture_prefix: str = "T_"
     suffixes: Mapping[str, str] = field(default_factory=lambda: PLAIN)
     fbx_lods: Literal["group", "names"] = "names"
-    """A LodGroup node, which Blender's older importer drops with all that is in it, or siblings
-    called NAME_LOD0, NAME_LOD1, ..., which Unity knows."""
+    """A LodGroup node, or siblings called NAME_LOD0, NAME_LOD1, ..., which Unity knows."""
     fbx_connects: frozenset[Property] = PHONG
 
 

@@ -140,12 +140,16 @@ def _group(asset: Asset, objects: Objects) -> int:
             ("MinDistance", "double", -100.0),
             ("MaxDistance", "double", 100.0),
             ("WorldSpace", "bool", 0),
-            *((f"Thresholds|Level{k}", "Percent", share) for k, share in enumerate(shares)),
+            *(
+                (f"Thresholds|Level{k}", "Distance", (share, "cm"))
+                for k, share in enumerate(shares)
+            ),
             *((f"DisplayLevels|Level{k}", "enum", 0) for k in range(count)),
         )
     )
     attribute.record.add("Version", 101)
     objects.connect(attribute.id, node)
+    objects.connect(node, 0)
     return node
 
 

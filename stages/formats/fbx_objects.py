@@ -13,7 +13,7 @@ LABELS = {
     "bool": ("bool", "", ""),
     "double": ("double", "Number", ""),
     "Number": ("Number", "", "A"),
-    "Percent": ("Percent", "", ""),
+    "Distance": ("Distance", "", ""),
     "KString": ("KString", "", ""),
     "KTime": ("KTime", "Time", ""),
     "ColorRGB": ("ColorRGB", "Color", ""),

@@ -1,6 +1,7 @@
 """Exported files through independent readers, all to one shape: corners of faces."""
 
 import json
+import struct
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -80,6 +81,41 @@ def probe_fbx(path: Path) -> dict:
     done = subprocess.run([sys.executable, str(FBX), str(path)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
     return json.loads(done.stdout)
+
+
+def fbx_records(data: bytes, start: int = 27) -> list[tuple[str, list, list]]:
+    """The tree of a binary FBX 7.4 as it lies there: (name, values, records inside).
+
+    Arrays and raw bytes are skipped. ufbx mends what it can; this does not.
+    """
+    found = []
+    while True:
+        end, count, length, width = struct.unpack_from("<IIIB", data, start)
+        if end == 0:
+            assert data[start : start + 13] == bytes(13)
+            return found
+        name = data[start + 13 : start + 13 + width].decode()
+        at = start + 13 + width
+        values = []
+        after = at + length
+        for _ in range(count):
+            kind = chr(data[at])
+            at += 1
+            if kind in "CIDL":
+                code = {"C": "<?", "I": "<i", "D": "<d", "L": "<q"}[kind]
+                values.append(struct.unpack_from(code, data, at)[0])
+                at += struct.calcsize(code)
+            elif kind in "SR":
+                size = struct.unpack_from("<I", data, at)[0]
+                values.append(data[at + 4 : at + 4 + size].decode() if kind == "S" else None)
+                at += 4 + size
+            else:
+                values.append(None)
+                at += 12 + struct.unpack_from("<III", data, at)[2]
+        assert at == after, name
+        inside = fbx_records(data, at) if at < end else []
+        found.append((name, values, inside))
+        start = end
 
 
 def fbx_corners(entry: dict) -> Corners:

@@ -25,8 +25,6 @@ FURTHER = sorted(Path(os.environ.get("SPLATWORKS_MESHES", "/nonexistent")).glob(
 FORMATS = ("glb", "obj", "fbx", "fbx+", "usdc", "usda", "usdz", "ply", "stl")
 TEXTURED = ("glb", "obj", "fbx", "fbx+", "usdc", "usda", "usdz")
 SIZE = 192
-NEWER = {"fbx": ".fbx+"}
-"""The older importer drops a LodGroup."""
 
 
 def seen(source: Path, folder: Path, formats=FORMATS) -> tuple[dict, dict[str, float]]:
@@ -131,7 +129,7 @@ def test_levels_and_units_of_other_tools(tmp_path: Path) -> None:
             out = tmp_path / tool / f"prop.{ending}"
             words = ["export", str(source), "--for", tool, "--lods", str(low), "--out", str(out)]
             assert main(words) == 0
-            files[f"{tool}.{ending}"] = {"path": str(out), "importer": NEWER.get(ending)}
+            files[f"{tool}.{ending}"] = {"path": str(out)}
     found = probe(files, view, tmp_path)
     for name, entry in found.items():
         finest = [one for key, one in entry["objects"].items() if "LOD1" not in key]

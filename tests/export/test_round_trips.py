@@ -13,7 +13,16 @@ from splatworks.stages.formats import gltf_model, srgb, wild
 from splatworks.stages.formats.model import Material, Model, Rig
 
 from .props import prop
-from .readers import Corners, fbx_corners, probe_fbx, read_glb, read_obj, read_usd, wanted
+from .readers import (
+    Corners,
+    fbx_corners,
+    fbx_records,
+    probe_fbx,
+    read_glb,
+    read_obj,
+    read_usd,
+    wanted,
+)
 
 MODEL: Model = prop()
 UFBX_UP = {"y": 2, "z": 4}
@@ -234,6 +243,30 @@ def test_levels_of_detail(exported) -> None:
     assert parents == {"prop_LOD0": "", "prop_LOD1": ""} and not unity["lods"]
     files = exported(tool="blender", lods=True)
     assert sorted(path.name for path in files.glob("*.glb")) == ["prop_LOD0.glb", "prop_LOD1.glb"]
+
+
+def test_every_object_of_an_fbx_hangs_in_the_scene(exported) -> None:
+    for settings in ({"tool": "unreal", "collision": "hull"}, {"tool": "unity"}, {"file": "a.fbx"}):
+        out = exported(format="fbx", lods=True, **settings)
+        (path,) = out.glob("*.fbx")
+        data = path.read_bytes()
+        assert data[:23] == b"Kaydara FBX Binary  \0\x1a\0" and (len(data) - 140) % 16 == 0
+        tree = {name: (values, inside) for name, values, inside in fbx_records(data)}
+        objects = {values[0]: (name, values) for name, values, _ in tree["Objects"][1]}
+        parent_of: dict[int, set[int]] = {}
+        for _, values, _ in tree["Connections"][1]:
+            assert values[1] in objects and (values[2] == 0 or values[2] in objects)
+            parent_of.setdefault(values[1], set()).add(values[2])
+        for number in objects:
+            waiting, seen = {number}, set()
+            while waiting:
+                seen |= waiting
+                waiting = {p for one in waiting for p in parent_of.get(one, ())} - seen
+            assert 0 in seen, objects[number]
+        counts = {values[0]: inside[0][1][0] for name, values, inside in tree["Definitions"][1]
+                  if name == "ObjectType"}  # fmt: skip
+        kinds = [kind for kind, _ in objects.values()]
+        assert counts == {"GlobalSettings": 1, **{kind: kinds.count(kind) for kind in kinds}}
 
 
 def test_levels_of_detail_in_glb_and_usd(exported) -> None:
