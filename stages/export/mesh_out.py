@@ -21,6 +21,8 @@ from .paint import save_painted
 from .profiles import EVERYTHING, PROFILES, USD
 from .write import lod_files
 
+OUR_OWN = "asset"
+"""What our writers call a material without a name; alone, it is called like the asset."""
 TOLERANCE = 1e-5
 """How far a place may be off after reading back, relative to the size of the asset."""
 
@@ -140,13 +142,15 @@ def _level(model: Model, suffix: str, job: Job, shelf: Shelf) -> Level:
     profile, style = PROFILES[job.tool], _style(job)
     named = distinct([one.name or "Material" for one in materials], "Material")
     used = [k for k in range(len(materials)) if (model.face_materials == k).any()]
-    if len(used) > 1:
+    if [materials[k].name for k in used] in ([""], [OUR_OWN]):
+        named[used[0]] = job.stem
+    else:
         _say_renamed([(materials[k].name, named[k]) for k in used], job)
     looks: list[Look] = []
     for k in used:
         part = "" if len(used) == 1 else f"_{named[k]}"
         stem = f"{profile.texture_prefix}{job.stem}{part}{suffix}"
-        title = prefixed(profile.material_prefix, job.stem if len(used) == 1 else named[k])
+        title = prefixed(profile.material_prefix, named[k])
         looks.append(look(materials[k], f"{title}{suffix}", stem, style, shelf))
     if job.format == "obj" and any(m.layer for one in looks for m in one.maps.values()):
         job.say("OBJ has one set of texture coordinates; maps on another one will lie wrong")

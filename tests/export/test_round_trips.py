@@ -359,7 +359,7 @@ def test_vertex_colors_are_kept(exported, tmp_path: Path) -> None:
     shown = UsdGeom.PrimvarsAPI(prim).GetPrimvar("displayColor").ComputeFlattened()
     linear = model.colors[model.faces][..., :3].reshape(-1, 3)
     np.testing.assert_allclose(np.sort(np.array(shown), 0), np.sort(linear, 0), atol=1e-6)
-    surface = UsdShade.Shader(stage.GetPrimAtPath("/prop/Looks/prop/Surface"))
+    surface = UsdShade.Shader(stage.GetPrimAtPath("/prop/Looks/paint/Surface"))
     assert surface.GetInput("diffuseColor").HasConnectedSource()
 
 
