@@ -27,9 +27,7 @@ def with_frames(model: Model) -> Model:
     normals = corner_normals(model)
     mapped = any(material.normal is not None for material in model.materials)
     directions = _corner_tangents(model, normals) if mapped else None
-    own_normals = model.normals is not None and np.array_equal(
-        normals, model.normals[model.faces]
-    )  # fmt: skip
+    own_normals = model.normals is not None and np.array_equal(normals, model.normals[model.faces])
     own_tangents = directions is None or (
         model.tangents is not None and np.array_equal(directions, model.tangents[model.faces])
     )
@@ -97,7 +95,7 @@ def _corner_tangents(
     return np.where(sound.all(axis=1)[:, None, None], own, made).astype(np.float32)
 
 
-def levels_layers(
+def with_layers(
     model: Model,
 ) -> tuple[tuple[Material, ...], tuple[Float32[np.ndarray, "face 3 2"], ...]]:
     """Texture coordinates as plain layers, with all transforms of pictures applied.

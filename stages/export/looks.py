@@ -166,11 +166,12 @@ class _Maker:
         light = np.ones_like(rough)
         if shade is not None:
             light = _fitted(self._shaded(shade), rough.shape[:2])
-        pixels = _bytes(np.concatenate([light, rough, metal], axis=2))
-        wanted: list[tuple[Property, Channel]] = [("roughness", "g"), ("metallic", "b")]
-        wanted += [("occlusion", "r")] if shade is not None else []
-        for name, channel in wanted:
-            self._put(name, "orm", pixels, surface, channel)
+        packed = _bytes(np.concatenate([light, rough, metal], axis=2))
+        picture = self._picture("orm", packed, color=False)
+        self._connect("roughness", picture, surface, "g")
+        self._connect("metallic", picture, surface, "b")
+        if shade is not None:
+            self._connect("occlusion", picture, surface, "r")
 
     def _shaded(self, shade: Texture) -> Gray:
         values = resized(shade.pixels[..., :3], self._style, color=False)[..., :1] / 255.0
@@ -180,6 +181,12 @@ class _Maker:
         self, name: Property, suffix: str, pixels: Pixels, texture: Texture, channel: Channel
     ) -> None:
         picture = self._picture(suffix, pixels, color=name in ("base_color", "emissive"))
+        self._connect(name, picture, texture, channel)
+
+    def _connect(
+        self, name: Property, picture: Picture, texture: Texture, channel: Channel
+    ) -> None:
+        """Where the format takes it; else it lies beside."""
         connects = self._style.connects
         if connects is None or name in connects:
             self._maps[name] = Map(picture, channel, texture.wrap, texture.uv_set)

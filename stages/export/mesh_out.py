@@ -12,7 +12,7 @@ from ..artifacts import LodsDir
 from ..formats import fbx, gltf, gltf_model, obj_files, stl, usd_files, wild
 from ..formats.asset import Asset, Level, Look, Picture
 from ..formats.model import COLOR_SLOTS, SLOTS, Model
-from .corners import as_level, levels_layers, placed, with_frames
+from .corners import as_level, placed, with_frames, with_layers
 from .hulls import convex_hull
 from .job import Job
 from .looks import Shelf, Style, look, resized, unit_length
@@ -138,7 +138,7 @@ def _style(job: Job) -> Style:
 
 def _level(model: Model, suffix: str, job: Job, shelf: Shelf) -> Level:
     """One level in the axes and units of the file."""
-    materials, layers = levels_layers(model)
+    materials, layers = with_layers(model)
     profile, style = PROFILES[job.tool], _style(job)
     named = distinct([one.name or "Material" for one in materials], "Material")
     used = [k for k in range(len(materials)) if (model.face_materials == k).any()]

@@ -8,7 +8,7 @@ from jaxtyping import Float32, Int
 from ..formats import mesh_ply, srgb
 from ..formats.mesh_ply import sample
 from ..formats.model import Model
-from .corners import corner_normals, levels_layers, placed, weld
+from .corners import corner_normals, placed, weld, with_layers
 from .profiles import Up
 
 LARGEST_STEP = 0.1
@@ -52,7 +52,7 @@ def _vertices(model: Model, place: np.ndarray, colors: np.ndarray) -> Int[np.nda
 
 def base_colors(model: Model) -> Float32[np.ndarray, "face 3 3"]:
     """Linear: factor, texture and vertex color multiplied."""
-    materials, layers = levels_layers(model)
+    materials, layers = with_layers(model)
     out = np.ones((len(model.faces), 3, 3), np.float32)
     for number, material in enumerate(materials):
         chosen = model.face_materials == number

@@ -18,7 +18,6 @@ from .asset import Asset, Level, indexed
 from .usd_materials import material, st_name
 from .usd_module import pxr
 
-ENDINGS = (".usd", ".usdc", ".usda", ".usdz")
 VARIANTS = "LOD"
 
 
@@ -64,13 +63,13 @@ def _pictures(asset: Asset, folder: Path) -> list[Path]:
 
 
 def _write(asset: Asset, path: Path, folder: str) -> None:
-    usd, geom, sdf = pxr("Usd"), pxr("UsdGeom"), pxr("Sdf")
+    usd, geom = pxr("Usd"), pxr("UsdGeom")
     stage = usd.Stage.CreateNew(str(path))
     geom.SetStageUpAxis(stage, geom.Tokens.y if asset.up == "y" else geom.Tokens.z)
     geom.SetStageMetersPerUnit(stage, asset.meters_per_unit)
     root = geom.Xform.Define(stage, f"/{asset.name}")
     stage.SetDefaultPrim(root.GetPrim())
-    pxr("Usd").ModelAPI(root).SetKind("component")
+    usd.ModelAPI(root).SetKind("component")
     at = root.GetPath()
     if len(asset.levels) == 1:
         _level(stage, at, asset.name, asset.levels[0], folder)
@@ -84,7 +83,6 @@ def _write(asset: Asset, path: Path, folder: str) -> None:
         variants.SetVariantSelection("LOD0")
     _extents(geom, root)
     stage.GetRootLayer().Save()
-    del stage, sdf
 
 
 def _extents(geom: Any, root: Any) -> None:

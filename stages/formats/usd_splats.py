@@ -48,7 +48,6 @@ def save(splats: Gaussians, path: Path, name: str, *, up: str, meters_per_unit: 
         prim.GetAttribute("extent").Set(vt.Vec3fArray.FromNumpy(_extent(splats)))
         prim.GetAttribute("sortingModeHint").Set("zDepth")
         stage.GetRootLayer().Save()
-        del stage
         made.replace(temporary)
     return path
 
