@@ -151,5 +151,12 @@ def test_frames_are_added_where_they_are_missing() -> None:
     straight = (np.abs(flat[:, 1]) < 1e-6) & (flat[:, 0] > 0)
     cosine = (tangents[straight, 0, :3] * along[straight]).sum(axis=-1)
     np.testing.assert_allclose(cosine, np.linalg.norm(along[straight], axis=-1), rtol=1e-5)
+    # And w · (normal x tangent) goes up in the picture: from corner 1 to corner 2 of these faces.
+    first = slice(0, 12, 2)
+    upwards = model.positions[model.faces[first, 2]] - model.positions[model.faces[first, 1]]
+    t = made.tangents[made.faces[first, 1]]
+    bitangent = t[:, 3:] * np.cross(model.normals[model.faces[first, 1]], t[:, :3])
+    cosine = (bitangent * upwards).sum(axis=-1) / np.linalg.norm(upwards, axis=-1)
+    np.testing.assert_allclose(cosine, 1, atol=1e-5)
     again = with_frames(made)
     assert again is made
