@@ -31,6 +31,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "studio": (".commands.studio:studio", "a web page to select, move, stitch and save"),
         "texture": (".commands.texture:texture", "a texture for a mesh of your own, from a prompt"),
         "simplify": (".commands.simplify:simplify", "any textured mesh to fewer faces, or LODs"),
+        "export": (".commands.export:export", "a mesh or splats for Blender, Unreal, Unity, …"),
         "fit": (".commands.fit:fit", "a photograph or a mesh's distance as a small neural field"),
         "convert": (".commands.convert:convert", "splats as .ply, .compressed.ply, .splat or .spz"),
         "check": (".commands.check:check", "what a file holds, and what will go wrong with it"),

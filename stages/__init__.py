@@ -13,6 +13,7 @@ STAGES: Mapping[str, str] = MappingProxyType(
         "text-texture": f"{__name__}.text_texture",
         "simplify": f"{__name__}.simplify",
         "export": f"{__name__}.export",
+        "export-dcc": f"{__name__}.export.dcc",
         "preview": f"{__name__}.preview",
         "check": f"{__name__}.check",
         "convert": f"{__name__}.convert",

@@ -4,6 +4,7 @@ Every material in use becomes a primitive; all share their vertices. Pictures ar
 written once however often it is used. Same model, same bytes.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,17 @@ from .png import png
 
 WRAPS = {"repeat": 10497, "mirror": 33648, "clamp": 33071}
 NEAREST = 9728
+LODS = "MSFT_lod"
 
 
-def save(model: Model, path: Path) -> Path:
+def save(model: Model, path: Path, name: str = "asset") -> Path:
     """Write the GLB. Raises ValueError for what viewers would refuse. Returns `path`."""
-    data = encode(model)
+    return save_levels((model,), path, name)
+
+
+def save_levels(levels: Sequence[Model], path: Path, name: str = "asset") -> Path:
+    """The same with levels of detail, finest first, as the extension MSFT_lod has them."""
+    data = encode_levels(levels, name)
     with replacing(Path(path)) as temporary:
         temporary.write_bytes(data)
     return Path(path)
@@ -29,10 +36,47 @@ def save(model: Model, path: Path) -> Path:
 
 def encode(model: Model) -> bytes:
     """The bytes of the GLB."""
-    _check(model)
+    return encode_levels((model,), "asset")
+
+
+def encode_levels(levels: Sequence[Model], name: str) -> bytes:
+    """The bytes of the GLB. Several levels cannot have skeletons (ValueError)."""
     chunks = Chunks()
-    used = [k for k in range(len(model.materials)) if (model.face_materials == k).any()]
     materials = _Materials(chunks)
+    entries: list[dict[str, Any]] = []
+    meshes = []
+    for level in levels:
+        _check(level)
+        meshes.append({"primitives": _primitives(level, chunks, len(entries)), "name": name})
+        used = _used(level)
+        entries += [materials.add(level.materials[k]) for k in used]
+    document: dict[str, Any] = {
+        "asset": {"version": "2.0", "generator": GENERATOR},
+        "scene": 0,
+        "meshes": meshes,
+        "materials": entries,
+        **(_scene(levels[0], chunks, name) if len(levels) == 1 else _lods(levels, name)),
+    }
+    extensions = set(materials.extensions)
+    if len(levels) > 1:
+        extensions.add(LODS)
+        for number, mesh in enumerate(meshes):
+            mesh["name"] = f"{name}_LOD{number}"
+    for key in ("images", "samplers", "textures"):
+        if getattr(materials, key):
+            document[key] = getattr(materials, key)
+    if extensions:
+        document["extensionsUsed"] = sorted(extensions)
+    return pack(document, chunks)
+
+
+def _used(model: Model) -> list[int]:
+    return [k for k in range(len(model.materials)) if (model.face_materials == k).any()]
+
+
+def _primitives(model: Model, chunks: Chunks, first_material: int) -> list[dict[str, Any]]:
+    """One per material in use, over the same vertices."""
+    used = _used(model)
     attributes = _attributes(model, chunks, [model.materials[k] for k in used])
     narrow = len(model.positions) < 65_535  # Index 65535 restarts a primitive.
     primitives = []
@@ -40,21 +84,24 @@ def encode(model: Model) -> bytes:
         indices = model.faces[model.face_materials == material].reshape(-1)
         accessor = chunks.accessor(indices.astype("<u2" if narrow else "<u4"), ELEMENT_ARRAY_BUFFER)
         primitives.append(
-            {"attributes": attributes, "mode": TRIANGLES, "indices": accessor, "material": number}
-        )
-    document: dict[str, Any] = {
-        "asset": {"version": "2.0", "generator": GENERATOR},
-        "scene": 0,
-        "meshes": [{"primitives": primitives, "name": "asset"}],
-        "materials": [materials.add(model.materials[k]) for k in used],
-        **_scene(model, chunks),
-    }
-    for name in ("images", "samplers", "textures"):
-        if getattr(materials, name):
-            document[name] = getattr(materials, name)
-    if materials.extensions:
-        document["extensionsUsed"] = sorted(materials.extensions)
-    return pack(document, chunks)
+            {"attributes": attributes, "mode": TRIANGLES, "indices": accessor,
+             "material": first_material + number}
+        )  # fmt: skip
+    return primitives
+
+
+def _lods(levels: Sequence[Model], name: str) -> dict[str, Any]:
+    """A node per level; the scene shows the first, which names the others."""
+    if any(level.rig is not None for level in levels):
+        raise ValueError("levels of detail in one GLB cannot have skeletons.")
+    nodes: list[dict[str, Any]] = [
+        {"mesh": number, "name": f"{name}_LOD{number}"} for number in range(len(levels))
+    ]
+    nodes[0]["extensions"] = {LODS: {"ids": list(range(1, len(levels)))}}
+    # Shares of the screen down to which each level is shown; the last one stays.
+    coverage = [0.5 ** (number + 1) for number in range(len(levels) - 1)]
+    nodes[0]["extras"] = {"MSFT_screencoverage": [*coverage, 0.0]}
+    return {"scenes": [{"nodes": [0]}], "nodes": nodes}
 
 
 def _check(model: Model) -> None:
@@ -94,15 +141,15 @@ def _attributes(model: Model, chunks: Chunks, materials: list[Material]) -> dict
     return found
 
 
-def _scene(model: Model, chunks: Chunks) -> dict[str, Any]:
+def _scene(model: Model, chunks: Chunks, name: str) -> dict[str, Any]:
     rig = model.rig
     if rig is None:
-        return {"scenes": [{"nodes": [0]}], "nodes": [{"mesh": 0, "name": "asset"}]}
+        return {"scenes": [{"nodes": [0]}], "nodes": [{"mesh": 0, "name": name}]}
     binds = chunks.accessor(np.asarray(rig.inverse_binds, "<f4"))
     own = len(rig.nodes)
     document: dict[str, Any] = {
         "scenes": [{"nodes": [*rig.roots, own]}],
-        "nodes": [*rig.nodes, {"mesh": 0, "skin": 0, "name": "asset"}],
+        "nodes": [*rig.nodes, {"mesh": 0, "skin": 0, "name": name}],
         "skins": [{"joints": list(rig.joints), "inverseBindMatrices": binds}],
     }
     if rig.animations:

@@ -23,29 +23,41 @@ def save(mesh: Mesh, path: Path) -> Path:
     """Write the PLY; the colors are those of the texture at the vertices. Returns `path`."""
     positions, index = np.unique(mesh.positions, axis=0, return_inverse=True)
     index = index.reshape(-1)
+    normals = np.zeros_like(mesh.positions) if mesh.normals is None else mesh.normals
+    colors = mean(vertex_colors(mesh), index)
+    return write(positions, mean(normals, index), colors, index[mesh.faces], path)
+
+
+def write(
+    positions: Float[np.ndarray, "vertex 3"],
+    normals: Float[np.ndarray, "vertex 3"],
+    colors: Float[np.ndarray, "vertex 3"],
+    faces: Int[np.ndarray, "face 3"],
+    path: Path,
+) -> Path:
+    """Write the PLY with these vertices as they are; colors are sRGB, 0 to 1. Returns `path`."""
     vertices = np.zeros(len(positions), VERTEX)
-    normals = _mean(np.zeros_like(mesh.positions) if mesh.normals is None else mesh.normals, index)
     length = np.linalg.norm(normals, axis=1, keepdims=True)
     normals = normals / np.where(length > 0, length, 1)
     for axis, name in enumerate("xyz"):
         vertices[name] = positions[:, axis]
         vertices[f"n{name}"] = normals[:, axis]
-    colors = np.rint(_mean(vertex_colors(mesh), index) * 255).astype(np.uint8)
+    rounded = np.rint(colors * 255).astype(np.uint8)
     for channel, name in enumerate(("red", "green", "blue")):
-        vertices[name] = colors[:, channel]
-    faces = np.zeros(len(mesh.faces), FACE)
-    faces["count"], faces["vertices"] = 3, index[mesh.faces]
+        vertices[name] = rounded[:, channel]
+    table = np.zeros(len(faces), FACE)
+    table["count"], table["vertices"] = 3, faces
     with replacing(Path(path)) as temporary, temporary.open("wb") as file:
         file.write(_header(len(vertices), len(faces)))
         vertices.tofile(file)
-        faces.tofile(file)
+        table.tofile(file)
     return Path(path)
 
 
 def vertex_colors(mesh: Mesh) -> Float32[np.ndarray, "vertex 3"]:
     """sRGB, 0 to 1: from the texture, else the vertex colors, else gray."""
     if mesh.base_color is not None and mesh.uvs is not None:
-        return _sample(mesh.base_color, mesh.uvs)
+        return sample(mesh.base_color, mesh.uvs)
     if mesh.colors is not None:
         return _encode(mesh.colors)
     return np.full_like(mesh.positions, 0.5)
@@ -59,15 +71,16 @@ def _header(vertices: int, faces: int) -> bytes:
     return ("\n".join(lines) + "\n").encode("ascii")
 
 
-def _mean(
+def mean(
     values: Float[np.ndarray, "vertex 3"], index: Int[np.ndarray, " vertex"]
 ) -> Float[np.ndarray, "place 3"]:
+    """Of the values that share an index."""
     counts = np.bincount(index)[:, None]
     sums = np.stack([np.bincount(index, values[:, axis]) for axis in range(3)], axis=1)
     return sums / counts
 
 
-def _sample(
+def sample(
     picture: UInt8[np.ndarray, "height width channel"], uvs: Float32[np.ndarray, "point 2"]
 ) -> Float32[np.ndarray, "point 3"]:
     """Bilinear, clamped at the border; texel centres at +0.5."""
