@@ -24,8 +24,9 @@ from ..stages.scene.layers import Scene, positions
 from . import uploads
 from .gate import answer, is_local
 from .gestures import Eye
+from .job import Stopped
 from .panels import Panels
-from .pictures import BACKGROUND, Look, Pictures
+from .pictures import BACKGROUND, Forming, Look, Pictures
 from .proxy import Proxies, Proxy
 from .still import Rest
 from .tools import Tools
@@ -55,6 +56,8 @@ class Page:
         self.workspace = workspace
         self.shown: Scene | None = None
         """Shown instead of the workspace's scene: the preview of a stitch."""
+        self.forming: Forming | None = None
+        """Shown to whoever looks from where that view was taken."""
         self.hidden: frozenset[str] = frozenset()
         """Layers that are not shown."""
         self._visitors: dict[int, Visitor] = {}
@@ -84,6 +87,8 @@ class Page:
         them. Whether it worked."""
         try:
             said = work()
+        except Stopped as stopped:
+            self.panels.say(str(stopped))
         except SplatworksError as error:
             self.complain(str(error), client)
         except Exception as error:
@@ -140,6 +145,11 @@ class Page:
         camera = self.eye(client).viewpoint(self.panels.picture_side_px)
         with self._camera_taken:
             return self._pictures.take(self.current, camera, look or self.look)
+
+    def show_forming(self, forming: Forming | None) -> None:
+        """Show how far a retouched view is, or the scene again."""
+        self.forming = forming
+        self.look_again()
 
     @property
     def look(self) -> Look:
@@ -245,7 +255,11 @@ class Page:
             return
 
         def work() -> None:
-            image = self.picture(visitor.client)
+            forming = self.forming
+            if forming is not None and self.eye(visitor.client).sees(forming.camera):
+                image = forming.picture
+            else:
+                image = self.picture(visitor.client)
             with visitor.lock:
                 if wanted():
                     visitor.client.scene.set_background_image(

@@ -15,6 +15,7 @@ from ..pipeline.errors import InputError, StorageError
 from ..pipeline.machine import memory, silent
 from ..stages.apply.performing import performing
 from ..stages.apply.replay import in_one
+from ..stages.edit.moving import Show
 from ..stages.formats import edits as scripts
 from ..stages.formats.edits import Edit, Retouch, Script, Stitch, check_name
 from ..stages.scene.layers import Scene, save
@@ -68,14 +69,15 @@ class Workspace:
             self._keep()
         return outcome
 
-    def do_long(self, edit: Stitch | Retouch, report: Report) -> Outcome:
+    def do_long(self, edit: Stitch | Retouch, report: Report, show: Show | None = None) -> Outcome:
         """`do` with a report on how far it is; `job.stop()` ends it, and nothing has happened.
 
-        Other edits are refused meanwhile; looking is not.
+        Other edits are refused meanwhile; looking is not. `show` is given pictures of a retouched
+        view as it forms.
         """
         with self._alone(), self.job.begun(self.ctx, report) as ctx:
             usual = self._session.perform
-            self._session.perform = performing(ctx)
+            self._session.perform = performing(ctx, show)
             try:
                 outcome = self._session.do(edit)
             finally:

@@ -36,8 +36,9 @@ AROUND_DEG = (0.0, 40.0, 180.0, 320.0)
 TURNED_AT_ONCE = 1 << 14
 
 
-def edit(inputs: Inputs, config: Config, ctx: Context) -> Outputs:
-    """All that the stage does."""
+def edit(inputs: Inputs, config: Config, ctx: Context, show: Show | None = None) -> Outputs:
+    """All that the stage does; `show` is given the picture as it forms, instead of a file."""
+    show = show or _show(ctx)
     torch.set_num_threads(1)
     before = splats.load(inputs.splats.path)
     scene = activate(before)
@@ -46,7 +47,7 @@ def edit(inputs: Inputs, config: Config, ctx: Context) -> Outputs:
         ctx.log.info("the picture shows no edit; the scene stays as it is")
         return _unchanged(inputs, before, shots, ctx)
     if config.what == "remove":
-        gone = take_out(scene, shots, config, ctx, _show(ctx))
+        gone = take_out(scene, shots, config, ctx, show)
         if len(gone) == len(before):
             raise InputError("edit: everything would be removed, and a scene is not empty.")
         origin = np.delete(np.arange(len(before)), gone)
@@ -54,11 +55,11 @@ def edit(inputs: Inputs, config: Config, ctx: Context) -> Outputs:
         report = _report(before, after, origin, None, None, shots)
         path = splats.save(after, ctx.out / "scene.ply")
         return _outputs(path, before, after, None, report, shots, ctx)
-    moved, paint = _edited(scene, shots, config, ctx)
+    moved, paint = _edited(scene, shots, config, ctx, show)
     after = before if moved is None else carried(before, moved)
     origin, result = np.arange(len(before)), None
     if paint:
-        result = _painted(after, shots, config, ctx)
+        result = _painted(after, shots, config, ctx, show)
         after, origin = result.splats, result.origin
     report = _report(before, after, origin, moved, result, shots)
     path = splats.save(after, ctx.out / "scene.ply")
@@ -89,13 +90,13 @@ def _shots(inputs: Inputs, scene: Gaussians, config: Config, ctx: Context) -> li
 
 
 def _edited(
-    scene: Gaussians, shots: list[Retouched], config: Config, ctx: Context
+    scene: Gaussians, shots: list[Retouched], config: Config, ctx: Context, show: Show
 ) -> tuple[Moved | None, bool]:
     """How the geometry moves, if it does; whether colors are to be changed."""
     if config.what == "texture":
         return None, True
 
-    moved = move(scene, shots, config, ctx, _show(ctx))
+    moved = move(scene, shots, config, ctx, show)
     if config.what == "auto" and moved.explained < config.explained:
         ctx.log.info("taken for a change of colors; --what geometry insists on moving")
         return None, True
@@ -131,7 +132,7 @@ def carried(splats: RawSplats, moved: Moved) -> RawSplats:
 
 
 def _painted(
-    splats: RawSplats, shots: Sequence[Retouched], config: Config, ctx: Context
+    splats: RawSplats, shots: Sequence[Retouched], config: Config, ctx: Context, show: Show
 ) -> Painted:
     wishes = [
         Wish(shot.camera, shot.edited, shot.mask, shot.background)
@@ -139,7 +140,14 @@ def _painted(
         if shot.mask.any()
     ]
     with ctx.progress("texture", config.texture.rounds + 1) as bar:
-        return painted(splats, wishes, config.texture, bar.advance)
+
+        def told(now: RawSplats) -> None:
+            bar.advance()
+            with torch.no_grad():
+                frames = render(activate(now), wishes[0].camera)
+            show(composited(frames, torch.from_numpy(wishes[0].background)), "texture")
+
+        return painted(splats, wishes, config.texture, told)
 
 
 def _report(
