@@ -30,6 +30,7 @@ from .pictures import BACKGROUND, Forming, Look, Pictures
 from .proxy import Proxies, Proxy
 from .still import Rest
 from .tools import Tools
+from .warming import warm
 from .workspace import Workspace
 
 JPEG_QUALITY = 92
@@ -308,6 +309,7 @@ class Page:
 def serve(workspace: Workspace, *, host: str, port: int, token: str | None) -> None:
     """Serve the page until Ctrl-C."""
     page = Page(workspace, host, port, token)
+    threading.Thread(target=warm, args=(workspace.ctx.threads,), daemon=True).start()
     query = f"/?token={token}" if token else ""
     shown = f"[{host}]" if ":" in host else host
     print(f"the studio: http://{shown}:{page.server.get_port()}{query}", flush=True)

@@ -18,7 +18,17 @@ from .gestures import Place
 from .proxy import HIGHLIGHT
 
 Tool = Literal["look", "click", "rectangle", "lasso", "brush", "box", "sphere"]
-TOOLS: tuple[Tool, ...] = ("look", "click", "rectangle", "lasso", "brush", "box", "sphere")
+_ADDS = "Shift adds, Ctrl removes."
+HINTS: dict[Tool, str] = {
+    "look": "Drag to orbit, W A S D and arrows to fly.",
+    "click": f"Click on what to select. {_ADDS}",
+    "rectangle": f"Drag a rectangle over what to select. {_ADDS}",
+    "lasso": f"Draw around what to select. {_ADDS}",
+    "brush": f"Paint over what to select. {_ADDS}",
+    "box": "Put the box around something, then press Select inside.",
+    "sphere": "Put the sphere around something, then press Select inside.",
+}
+TOOLS: tuple[Tool, ...] = tuple(HINTS)
 PANE = "/pane"
 STROKE = "/pane-stroke"
 GIZMO, VOLUME = "/gizmo", "/volume"
@@ -54,6 +64,7 @@ class Tools:
             self._listen(scene.on_rect_select, lambda event: [event.screen_min, event.screen_max])
         elif tool in ("box", "sphere"):
             self._place_volume()
+        self._page.panels.say(HINTS[tool])
 
     def follow(self, client: Any) -> None:
         """Put the pane around a browser's camera, or away."""
@@ -163,7 +174,8 @@ class Tools:
             return
         if scene.get_handle_by_name(STROKE) is not None:
             scene.remove_by_name(STROKE)
-        self._page.later(lambda: self._select(list(path), event.modifier, event.client))
+        drawn = list(path)  # The next stroke may begin before this one is taken.
+        self._page.later(lambda: self._select(drawn, event.modifier, event.client))
 
     def _select(self, places: list[Place], modifier: str | None, client: Any) -> None:
         how = {"shift": "add", "cmd/ctrl": "remove"}.get(modifier or "")

@@ -36,7 +36,7 @@ def test_two_scenes_from_the_first_look_to_the_saved_file(browser: Any, tmp_path
         tab = Tab(browser, studio.url)
         wait(lambda: redness(tab.colors(tmp_path / "1-first.png")) > 3000, "a picture of the ball")
 
-        tab.choose("Tool", "rectangle")
+        tab.take("rectangle")
         tab.choose("Takes", "everything")
         tab.drag((0.45, 0.1), (0.98, 0.95))
         (select,) = studio.until(1)
@@ -48,7 +48,7 @@ def test_two_scenes_from_the_first_look_to_the_saved_file(browser: Any, tmp_path
         tab.sees(" in torus")
         tab.colors(tmp_path / "2-selected.png")
 
-        tab.choose("Tool", "look")
+        tab.take("look")
         tab.open("Move")
         tab.fill("Shift", 0.1, 0.05, 0)
         tab.fill("Turn deg", 0, 0, 15)
@@ -91,34 +91,35 @@ def test_two_scenes_from_the_first_look_to_the_saved_file(browser: Any, tmp_path
 def test_every_tool_of_the_pointer(browser: Any, tmp_path: Path) -> None:
     with program(files(tmp_path / "in"), tmp_path / "out") as studio:
         tab = Tab(browser, studio.url)
-        tab.choose("Tool", "lasso")
-        tab.page.wait_for_timeout(1000)
+        tab.take("lasso")
         tab.drag((0.6, 0.2), (0.9, 0.3), (0.9, 0.8), (0.6, 0.8))
         lasso = studio.until(1)[0]
         assert lasso["shape"] == "lasso" and len(lasso["points"]) >= 4
         width, height = lasso["camera"]["size_px"]
         assert np.allclose(np.divide(lasso["points"][0], (width, height)), (0.6, 0.2), atol=0.02)
+        tab.sees(" in torus")
         tab.colors(tmp_path / "lasso.png")
 
-        tab.choose("Tool", "brush")
-        tab.page.wait_for_timeout(500)
+        tab.take("brush")
         tab.drag((0.7, 0.4), (0.8, 0.5), key="Shift")
         brush = studio.until(2)[1]
         assert (brush["shape"], brush["how"]) == ("brush", "add")
+        tab.sees(" in torus")
 
-        tab.choose("Tool", "click")
+        tab.take("click")
         box = tab.canvas.bounding_box()
         tab.page.mouse.click(box["x"] + 0.75 * box["width"], box["y"] + 0.5 * box["height"])
         assert len(studio.until(3)[2]["points"]) == 1
+        tab.sees(" in torus")
 
-        tab.choose("Tool", "sphere")
+        tab.take("sphere")
         tab.fill("Sphere", 0.2)
         tab.page.wait_for_timeout(1500)
         tab.colors(tmp_path / "sphere.png")
         tab.press("Select inside")
         sphere = studio.until(4)[3]
         assert (sphere["shape"], sphere["radius"]) == ("sphere", 0.2)
-        tab.choose("Tool", "box")
+        tab.take("box")
         tab.press("Select inside")
         assert studio.until(5)[4]["size"] == [0.5, 0.5, 0.5]
 
