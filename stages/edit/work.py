@@ -30,7 +30,7 @@ from .reach import front_layer
 from .shading import turned
 from .skinning import product
 from .texture import Painted, Wish, painted
-from .views import composited, pick, weights_inside
+from .views import box_around, composited, cut, pick, weights_inside
 
 AROUND_DEG = (0.0, 40.0, 180.0, 320.0)
 TURNED_AT_ONCE = 1 << 14
@@ -38,7 +38,6 @@ TURNED_AT_ONCE = 1 << 14
 
 def edit(inputs: Inputs, config: Config, ctx: Context, show: Show | None = None) -> Outputs:
     """All that the stage does; `show` is given the picture as it forms, instead of a file."""
-    show = show or _show(ctx)
     torch.set_num_threads(1)
     before = splats.load(inputs.splats.path)
     scene = activate(before)
@@ -46,6 +45,7 @@ def edit(inputs: Inputs, config: Config, ctx: Context, show: Show | None = None)
     if not any(shot.mask.any() for shot in shots):
         ctx.log.info("the picture shows no edit; the scene stays as it is")
         return _unchanged(inputs, before, shots, ctx)
+    show = _whole(show or _show(ctx), next(shot for shot in shots if shot.mask.any()))
     if config.what == "remove":
         gone = take_out(scene, shots, config, ctx, show)
         if len(gone) == len(before):
@@ -114,6 +114,18 @@ def _show(ctx: Context) -> Show:
     return show
 
 
+def _whole(show: Show, shot: Retouched) -> Show:
+    """Takes the part of the picture that the edit concerns, and shows the whole with it."""
+    box = box_around(shot.mask)
+
+    def shown(part: Float[Tensor, "height width 3"], stage: str) -> None:
+        picture = torch.from_numpy(shot.own.copy())
+        picture[box.top : box.bottom, box.left : box.right] = part
+        show(picture, stage)
+
+    return shown
+
+
 def carried(splats: RawSplats, moved: Moved) -> RawSplats:
     """The scene with the moved Gaussians in place, their harmonics turned along; the others bit
     for bit as they were."""
@@ -144,7 +156,8 @@ def _painted(
         def told(now: RawSplats) -> None:
             bar.advance()
             with torch.no_grad():
-                frames = render(activate(now), wishes[0].camera)
+                camera = cut(wishes[0].camera, box_around(wishes[0].mask))
+                frames = render(activate(now), camera)
             show(composited(frames, torch.from_numpy(wishes[0].background)), "texture")
 
         return painted(splats, wishes, config.texture, told)
