@@ -5,6 +5,8 @@ work: opening the same scenes in the same folder continues.
 """
 
 import logging
+import re
+import shutil
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -23,7 +25,7 @@ from ..stages.scene.operations import Outcome
 from ..stages.scene.session import Session, opened
 from .job import Job, Report
 
-SCRIPT = "edits.json"
+SCRIPT, SCRATCH = "edits.json", ".scratch"
 LONGEST_STEM = 60
 PATIENCE_S = 5.0
 """How long an edit waits for another one before it is refused."""
@@ -193,6 +195,7 @@ def open_workspace(
             )
         names, edits = found.scenes, found.edits
     folder.mkdir(parents=True, exist_ok=True)
+    _sweep(folder)
     session = Session(opened(names, paths), perform=performing(_context(folder, threads, progress)))
     _replay(session, edits, str(start))
     ctx = _context(folder, threads, silent)
@@ -215,11 +218,19 @@ def layer_names(paths: Sequence[Path]) -> tuple[str, ...]:
     return tuple(names)
 
 
+def _sweep(folder: Path) -> None:
+    """Remove what a killed studio has left half done."""
+    shutil.rmtree(folder / SCRATCH, ignore_errors=True)
+    for path in folder.iterdir():
+        if re.fullmatch(r"\..+\.\d+\.tmp", path.name):
+            path.unlink(missing_ok=True)
+
+
 def _context(folder: Path, threads: int, progress: Progress) -> Context:
     """What a stage needs to run for the studio."""
     return Context(
         out=folder,
-        scratch=folder / ".scratch",
+        scratch=folder / SCRATCH,
         log=logging.getLogger("splatworks.studio"),
         progress=progress,
         seed=0,
