@@ -98,13 +98,11 @@ class Tools:
             if self._gizmo is not None:
                 self._gizmo.visible = False
             return
-        low, high = np.percentile(points, [1, 99], axis=0)
-        self._pivot = (low + high) / 2
-        size = max(0.35 * float(np.linalg.norm(high - low)), 1e-6)
+        self._pivot, size = _middle(points)
         if self._gizmo is None:
             self._gizmo = self._page.scene.add_transform_controls(GIZMO, depth_test=False)
             self._gizmo.on_update(self._turned)
-        self._gizmo.scale = size
+        self._gizmo.scale = max(0.35 * size, 1e-6)
         self._gizmo.position, self._gizmo.wxyz = self._pivot, np.array([1.0, 0, 0, 0])
         self._gizmo.visible = True
 
@@ -138,10 +136,15 @@ class Tools:
             scene.add_icosphere(name, radius=panels.sphere_radius, subdivisions=2, **common)
 
     def _place_volume(self) -> None:
-        size = max(self._page.panels.sphere_radius, 1e-6)
+        panels = self._page.panels
+        layer = self._page.current.layer(panels.layer)
+        points = positions(layer)
+        if panels.of == "selection" and layer.selected.any():
+            points = points[layer.selected]
         self._volume = self._page.scene.add_transform_controls(
-            VOLUME, scale=size, position=self._pivot, depth_test=False
-        )
+            VOLUME, scale=max(panels.sphere_radius, 1e-6), position=_middle(points)[0],
+            depth_test=False,
+        )  # fmt: skip
         self.resize_volume()
 
     def _put_away_volume(self) -> None:
@@ -223,3 +226,9 @@ class Tools:
         camera = client.camera
         away = float(np.linalg.norm(np.subtract(camera.look_at, camera.position)))
         return max(3 * float(camera.near), 0.2 * away)
+
+
+def _middle(points: np.ndarray) -> tuple[np.ndarray, float]:
+    """Of the box around points without extremes, and how large it is."""
+    low, high = np.percentile(points, [1, 99], axis=0)
+    return (low + high) / 2, float(np.linalg.norm(high - low))
