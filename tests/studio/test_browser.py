@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from PIL import Image
 from splatworks.pipeline.cli import main
 from splatworks.stages.formats import splats
 
+from ..stages import scene_setup as made
 from .browsing import Tab, chromium, program, wait
 from .scenes import files
 
@@ -242,11 +244,19 @@ def test_two_browsers_and_a_killed_studio(browser: Any, tmp_path: Path) -> None:
         two.press("Recolor")
         one.sees("Undo (2)")
         studio.until(2)
+        one.open("Stitch")
+        one.press("Stitch")
+        scratch = out / ".scratch"
+        wait(lambda: scratch.is_dir() and any(scratch.iterdir()), "a stitch at work")
+        two.open("Select")
+        two.press("none")
+        two.sees("another edit is at work")
         os.kill(studio.process.pid, signal.SIGKILL)
         studio.process.wait()
     with program(scenes, out) as studio:
         tab = Tab(browser, studio.url)
         tab.sees("Undo (2)")
+        assert not scratch.exists()
         tab.press("Undo (2)")
         assert studio.until(1)[0]["edit"] == "select"
         tab.open("View")
@@ -254,3 +264,40 @@ def test_two_browsers_and_a_killed_studio(browser: Any, tmp_path: Path) -> None:
             tab.choose("Show", mode)
             tab.page.wait_for_timeout(3000)
             tab.colors(tmp_path / f"{mode}.png")
+
+
+@pytest.mark.slow
+def test_scenes_of_other_degrees_and_scales(browser: Any, tmp_path: Path) -> None:
+    """Degree 3 and a hundred times as large beside degree 0: seen, edited, merged, saved."""
+    scenes, out = files(tmp_path / "in"), tmp_path / "out"
+    large = made.cloud(400, 3)
+    shift = np.log(100).astype(np.float32)
+    large = replace(large, means=100 * large.means, log_scales=large.log_scales + shift)
+    scenes[1] = splats.save(large, tmp_path / "in" / "large.ply")
+    with program(scenes, out) as studio:
+        tab = Tab(browser, studio.url)
+        gray = np.array([46, 46, 46])
+        canvas = tmp_path / "large.png"
+        wait(lambda: (np.abs(tab.colors(canvas) - gray).max(axis=2) > 40).mean() > 0.05, "splats")
+        tab.choose("Layer", "large")
+        tab.choose("Works on", "all")
+        tab.open("Move")
+        tab.fill("Turn deg", 0, 90, 0)
+        tab.press("Move")
+        assert studio.until(1)[0]["layer"] == "large"
+        tab.open("Stitch")
+        tab.choose("Recolor", "large")
+        tab.choose("To go with", "torus")
+        tab.press("Stitch")
+        tab.sees("do not meet")
+        tab.open("Edit")
+        tab.press("Merge all layers")
+        assert studio.until(2)[1]["edit"] == "merge"
+        tab.open("Save")
+        tab.press("Save as one PLY")
+        wait((out / "scene.edits.json").exists, "the saved file")
+        tab.page.screenshot(path=str(tmp_path / "merged.png"))
+    again = tmp_path / "again.ply"
+    words = ["apply", str(out / "scene.edits.json"), *map(str, scenes), "--out", str(again)]
+    assert main(words) == 0 and again.read_bytes() == (out / "scene.ply").read_bytes()
+    assert splats.load(again).sh.shape == (400 + len(splats.load(scenes[0])), 16, 3)

@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 WORK = """
+import gc
 import numpy as np
 from splatworks.stages.formats.edits import Select
 from splatworks.stages.formats.regions import Rectangle, Term
@@ -13,18 +14,15 @@ from splatworks.stages.scene.operations import perform
 from splatworks.studio.gestures import Eye
 from splatworks.studio.pictures import Look, Pictures
 from splatworks.studio.warming import warm
-from numba.core import event
+from numba.core.dispatcher import Dispatcher
 
-compiled = []
+def kernels():
+    found = (one for one in gc.get_objects() if isinstance(one, Dispatcher))
+    return {(one.__module__, one.__name__): len(one.overloads) for one in found}
 
-class Heard(event.Listener):
-    def on_start(self, event): compiled.append(event.data["dispatcher"].__name__)
-    def on_end(self, event): pass
-
-event.register("numba:compile", Heard())
 warm(2)
-assert len(compiled) > 10, compiled
-del compiled[:]
+before = kernels()
+assert sum(before.values()) > 10, before
 rng = np.random.default_rng(0)
 shapes = {"means": 3, "log_scales": 3, "quaternions": 4}
 parts = {name: rng.normal(size=(500, k)).astype(np.float32) for name, k in shapes.items()}
@@ -37,7 +35,9 @@ for mode in ("splats", "centers", "depth", "normals"):
 whole = Rectangle(camera=camera, corner=(0, 0), opposite=(300, 200), through="visible")
 seen = perform(scene, Select(layer="a", term=Term(shape=whole))).scene.layer("a").selected
 assert 0 < seen.sum() < 500
-assert not compiled, compiled
+after = kernels()
+new = {name: count for name, count in after.items() if count != before.get(name)}
+assert not any(new.values()), new
 """
 
 
