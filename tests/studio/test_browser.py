@@ -32,6 +32,12 @@ def redness(colors: np.ndarray) -> int:
     return int(((red > 120) & (green < 70) & (blue < 70)).sum())
 
 
+def blueness(colors: np.ndarray) -> int:
+    """How many pixels are blue, as the torus is before it is stitched."""
+    red, _, blue = np.moveaxis(colors, -1, 0)
+    return int((blue > red + 60).sum())
+
+
 def test_two_scenes_from_the_first_look_to_the_saved_file(browser: Any, tmp_path: Path) -> None:
     scenes, out = files(tmp_path / "in"), tmp_path / "out"
     with program(scenes, out) as studio:
@@ -68,6 +74,7 @@ def test_two_scenes_from_the_first_look_to_the_saved_file(browser: Any, tmp_path
         tab.press("Stitch")
         assert studio.until(3)[2]["source"] == "ball"
         tab.sees("color difference")
+        wait(lambda: blueness(tab.colors(tmp_path / "rest.png")) < 5000, "the stitched torus")
         tab.page.screenshot(path=str(tmp_path / "4-stitched.png"))
 
         tab.open("Edit")
@@ -282,6 +289,7 @@ def test_scenes_of_other_degrees_and_scales(browser: Any, tmp_path: Path) -> Non
         tab.choose("Layer", "large")
         tab.choose("Works on", "all")
         tab.open("Move")
+        tab.fill("Shift", 9000, 0, 0)
         tab.fill("Turn deg", 0, 90, 0)
         tab.press("Move")
         assert studio.until(1)[0]["layer"] == "large"
