@@ -32,7 +32,7 @@ while task == "edits":
         space.do(edits.Move(layer="torus", of="all", translation=(number / 1000, 0, 0)))
     number += 1
     print(number, flush=True)
-edit = edits.Stitch(layer="torus", source="ball", iterations=(5000, 0), views=2, size_px=32)
+edit = edits.Stitch(layer="torus", source="ball", iterations=(1_000_000, 0), views=2, size_px=32)
 space.do_long(edit, lambda done, total, note: print("stitching", flush=True))
 """
 
