@@ -15,6 +15,7 @@ from scipy.spatial import cKDTree
 from scipy.stats import qmc
 from splatworks.renderers import sh as harmonics
 from splatworks.renderers.scene import Gaussians
+from splatworks.stages.formats import splats as files
 from splatworks.stages.formats import srgb, wild
 from splatworks.stages.formats.splats import RawSplats
 from splatworks.stages.geometry.activation import deactivate
@@ -298,6 +299,35 @@ def cow_in_garden(count: int, data: Path) -> Pair:
     return Pair(cow, garden(data, count))
 
 
+def fox(data: Path) -> RawSplats:
+    """A trained capture: a stuffed fox's head on a wall, and what is near it; up is y."""
+    path = data / "fox.ply"
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{path} is missing: pipeline reconstruct FOX --max-side 480 --max-gaussians 60000"
+        )
+    scene = put(files.load(path), (0, 0, 0), 1.0, (1, -1, 0, 0))
+    return take(scene, np.flatnonzero((np.abs(scene.means) < 2.3).all(axis=1)))
+
+
+NECK = (0.75, 0.45, 0), (1, 0.75, 0)
+"""A plane between head and shoulders: a point and the direction of the head."""
+
+
+def fox_in_two_lights(count: int, data: Path) -> Pair:
+    """A captured fox, its head under a blue evening sky."""
+    scene, (point, normal) = fox(data), NECK
+    truth, source = above(scene, point, normal), above(scene, point, np.negative(normal))
+    return Pair(relit(truth, (0.45, 0.6, 0.9), (0.0, 0.02, 0.12)), source, truth)
+
+
+def cow_on_fox(count: int, data: Path) -> Pair:
+    """A synthetic cow's head on the neck of the captured fox."""
+    neck = above(fox(data), NECK[0], np.negative(NECK[1]))
+    cow = above(mesh(data / "meshes/spot_synth.glb", 3 * count), (0, 0.5, -0.1), (0, 0.8, -1))
+    return Pair(put(cow, (0.28, -1.08, 0.16), 2.4, (-0.485, 0, 0.875, 0)), neck)
+
+
 Maker = Callable[[int, Path], Pair]
 PROCEDURAL: Mapping[str, Maker] = MappingProxyType(
     {maker.__name__: maker for maker in (ball_and_torus, marbles, soft_clouds, stripes_on_checks)}
@@ -307,7 +337,7 @@ FROM_FILES: Mapping[str, Maker] = MappingProxyType(
         maker.__name__: maker
         for maker in (
             cow_in_two_lights, head_on_bust, banana_on_cow, ship_on_van, garden_in_two_lights,
-            cow_in_garden,
+            cow_in_garden, fox_in_two_lights, cow_on_fox,
         )
     }
 )  # fmt: skip

@@ -67,6 +67,14 @@ class Eye:
         width, height = (max(1, round(side * shrink)) for side in (width, height))
         return self.with_size(width, height)
 
+    def sees(self, view: Viewpoint) -> bool:
+        """Whether a picture of that camera fits this window: the same place, the same shape."""
+        own = self.viewpoint(max(view.size_px))
+        if own.size_px != view.size_px:
+            return False
+        pairs = ((own.camera_to_world, view.camera_to_world), (own.focal_px, view.focal_px))
+        return all(np.allclose(one, two, rtol=1e-4, atol=1e-4) for one, two in pairs)
+
     def with_size(self, width: int, height: int) -> Viewpoint:
         """With a picture of exactly that size; the vertical field of view stays."""
         turn = rotation_matrices(torch.tensor(self.rotation, dtype=torch.float64))

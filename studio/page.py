@@ -24,11 +24,13 @@ from ..stages.scene.layers import Scene, positions
 from . import uploads
 from .gate import answer, is_local
 from .gestures import Eye
+from .job import Stopped
 from .panels import Panels
-from .pictures import BACKGROUND, Look, Pictures
+from .pictures import BACKGROUND, Forming, Look, Pictures
 from .proxy import Proxies, Proxy
 from .still import Rest
 from .tools import Tools
+from .warming import warm
 from .workspace import Workspace
 
 JPEG_QUALITY = 92
@@ -55,6 +57,8 @@ class Page:
         self.workspace = workspace
         self.shown: Scene | None = None
         """Shown instead of the workspace's scene: the preview of a stitch."""
+        self.forming: Forming | None = None
+        """Shown to whoever looks from where that view was taken."""
         self.hidden: frozenset[str] = frozenset()
         """Layers that are not shown."""
         self._visitors: dict[int, Visitor] = {}
@@ -84,6 +88,8 @@ class Page:
         them. Whether it worked."""
         try:
             said = work()
+        except Stopped as stopped:
+            self.panels.say(str(stopped))
         except SplatworksError as error:
             self.complain(str(error), client)
         except Exception as error:
@@ -140,6 +146,11 @@ class Page:
         camera = self.eye(client).viewpoint(self.panels.picture_side_px)
         with self._camera_taken:
             return self._pictures.take(self.current, camera, look or self.look)
+
+    def show_forming(self, forming: Forming | None) -> None:
+        """Show how far a retouched view is, or the scene again."""
+        self.forming = forming
+        self.look_again()
 
     @property
     def look(self) -> Look:
@@ -245,7 +256,11 @@ class Page:
             return
 
         def work() -> None:
-            image = self.picture(visitor.client)
+            forming = self.forming
+            if forming is not None and self.eye(visitor.client).sees(forming.camera):
+                image = forming.picture
+            else:
+                image = self.picture(visitor.client)
             with visitor.lock:
                 if wanted():
                     visitor.client.scene.set_background_image(
@@ -294,6 +309,7 @@ class Page:
 def serve(workspace: Workspace, *, host: str, port: int, token: str | None) -> None:
     """Serve the page until Ctrl-C."""
     page = Page(workspace, host, port, token)
+    threading.Thread(target=warm, args=(workspace.ctx.threads,), daemon=True).start()
     query = f"/?token={token}" if token else ""
     shown = f"[{host}]" if ":" in host else host
     print(f"the studio: http://{shown}:{page.server.get_port()}{query}", flush=True)

@@ -13,7 +13,7 @@ from .gestures import Pick
 from .histogram_panel import HistogramPanel
 from .pictures import Mode
 from .stitch_panel import StitchPanel
-from .tools import TOOLS
+from .tools import HINTS, TOOLS
 from .view_panel import MaskPanel, ViewPanel
 
 MODES: dict[str, Mode] = {
@@ -30,7 +30,7 @@ class Panels:
     def __init__(self, page: Any) -> None:
         self._page, self._gui = page, page.gui
         gui, layers = page.gui, [layer.name for layer in page.workspace.scene.layers]
-        self._status = gui.add_markdown("Drag to orbit, W A S D and arrows to fly.")
+        self._status = gui.add_markdown(HINTS["look"])
         self._undo = self.button("Undo", self._undone, hint="Ctrl Z")
         self._redo = self.button("Redo", self._redone, hint="Ctrl Shift Z")
         self._keys("Undo", "Z", "cmd/ctrl", self._undone)

@@ -75,6 +75,14 @@ class _Held:
         return replace(self.gaussians, sh=(seen / harmonics.C0)[:, None])
 
 
+@dataclass(frozen=True, slots=True)
+class Forming:
+    """A retouched view on its way."""
+
+    camera: Viewpoint
+    picture: UInt8[np.ndarray, "height width 3"]
+
+
 class Pictures:
     """Takes pictures of one scene after another; what did not change is not prepared again."""
 

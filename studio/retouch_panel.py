@@ -6,9 +6,14 @@ What becomes of the layer is computed by the stage `edit`, and is a line of the 
 import time
 from typing import Any, get_args
 
+import numpy as np
+import torch
+
 from ..pipeline.errors import InputError
 from ..stages.formats.edits import Retouch
+from ..stages.formats.pictures import to_bytes
 from . import uploads
+from .pictures import Forming
 from .uploads import View, What
 
 NO_VIEW = "none yet"
@@ -30,6 +35,8 @@ class RetouchPanel:
         self._what = gui.add_dropdown("Changed", get_args(What))
         self._upload = gui.add_upload_button("Send the retouched picture", mime_type="image/*")
         self._bar = gui.add_progress_bar(0.0, visible=False)
+        nothing = np.zeros((2, 2, 3), np.uint8)
+        self._picture = gui.add_image(nothing, label="As it forms", visible=False)
         self._upload.on_upload(self._sent)
         panels.button("Stop the change", lambda _: page.workspace.job.stop())
 
@@ -41,11 +48,19 @@ class RetouchPanel:
 
     def run(self, edit: Retouch) -> str:
         """The whole of it, into the script."""
-        self._page.shown = None
+        page = self._page
+        page.shown = None
+
+        def show(picture: torch.Tensor, stage: str) -> None:
+            pixels = to_bytes(picture.numpy())
+            self._picture.image, self._picture.visible = pixels, True
+            page.show_forming(Forming(edit.camera, pixels))
+
         try:
-            return self._page.workspace.do_long(edit, self._report).said
+            return page.workspace.do_long(edit, self._report, show).said
         finally:
-            self._bar.visible = False
+            self._bar.visible = self._picture.visible = False
+            page.show_forming(None)
 
     def _sent(self, event: Any) -> None:
         file = event.target.value

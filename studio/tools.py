@@ -18,7 +18,17 @@ from .gestures import Place
 from .proxy import HIGHLIGHT
 
 Tool = Literal["look", "click", "rectangle", "lasso", "brush", "box", "sphere"]
-TOOLS: tuple[Tool, ...] = ("look", "click", "rectangle", "lasso", "brush", "box", "sphere")
+_ADDS = "Shift adds, Ctrl removes."
+HINTS: dict[Tool, str] = {
+    "look": "Drag to orbit, W A S D and arrows to fly.",
+    "click": f"Click on what to select. {_ADDS}",
+    "rectangle": f"Drag a rectangle over what to select. {_ADDS}",
+    "lasso": f"Draw around what to select. {_ADDS}",
+    "brush": f"Paint over what to select. {_ADDS}",
+    "box": "Put the box around something, then press Select inside.",
+    "sphere": "Put the sphere around something, then press Select inside.",
+}
+TOOLS: tuple[Tool, ...] = tuple(HINTS)
 PANE = "/pane"
 STROKE = "/pane-stroke"
 GIZMO, VOLUME = "/gizmo", "/volume"
@@ -54,6 +64,7 @@ class Tools:
             self._listen(scene.on_rect_select, lambda event: [event.screen_min, event.screen_max])
         elif tool in ("box", "sphere"):
             self._place_volume()
+        self._page.panels.say(HINTS[tool])
 
     def follow(self, client: Any) -> None:
         """Put the pane around a browser's camera, or away."""
@@ -87,13 +98,11 @@ class Tools:
             if self._gizmo is not None:
                 self._gizmo.visible = False
             return
-        low, high = np.percentile(points, [1, 99], axis=0)
-        self._pivot = (low + high) / 2
-        size = max(0.35 * float(np.linalg.norm(high - low)), 1e-6)
+        self._pivot, size = _middle(points)
         if self._gizmo is None:
             self._gizmo = self._page.scene.add_transform_controls(GIZMO, depth_test=False)
             self._gizmo.on_update(self._turned)
-        self._gizmo.scale = size
+        self._gizmo.scale = max(0.35 * size, 1e-6)
         self._gizmo.position, self._gizmo.wxyz = self._pivot, np.array([1.0, 0, 0, 0])
         self._gizmo.visible = True
 
@@ -127,10 +136,15 @@ class Tools:
             scene.add_icosphere(name, radius=panels.sphere_radius, subdivisions=2, **common)
 
     def _place_volume(self) -> None:
-        size = max(self._page.panels.sphere_radius, 1e-6)
+        panels = self._page.panels
+        layer = self._page.current.layer(panels.layer)
+        points = positions(layer)
+        if panels.of == "selection" and layer.selected.any():
+            points = points[layer.selected]
         self._volume = self._page.scene.add_transform_controls(
-            VOLUME, scale=size, position=self._pivot, depth_test=False
-        )
+            VOLUME, scale=max(panels.sphere_radius, 1e-6), position=_middle(points)[0],
+            depth_test=False,
+        )  # fmt: skip
         self.resize_volume()
 
     def _put_away_volume(self) -> None:
@@ -163,7 +177,8 @@ class Tools:
             return
         if scene.get_handle_by_name(STROKE) is not None:
             scene.remove_by_name(STROKE)
-        self._page.later(lambda: self._select(list(path), event.modifier, event.client))
+        drawn = list(path)  # The next stroke may begin before this one is taken.
+        self._page.later(lambda: self._select(drawn, event.modifier, event.client))
 
     def _select(self, places: list[Place], modifier: str | None, client: Any) -> None:
         how = {"shift": "add", "cmd/ctrl": "remove"}.get(modifier or "")
@@ -211,3 +226,9 @@ class Tools:
         camera = client.camera
         away = float(np.linalg.norm(np.subtract(camera.look_at, camera.position)))
         return max(3 * float(camera.near), 0.2 * away)
+
+
+def _middle(points: np.ndarray) -> tuple[np.ndarray, float]:
+    """Of the box around points without extremes, and how large it is."""
+    low, high = np.percentile(points, [1, 99], axis=0)
+    return (low + high) / 2, float(np.linalg.norm(high - low))

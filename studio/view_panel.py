@@ -76,8 +76,8 @@ class ViewPanel:
         path = self._kept(client, "view", look)
         camera = eye.viewpoint(self._page.panels.picture_side_px)
         beside = cameras.save(camera.cameras(), path.with_name(f"{path.stem}.camera.json"))
-        for file in (path, beside):
-            client.send_file_download(file.name, file.read_bytes())
+        client.send_file_download(path.name, path.read_bytes(), save_immediately=True)
+        client.send_file_download(beside.name, beside.read_bytes())
         names = [layer.name for layer in self._page.current.layers]
         view = View(path.stem, eye, camera, tuple(n for n in names if n not in look.hidden))
         self._masks.add(view)
@@ -86,7 +86,7 @@ class ViewPanel:
 
     def _screenshot(self, client: Any) -> str:
         path = self._kept(client, "screenshot", None)
-        client.send_file_download(path.name, path.read_bytes())
+        client.send_file_download(path.name, path.read_bytes(), save_immediately=True)
         return f"{path.name} is in {path.parent}"
 
     def _kept(self, client: Any, name: str, look: Look | None) -> Path:

@@ -5,6 +5,8 @@ work: opening the same scenes in the same folder continues.
 """
 
 import logging
+import re
+import shutil
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,6 +17,7 @@ from ..pipeline.errors import InputError, StorageError
 from ..pipeline.machine import memory, silent
 from ..stages.apply.performing import performing
 from ..stages.apply.replay import in_one
+from ..stages.edit.moving import Show
 from ..stages.formats import edits as scripts
 from ..stages.formats.edits import Edit, Retouch, Script, Stitch, check_name
 from ..stages.scene.layers import Scene, save
@@ -22,7 +25,7 @@ from ..stages.scene.operations import Outcome
 from ..stages.scene.session import Session, opened
 from .job import Job, Report
 
-SCRIPT = "edits.json"
+SCRIPT, SCRATCH = "edits.json", ".scratch"
 LONGEST_STEM = 60
 PATIENCE_S = 5.0
 """How long an edit waits for another one before it is refused."""
@@ -68,14 +71,15 @@ class Workspace:
             self._keep()
         return outcome
 
-    def do_long(self, edit: Stitch | Retouch, report: Report) -> Outcome:
+    def do_long(self, edit: Stitch | Retouch, report: Report, show: Show | None = None) -> Outcome:
         """`do` with a report on how far it is; `job.stop()` ends it, and nothing has happened.
 
-        Other edits are refused meanwhile; looking is not.
+        Other edits are refused meanwhile; looking is not. `show` is given pictures of a retouched
+        view as it forms.
         """
         with self._alone(), self.job.begun(self.ctx, report) as ctx:
             usual = self._session.perform
-            self._session.perform = performing(ctx)
+            self._session.perform = performing(ctx, show)
             try:
                 outcome = self._session.do(edit)
             finally:
@@ -191,6 +195,7 @@ def open_workspace(
             )
         names, edits = found.scenes, found.edits
     folder.mkdir(parents=True, exist_ok=True)
+    _sweep(folder)
     session = Session(opened(names, paths), perform=performing(_context(folder, threads, progress)))
     _replay(session, edits, str(start))
     ctx = _context(folder, threads, silent)
@@ -213,11 +218,19 @@ def layer_names(paths: Sequence[Path]) -> tuple[str, ...]:
     return tuple(names)
 
 
+def _sweep(folder: Path) -> None:
+    """Remove what a killed studio has left half done."""
+    shutil.rmtree(folder / SCRATCH, ignore_errors=True)
+    for path in folder.iterdir():
+        if re.fullmatch(r"\..+\.\d+\.tmp", path.name):
+            path.unlink(missing_ok=True)
+
+
 def _context(folder: Path, threads: int, progress: Progress) -> Context:
     """What a stage needs to run for the studio."""
     return Context(
         out=folder,
-        scratch=folder / ".scratch",
+        scratch=folder / SCRATCH,
         log=logging.getLogger("splatworks.studio"),
         progress=progress,
         seed=0,

@@ -84,7 +84,7 @@ def move(
     if config.what == "auto" and result.explained < config.explained:
         return result
     if config.coarse.group_iterations:
-        settled = moved_by(problem, _settled(problem, state, pace, ctx))
+        settled = moved_by(problem, _settled(problem, state, pace, ctx, show))
         result = replace(settled, error_coarse=result.error_coarse)
     if not config.fine.iterations or len(result.rows) < 2:
         return result
@@ -123,7 +123,7 @@ def take_out(
     return removing.removed(problem, state)
 
 
-def _settled(problem: coarse.Problem, state: State, pace: Pace, ctx: Context) -> Pose:
+def _settled(problem: coarse.Problem, state: State, pace: Pace, ctx: Context, show: Show) -> Pose:
     """The anchors after their rigid groups have found their places, if they are of use."""
     found = coarse.pose_of(problem, state)
     pieces = groups.grouped(problem.skin.rest, found, problem.edges)
@@ -137,7 +137,7 @@ def _settled(problem: coarse.Problem, state: State, pace: Pace, ctx: Context) ->
         last,
         problem.coarse.group_iterations,
         lambda now: groups.step(problem, pieces, logits, now),
-        lambda now: None,
+        lambda now: show(_seen_now(problem, groups.pose_of(problem, pieces, now)), "groups"),
         pace,
         ctx,
     )

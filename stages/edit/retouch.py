@@ -1,7 +1,7 @@
 """The edit `retouch` of a script: this stage on one layer of a scene, and back into the scene.
 
-It goes through the stage's own face, files in and files out, so that a layer is edited in a script
-to the same bits as its file is by `pipeline edit`.
+It goes through the stage's files, in and out, so that a layer is edited in a script to the same
+bits as its file is by `pipeline edit`.
 """
 
 import base64
@@ -17,14 +17,22 @@ from ..artifacts import CameraFile, PictureFile, SplatsFile
 from ..formats import cameras, edits, splats
 from ..scene.layers import Layer, Scene, baked, new_layer, save, with_values
 from ..scene.operations import Outcome
-from . import Config, Inputs, run
+from . import Config, Inputs
+from .moving import Show
+
+SHOW_EVERY_S = 1.0
+"""Of the forming picture, where somebody looks."""
 
 
-def retouched(scene: Scene, edit: edits.Retouch, ctx: Context) -> Outcome:
+def retouched(scene: Scene, edit: edits.Retouch, ctx: Context, show: Show | None = None) -> Outcome:
     """The scene with one layer edited. Where Gaussians come or go, nothing is selected after it.
+
+    `show` is given the picture as it forms, which changes nothing.
 
     An interrupted edit leaves nothing behind.
     """
+    from .work import edit as run  # Compiles, which loading a script does not need.
+
     layer = baked(scene.layer(edit.layer))
     try:
         picture = base64.b64decode(edit.png, validate=True)
@@ -43,7 +51,10 @@ def retouched(scene: Scene, edit: edits.Retouch, ctx: Context) -> Outcome:
         inner = replace(ctx, out=folder / "out", scratch=folder / "scratch", seed=edit.seed)
         inner.out.mkdir()
         inner.scratch.mkdir()
-        outputs = run(given, Config(what=edit.what, background=edit.background), inner)
+        config = Config(what=edit.what, background=edit.background)
+        if show is not None:
+            config = replace(config, preview_every_s=SHOW_EVERY_S)
+        outputs = run(given, config, inner, show)
         after = splats.load(outputs.splats.path)
         report = json.loads((outputs.report.path / "report.json").read_text("utf-8"))
     return Outcome(scene.put(_with(layer, after)), _said(layer.name, report))

@@ -69,9 +69,9 @@ class Painted:
 
 
 def painted(
-    splats: RawSplats, wishes: list[Wish], settings: Texture, advance: Callable[[], None]
+    splats: RawSplats, wishes: list[Wish], settings: Texture, told: Callable[[RawSplats], None]
 ) -> Painted:
-    """Repaint, splitting where it is needed. `advance` is called once a round."""
+    """Repaint, splitting where it is needed. `told` is given the scene after every round."""
     origin, touched = np.arange(len(splats)), np.zeros(len(splats), bool)
     most = len(splats) * (1 + settings.most_share)
     before = after = None
@@ -86,7 +86,7 @@ def painted(
         touched |= changed
         problem = replace(problem, residual=problem.residual - problem.matrix @ change)
         after = _rms(problem)
-        advance()
+        told(splats)
         if number == settings.rounds:
             break
         wanted = _to_split(problem, settings)

@@ -30,14 +30,14 @@ from .reach import front_layer
 from .shading import turned
 from .skinning import product
 from .texture import Painted, Wish, painted
-from .views import composited, pick, weights_inside
+from .views import box_around, composited, cut, pick, weights_inside
 
 AROUND_DEG = (0.0, 40.0, 180.0, 320.0)
 TURNED_AT_ONCE = 1 << 14
 
 
-def edit(inputs: Inputs, config: Config, ctx: Context) -> Outputs:
-    """All that the stage does."""
+def edit(inputs: Inputs, config: Config, ctx: Context, show: Show | None = None) -> Outputs:
+    """All that the stage does; `show` is given the picture as it forms, instead of a file."""
     torch.set_num_threads(1)
     before = splats.load(inputs.splats.path)
     scene = activate(before)
@@ -45,8 +45,9 @@ def edit(inputs: Inputs, config: Config, ctx: Context) -> Outputs:
     if not any(shot.mask.any() for shot in shots):
         ctx.log.info("the picture shows no edit; the scene stays as it is")
         return _unchanged(inputs, before, shots, ctx)
+    show = _whole(show or _show(ctx), next(shot for shot in shots if shot.mask.any()))
     if config.what == "remove":
-        gone = take_out(scene, shots, config, ctx, _show(ctx))
+        gone = take_out(scene, shots, config, ctx, show)
         if len(gone) == len(before):
             raise InputError("edit: everything would be removed, and a scene is not empty.")
         origin = np.delete(np.arange(len(before)), gone)
@@ -54,11 +55,11 @@ def edit(inputs: Inputs, config: Config, ctx: Context) -> Outputs:
         report = _report(before, after, origin, None, None, shots)
         path = splats.save(after, ctx.out / "scene.ply")
         return _outputs(path, before, after, None, report, shots, ctx)
-    moved, paint = _edited(scene, shots, config, ctx)
+    moved, paint = _edited(scene, shots, config, ctx, show)
     after = before if moved is None else carried(before, moved)
     origin, result = np.arange(len(before)), None
     if paint:
-        result = _painted(after, shots, config, ctx)
+        result = _painted(after, shots, config, ctx, show)
         after, origin = result.splats, result.origin
     report = _report(before, after, origin, moved, result, shots)
     path = splats.save(after, ctx.out / "scene.ply")
@@ -89,13 +90,13 @@ def _shots(inputs: Inputs, scene: Gaussians, config: Config, ctx: Context) -> li
 
 
 def _edited(
-    scene: Gaussians, shots: list[Retouched], config: Config, ctx: Context
+    scene: Gaussians, shots: list[Retouched], config: Config, ctx: Context, show: Show
 ) -> tuple[Moved | None, bool]:
     """How the geometry moves, if it does; whether colors are to be changed."""
     if config.what == "texture":
         return None, True
 
-    moved = move(scene, shots, config, ctx, _show(ctx))
+    moved = move(scene, shots, config, ctx, show)
     if config.what == "auto" and moved.explained < config.explained:
         ctx.log.info("taken for a change of colors; --what geometry insists on moving")
         return None, True
@@ -111,6 +112,18 @@ def _show(ctx: Context) -> Show:
         ctx.log.info("%s: as it is now: %s", stage, path)
 
     return show
+
+
+def _whole(show: Show, shot: Retouched) -> Show:
+    """Takes the part of the picture that the edit concerns, and shows the whole with it."""
+    box = box_around(shot.mask)
+
+    def shown(part: Float[Tensor, "height width 3"], stage: str) -> None:
+        picture = torch.from_numpy(shot.own.copy())
+        picture[box.top : box.bottom, box.left : box.right] = part
+        show(picture, stage)
+
+    return shown
 
 
 def carried(splats: RawSplats, moved: Moved) -> RawSplats:
@@ -131,7 +144,7 @@ def carried(splats: RawSplats, moved: Moved) -> RawSplats:
 
 
 def _painted(
-    splats: RawSplats, shots: Sequence[Retouched], config: Config, ctx: Context
+    splats: RawSplats, shots: Sequence[Retouched], config: Config, ctx: Context, show: Show
 ) -> Painted:
     wishes = [
         Wish(shot.camera, shot.edited, shot.mask, shot.background)
@@ -139,7 +152,15 @@ def _painted(
         if shot.mask.any()
     ]
     with ctx.progress("texture", config.texture.rounds + 1) as bar:
-        return painted(splats, wishes, config.texture, bar.advance)
+
+        def told(now: RawSplats) -> None:
+            bar.advance()
+            with torch.no_grad():
+                camera = cut(wishes[0].camera, box_around(wishes[0].mask))
+                frames = render(activate(now), camera)
+            show(composited(frames, torch.from_numpy(wishes[0].background)), "texture")
+
+        return painted(splats, wishes, config.texture, told)
 
 
 def _report(

@@ -11,7 +11,7 @@ from typing import Literal
 from ...pipeline.contract import RUNTIME, Context
 from ..artifacts import EditsFile, PreviewDir, RegionFile, ScenesDir, SplatsFile
 
-VERSION = 2
+VERSION = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +34,9 @@ class Inputs:
 class Weights:
     """Of the losses; that of the boundary is 1."""
 
-    color: float = 0.1
-    """Colors from the seam inwards. The paper: 1, which it needs to begin at all; from `poisson`
-    it is a finish, and larger ones wash the texture out."""
+    color: float = 0.0
+    """Colors from the seam inwards. The paper: 1, by which they spread at all. From `poisson` they
+    have spread before, and it would only draw towards colors of far places of the seam."""
     gradient: float = 2.0
     """Texture."""
     palette: float = 0.2

@@ -12,7 +12,8 @@ L = L_feature + color L_color + gradient L_grad + palette L_tune, over the targe
 One camera per iteration, in an order that is drawn anew for every round. Adam.
 
 By default it does not begin with the target's own colors: the boundary takes the neighbors' look
-at once and stays so, and the others begin with the solution of `poisson.py` (degree 0).
+at once and stays so, and the others begin with the solution of `poisson.py` (degree 0). L_color has
+nothing left to do then, and no weight.
 """
 
 from collections.abc import Callable, Sequence
@@ -181,19 +182,27 @@ def losses(
     members = torch.from_numpy(problem.boundary.members).to(sh.device)
     feature = (sh[members] - problem.wanted).square().mean()
     colors = colors_in(view, sh)
-    goal = functional.embedding_bag(problem.driving, colors.detach(), mode="mean")
-    if config.seam_only:
-        original = colors_in(view, problem.target.sh)
-        goal = problem.pull * goal + (1 - problem.pull) * original
-    gap = (colors - goal) * problem.inward
-    color = gap.square().sum() / (3 * problem.inward.sum()).clamp(min=1)
     pixels = picture(view, colors)
     change = (sobel(view, pixels) - problem.slopes[number])[:, :, view.inner]
     grad = change.square().mean() if change.numel() else feature.new_zeros(())
-    total = feature + weights.color * color + weights.gradient * grad
+    total = feature + weights.gradient * grad
+    if weights.color:
+        seam_only = config.seam_only
+        total = total + weights.color * _color_loss(problem, view, colors, seam_only=seam_only)
     if palette is None:
         return total
     return total + weights.palette * tune_loss(_solid_colors(view, pixels), palette)
+
+
+def _color_loss(
+    problem: Problem, view: View, colors: Float[Tensor, "n 3"], *, seam_only: bool
+) -> Float[Tensor, ""]:
+    goal = functional.embedding_bag(problem.driving, colors.detach(), mode="mean")
+    if seam_only:
+        original = colors_in(view, problem.target.sh)
+        goal = problem.pull * goal + (1 - problem.pull) * original
+    gap = (colors - goal) * problem.inward
+    return gap.square().sum() / (3 * problem.inward.sum()).clamp(min=1)
 
 
 def tune_loss(colors: Float[Tensor, "m 3"], palette: Palette) -> Float[Tensor, ""]:

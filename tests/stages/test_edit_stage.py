@@ -205,7 +205,7 @@ def test_a_wide_gaussian_that_reaches_into_the_mask_keeps_its_color() -> None:
     both = joined([scene, wide], scene)
     edited[mask] = [0.0, 0.0, 1.0]
     wish = Wish(view, edited.astype(np.float32), mask, np.ones(3, np.float32))
-    found = painted(both, [wish], Texture(rounds=2), lambda: None)
+    found = painted(both, [wish], Texture(rounds=2), lambda _: None)
     (row,) = np.flatnonzero(found.origin == len(scene))
     assert np.array_equal(found.splats.sh[row], both.sh[-1])
     seen = 0.28209479 * found.splats.sh[:, 0] + 0.5
@@ -219,8 +219,8 @@ def test_splitting_paints_finer_than_the_gaussians_are() -> None:
     checks = np.indices((16, 16)).sum(axis=0) // 4 % 2
     edited[24:40, 24:40] = np.where(checks[..., None], [0.95, 0.9, 0.9], [0.1, 0.1, 0.2])
     wish = Wish(view, edited.astype(np.float32), mask, np.ones(3, np.float32))
-    plain = painted(coarse, [wish], Texture(rounds=0), lambda: None)
-    fine = painted(coarse, [wish], Texture(rounds=3), lambda: None)
+    plain = painted(coarse, [wish], Texture(rounds=0), lambda _: None)
+    fine = painted(coarse, [wish], Texture(rounds=3), lambda _: None)
     assert fine.error_after < 0.8 * plain.error_after
     assert len(coarse) < len(fine.splats) <= 1.5 * len(coarse) + 3
     kept = np.bincount(fine.origin, minlength=len(coarse)) == 1

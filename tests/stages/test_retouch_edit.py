@@ -13,6 +13,7 @@ from splatworks.pipeline.errors import InputError
 from splatworks.stages.apply.performing import performing
 from splatworks.stages.artifacts import CameraFile, PictureFile
 from splatworks.stages.edit import Config, Inputs, run
+from splatworks.stages.edit import retouch as retouch_module
 from splatworks.stages.formats import cameras, edits, regions, splats
 from splatworks.stages.scene.layers import baked
 
@@ -66,6 +67,40 @@ def test_an_edit_gives_the_bits_of_the_stage(tmp_path: Path) -> None:
     wanted = recolored() / 255
     found = picture(after, camera(48), background=0.0)
     assert np.abs(found - wanted).mean() < 0.3 * np.abs(before - wanted).mean()
+
+
+@pytest.mark.parametrize(
+    "what", ["texture", pytest.param("geometry", marks=pytest.mark.slow), "remove"]
+)
+def test_it_is_shown_whole_as_it_forms_and_that_changes_nothing(
+    what: str, tmp_path: Path, monkeypatch
+) -> None:
+    monkeypatch.setattr(retouch_module, "SHOW_EVERY_S", 0.0)
+    own = picture(SCENE, camera(48), background=0.0)
+    pixels = np.rint(own.clip(0, 1) * 255).astype(np.uint8)
+    if what == "texture":
+        pixels = recolored()
+    elif what == "geometry":
+        pixels = np.roll(pixels, 2, axis=1)
+    else:
+        pixels[:, 24:] = 0
+    wanted, shown = pixels / 255, []
+    edit, scene = retouch(pixels, what), made.scene_of(balls=SCENE)
+
+    def show(forming, stage: str) -> None:
+        shown.append(forming.numpy().copy())
+
+    watched = performing(context(tmp_path / "watched"), show)(scene, edit).scene
+    alone = performing(context(tmp_path / "alone"))(scene, edit).scene
+    assert made.same_bits(baked(watched.layer("balls")).values, baked(alone.layer("balls")).values)
+    assert len(shown) >= 2 and all(one.shape == own.shape for one in shown)
+    errors = [np.abs(one - wanted).mean() for one in shown]
+    assert errors[-1] < 0.6 * np.abs(own - wanted).mean() and errors[-1] <= errors[0]
+    edited = np.abs(own - wanted).max(axis=2) > 0.02
+    far = np.ones_like(edited)
+    rows, columns = np.nonzero(edited)
+    far[max(0, rows.min() - 16) : rows.max() + 17, max(0, columns.min() - 16) :] = False
+    assert np.abs(shown[-1] - own)[far].max(initial=0) < 1e-6
 
 
 def test_an_untouched_picture_changes_nothing(tmp_path: Path) -> None:

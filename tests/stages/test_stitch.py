@@ -222,6 +222,11 @@ def test_what_each_part_is_for(tmp_path: Path) -> None:
     def weighed(**weights: float) -> parts.Run:
         return run(**{**paper, "weights": replace(parts.PAPER["weights"], **weights)})
 
+    # L_grad carries colors, too, but slowly: it has hardly begun when L_color is nearly through.
+    paper["iterations"] = (350, 0)
+    assert run(**paper).far_gap_left < 0.25 and weighed(color=0.0).far_gap_left > 0.7
+    paper["iterations"] = (600, 0)
+
     both, first = run(**parts.PAPER), run(**paper)
     assert first.far_gap_left > 2 * both.far_gap_left
     assert weighed(color=0.0).far_gap_left > 5 * first.far_gap_left

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from splatworks.studio.tools import HINTS
 
 WAIT_S = 90.0
 """A machine that is busy, drawing without a GPU, is slow."""
@@ -114,6 +115,11 @@ class Tab:
     def choose(self, control: str, option: str) -> None:
         self.row(control).locator("input").first.click()
         self.page.get_by_role("option", name=option, exact=True).locator("visible=true").click()
+
+    def take(self, tool: str) -> None:
+        """A tool, once the page has it."""
+        self.choose("Tool", tool)
+        self.sees(HINTS[tool])
 
     def fill(self, control: str, *values: float | str) -> None:
         for index, value in enumerate(values):

@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from PIL import Image
 from splatworks.pipeline.cli import main
 from splatworks.stages.formats import splats
 
+from ..stages import scene_setup as made
 from .browsing import Tab, chromium, program, wait
 from .scenes import files
 
@@ -30,13 +32,19 @@ def redness(colors: np.ndarray) -> int:
     return int(((red > 120) & (green < 70) & (blue < 70)).sum())
 
 
+def blueness(colors: np.ndarray) -> int:
+    """How many pixels are blue, as the torus is before it is stitched."""
+    red, _, blue = np.moveaxis(colors, -1, 0)
+    return int((blue > red + 60).sum())
+
+
 def test_two_scenes_from_the_first_look_to_the_saved_file(browser: Any, tmp_path: Path) -> None:
     scenes, out = files(tmp_path / "in"), tmp_path / "out"
     with program(scenes, out) as studio:
         tab = Tab(browser, studio.url)
         wait(lambda: redness(tab.colors(tmp_path / "1-first.png")) > 3000, "a picture of the ball")
 
-        tab.choose("Tool", "rectangle")
+        tab.take("rectangle")
         tab.choose("Takes", "everything")
         tab.drag((0.45, 0.1), (0.98, 0.95))
         (select,) = studio.until(1)
@@ -48,7 +56,7 @@ def test_two_scenes_from_the_first_look_to_the_saved_file(browser: Any, tmp_path
         tab.sees(" in torus")
         tab.colors(tmp_path / "2-selected.png")
 
-        tab.choose("Tool", "look")
+        tab.take("look")
         tab.open("Move")
         tab.fill("Shift", 0.1, 0.05, 0)
         tab.fill("Turn deg", 0, 0, 15)
@@ -66,6 +74,7 @@ def test_two_scenes_from_the_first_look_to_the_saved_file(browser: Any, tmp_path
         tab.press("Stitch")
         assert studio.until(3)[2]["source"] == "ball"
         tab.sees("color difference")
+        wait(lambda: blueness(tab.colors(tmp_path / "rest.png")) < 5000, "the stitched torus")
         tab.page.screenshot(path=str(tmp_path / "4-stitched.png"))
 
         tab.open("Edit")
@@ -91,47 +100,53 @@ def test_two_scenes_from_the_first_look_to_the_saved_file(browser: Any, tmp_path
 def test_every_tool_of_the_pointer(browser: Any, tmp_path: Path) -> None:
     with program(files(tmp_path / "in"), tmp_path / "out") as studio:
         tab = Tab(browser, studio.url)
-        tab.choose("Tool", "lasso")
-        tab.page.wait_for_timeout(1000)
+        tab.take("lasso")
         tab.drag((0.6, 0.2), (0.9, 0.3), (0.9, 0.8), (0.6, 0.8))
         lasso = studio.until(1)[0]
         assert lasso["shape"] == "lasso" and len(lasso["points"]) >= 4
         width, height = lasso["camera"]["size_px"]
         assert np.allclose(np.divide(lasso["points"][0], (width, height)), (0.6, 0.2), atol=0.02)
+        tab.sees(" in torus")
         tab.colors(tmp_path / "lasso.png")
 
-        tab.choose("Tool", "brush")
-        tab.page.wait_for_timeout(500)
+        tab.take("brush")
         tab.drag((0.7, 0.4), (0.8, 0.5), key="Shift")
         brush = studio.until(2)[1]
         assert (brush["shape"], brush["how"]) == ("brush", "add")
+        tab.sees(" in torus")
 
-        tab.choose("Tool", "click")
+        tab.take("click")
         box = tab.canvas.bounding_box()
         tab.page.mouse.click(box["x"] + 0.75 * box["width"], box["y"] + 0.5 * box["height"])
         assert len(studio.until(3)[2]["points"]) == 1
+        tab.sees(" in torus")
 
-        tab.choose("Tool", "sphere")
+        tab.take("sphere")
         tab.fill("Sphere", 0.2)
         tab.page.wait_for_timeout(1500)
         tab.colors(tmp_path / "sphere.png")
         tab.press("Select inside")
         sphere = studio.until(4)[3]
         assert (sphere["shape"], sphere["radius"]) == ("sphere", 0.2)
-        tab.choose("Tool", "box")
+        tab.take("box")
         tab.press("Select inside")
         assert studio.until(5)[4]["size"] == [0.5, 0.5, 0.5]
 
         tab.unfold("By a property")
-        tab.page.wait_for_timeout(500)
+        tab.choose("Property", "x")
+        thumb = tab.page.locator(".multi-slider-thumb").locator("visible=true").first
+        thumb.scroll_into_view_if_needed()
+        at = thumb.bounding_box()
+        tab.page.mouse.move(at["x"] + at["width"] / 2, at["y"] + at["height"] / 2)
+        tab.page.mouse.down()
+        tab.page.mouse.move(at["x"] + 100, at["y"] + at["height"] / 2, steps=5)
+        tab.page.mouse.up()
+        tab.page.wait_for_timeout(1500)
         tab.page.screenshot(path=str(tmp_path / "histogram.png"))
-        thumb = tab.page.get_by_role("slider").locator("visible=true").nth(1)
-        thumb.focus()
-        for _ in range(20):
-            thumb.press("ArrowRight")
         tab.press("Select range")
         chosen = studio.until(6)[5]
-        assert (chosen["shape"], chosen["property"]) == ("range", "opacity")
+        assert (chosen["shape"], chosen["property"]) == ("range", "x")
+        assert 0 < chosen["low"] < 0.5 and "high" not in chosen
 
 
 @pytest.mark.slow
@@ -236,11 +251,19 @@ def test_two_browsers_and_a_killed_studio(browser: Any, tmp_path: Path) -> None:
         two.press("Recolor")
         one.sees("Undo (2)")
         studio.until(2)
+        one.open("Stitch")
+        one.press("Stitch")
+        scratch = out / ".scratch"
+        wait(lambda: scratch.is_dir() and any(scratch.iterdir()), "a stitch at work")
+        two.open("Select")
+        two.press("none")
+        two.sees("another edit is at work")
         os.kill(studio.process.pid, signal.SIGKILL)
         studio.process.wait()
     with program(scenes, out) as studio:
         tab = Tab(browser, studio.url)
         tab.sees("Undo (2)")
+        assert not scratch.exists()
         tab.press("Undo (2)")
         assert studio.until(1)[0]["edit"] == "select"
         tab.open("View")
@@ -248,3 +271,41 @@ def test_two_browsers_and_a_killed_studio(browser: Any, tmp_path: Path) -> None:
             tab.choose("Show", mode)
             tab.page.wait_for_timeout(3000)
             tab.colors(tmp_path / f"{mode}.png")
+
+
+@pytest.mark.slow
+def test_scenes_of_other_degrees_and_scales(browser: Any, tmp_path: Path) -> None:
+    """Degree 3 and a hundred times as large beside degree 0: seen, edited, merged, saved."""
+    scenes, out = files(tmp_path / "in"), tmp_path / "out"
+    large = made.cloud(400, 3)
+    shift = np.log(100).astype(np.float32)
+    large = replace(large, means=100 * large.means, log_scales=large.log_scales + shift)
+    scenes[1] = splats.save(large, tmp_path / "in" / "large.ply")
+    with program(scenes, out) as studio:
+        tab = Tab(browser, studio.url)
+        gray = np.array([46, 46, 46])
+        canvas = tmp_path / "large.png"
+        wait(lambda: (np.abs(tab.colors(canvas) - gray).max(axis=2) > 40).mean() > 0.05, "splats")
+        tab.choose("Layer", "large")
+        tab.choose("Works on", "all")
+        tab.open("Move")
+        tab.fill("Shift", 9000, 0, 0)
+        tab.fill("Turn deg", 0, 90, 0)
+        tab.press("Move")
+        assert studio.until(1)[0]["layer"] == "large"
+        tab.open("Stitch")
+        tab.choose("Recolor", "large")
+        tab.choose("To go with", "torus")
+        tab.press("Stitch")
+        tab.sees("do not meet")
+        tab.open("Edit")
+        tab.press("Merge all layers")
+        assert studio.until(2)[1]["edit"] == "merge"
+        tab.open("Save")
+        tab.press("Save as one PLY")
+        wait((out / "scene.edits.json").exists, "the saved file")
+        tab.page.screenshot(path=str(tmp_path / "merged.png"))
+    again = tmp_path / "again.ply"
+    words = ["apply", str(out / "scene.edits.json"), *map(str, scenes), "--out", str(again)]
+    assert main(words) == 0 and again.read_bytes() == (out / "scene.ply").read_bytes()
+    assert splats.load(again).sh.shape == (400 + len(splats.load(scenes[0])), 16, 3)

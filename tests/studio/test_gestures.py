@@ -131,3 +131,17 @@ def test_the_camera_is_that_of_the_window() -> None:
     turn = Rotation.from_quat(np.roll(eye.rotation, -1)).as_matrix()
     assert np.allclose(pose[:3, :3], turn * [1, -1, -1]) and np.allclose(pose[:3, 3], [1, 2, 3])
     assert np.allclose(view.focal_px, 125 / np.tan(np.radians(30)))
+
+
+def test_a_picture_fits_the_window_it_was_taken_in_and_no_other() -> None:
+    eye = looking((900, 600))
+    view = eye.viewpoint(400)
+    assert view.size_px == (400, 267) and eye.sees(view)
+    assert eye.sees(replace(eye, size_px=(1800, 1200)).viewpoint(400))
+    for other in (
+        replace(eye, size_px=(900, 500)),
+        replace(eye, fovy_rad=0.9 * eye.fovy_rad),
+        replace(eye, position=(0.25, 0.01, 2.0)),
+        replace(eye, rotation=(0.01, 1.0, 0.0, 0.0)),
+    ):
+        assert not other.sees(view)

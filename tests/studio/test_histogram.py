@@ -12,6 +12,7 @@ from splatworks.studio.histogram import (
     BINS,
     HEIGHT_PX,
     LOGARITHMIC,
+    Histogram,
     drawn,
     histogram,
     select_range,
@@ -82,3 +83,18 @@ def test_the_drawing_has_a_bar_for_every_bin() -> None:
         assert abs(ink - wanted) <= 1
     blue = (picture == (40, 110, 200)).all(axis=2).any(axis=0)
     assert blue[BINS * BIN_PX // 4 :].any() and not blue[: BINS * BIN_PX // 4 - BIN_PX].any()
+
+
+def test_a_value_on_an_edge_belongs_to_the_bin_on_its_right() -> None:
+    cloud = made.cloud(BINS + 1)
+    cloud.means[:, 0] = np.arange(BINS + 1)
+    found = histogram(made.scene_of(a=cloud).layers[0], "x")
+    assert found.counts.tolist() == [1] * (BINS - 1) + [2]
+
+
+def test_a_single_one_among_many_is_drawn() -> None:
+    counts = np.zeros(BINS, np.int64)
+    counts[3], counts[50] = 100_000, 1
+    found = Histogram("x", np.linspace(0, 1, BINS + 1), counts, np.zeros_like(counts))
+    ink = (drawn(found, 0.0, 1.0) == (40, 110, 200)).all(axis=2).sum(axis=0)
+    assert ink[50 * BIN_PX] == 1 and ink[51 * BIN_PX] == 0

@@ -12,7 +12,7 @@ import pytest
 import viser
 import websockets.sync.client
 from splatworks.pipeline.cli import main
-from splatworks.stages.formats import splats
+from splatworks.stages.formats import edits, splats
 from splatworks.studio.page import Page
 from websockets.exceptions import InvalidStatus
 
@@ -132,6 +132,8 @@ def test_a_taken_port_is_said(tmp_path: Path, capsys) -> None:
         (["{scene}", "--out", "{scene}"], "is a file, expected a folder"),
         (["{nan}", "--out", "{out}"], "x holds 1 NaN"),
         (["{text}", "--out", "{out}"], "text.ply"),
+        (["{scene}", "--out", "{out}", "--script", "{newer}"], "written by a newer version"),
+        (["{scene}", "--out", "{out}", "--script", "{text}"], "text.ply"),
     ],
 )
 def test_bad_words_and_files_are_one_line(
@@ -145,6 +147,9 @@ def test_bad_words_and_files_are_one_line(
     (tmp_path / "text.ply").write_text("hello")
     places = {"scene": scene, "nan": tmp_path / "nan.ply", "out": tmp_path / "out"}
     places["text"] = tmp_path / "text.ply"
+    places["newer"] = edits.save(edits.Script(("a",), ()), tmp_path / "newer.json")
+    newer = places["newer"].read_text("utf-8").replace("edits/1", "edits/2")
+    places["newer"].write_text(newer, "utf-8")
     filled = [word.format(**places) for word in words]
     assert main(["studio", *filled]) == 2
     error = capsys.readouterr().err

@@ -134,5 +134,10 @@ def test_the_gizmo_stands_by_while_another_tool_is_used(page: Page) -> None:
     )
     tools.take("look")
     assert tools._gizmo.visible
+    panels.do(edits.Select(layer="torus", term=regions.Term(shape=regions.All(), how="remove")))
+    panels._of.value = "selection"
+    tools.take("box")
+    assert tools._volume.position == pytest.approx((0.42, 0, 0), abs=0.05), "nothing is selected"
+    tools.take("look")
     with pytest.raises(InputError, match="box or the sphere first"):
         tools.inside()

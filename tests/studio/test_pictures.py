@@ -1,5 +1,7 @@
 """The server's pictures: right in every harmonic, after every edit, and never out of date."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ from splatworks.stages.geometry.activation import activate
 from splatworks.stages.scene.layers import Scene, baked
 from splatworks.stages.scene.operations import perform
 from splatworks.studio.pictures import BACKGROUND, Look, Pictures
+from splatworks.studio.proxy import HIGHLIGHT, TINT
 
 from ..stages import scene_setup as made
 from .scenes import looking
@@ -103,6 +106,29 @@ def test_the_selection_is_tinted_and_can_be_left_plain() -> None:
     assert (pictures.take(now, CAMERA, Look(tinted=False)) == plain).all()
     seen = np.abs(plain.astype(int) - round(255 * BACKGROUND)).max(axis=2) > 60
     assert tinted[seen].mean(axis=0)[0] > plain[seen].mean(axis=0)[0] + 20
+
+
+def test_the_tint_is_halfway_to_orange() -> None:
+    wide = made.cloud(1, 0)
+    wide.means[:], wide.log_scales[:], wide.logit_opacities[:] = 0.0, 1.0, 12.0
+    wide.sh[:, 0] = (np.array([0.2, 0.4, 0.8]) - 0.5) / 0.28209479177387814
+    everything = edits.Select(layer="a", term=regions.Term(shape=regions.All()))
+    selected = perform(made.scene_of(a=wide), everything).scene
+    middle = Pictures(1).take(selected, CAMERA)[36, 40] / 255
+    wanted = (1 - TINT) * np.array([0.2, 0.4, 0.8]) + TINT * HIGHLIGHT
+    assert middle == pytest.approx(wanted, abs=0.012)
+
+
+def test_another_assignment_of_the_same_maps_is_another_picture() -> None:
+    half = regions.Term(shape=regions.Plane(point=(0, 0, 0), normal=(1, 0, 0)))
+    now = perform(scene(), edits.Select(layer="a", term=half)).scene
+    now = perform(now, edits.Move(layer="a", translation=(0.3, 0.2, 0))).scene
+    layer = now.layer("a")
+    swapped = now.put(replace(layer, slots=layer.slots[::-1].copy(), grouped=None))
+    pictures = Pictures(1)
+    first = pictures.take(now, CAMERA)
+    second = pictures.take(swapped, CAMERA)
+    assert (second == Pictures(1).take(swapped, CAMERA)).all() and not (first == second).all()
 
 
 def test_hidden_layers_and_empty_scenes() -> None:

@@ -14,7 +14,7 @@ from splatworks.pipeline.errors import InputError
 from splatworks.stages.formats import edits
 from splatworks.studio import uploads
 from splatworks.studio.page import Page
-from splatworks.studio.pictures import Look, Pictures
+from splatworks.studio.pictures import Forming, Look, Pictures
 from splatworks.studio.uploads import View
 
 from .scenes import looking, workspace
@@ -70,7 +70,19 @@ def test_it_lands_in_the_script_and_can_be_taken_back(page: Page) -> None:
     assert not page.workspace.counts[0]
     panel.add(VIEW)
     panel._what.value = "texture"
+    forming, plain = [], page.show_forming
+
+    def show(now: Forming | None) -> None:
+        plain(now)
+        forming.append(page.forming)
+
+    page.show_forming = show
     panel._sent(event)
+    assert len(forming) > 1 and forming[-1] is None and not panel._picture.visible
+    assert all(
+        one.camera == VIEW.camera and one.picture.shape == (72, 96, 3) for one in forming[:-1]
+    )
+    assert EYE.sees(forming[0].camera)
     (edit,) = edits.load(page.workspace.script_path).edits
     assert isinstance(edit, edits.Retouch) and edit.layer == "torus" and edit.what == "texture"
     before, after = scene.layer("torus").values, page.workspace.scene.layer("torus").values

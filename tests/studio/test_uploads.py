@@ -67,16 +67,16 @@ def test_what_is_transparent_is_not_chosen() -> None:
     ],
 )
 def test_anything_else_is_refused_with_its_name(content: bytes, said: str) -> None:
-    with pytest.raises(InputError, match=f"x.png: .*{said}"):
+    with pytest.raises(InputError, match=f"^x.png: .*{said}"):
         uploads.select_mask("../../\x07x.png", content, looking(), PICK)
 
 
 def test_a_picture_with_too_many_pixels_is_refused_before_it_is_unpacked() -> None:
-    bomb = Image.new("1", (20_000, 15_000))
-    out = io.BytesIO()
-    bomb.save(out, format="PNG")
-    with pytest.raises(InputError, match=r"too many|can be read"):
-        uploads.mask("bomb.png", out.getvalue(), looking())
+    for size, said in (((20_000, 15_000), "can be read"), ((8900, 7500), "8900 x 7500 pixels are")):
+        out = io.BytesIO()
+        Image.new("1", size).save(out, format="PNG")
+        with pytest.raises(InputError, match=said):
+            uploads.mask("bomb.png", out.getvalue(), looking())
 
 
 def test_two_hundred_megabytes_are_refused_by_their_size() -> None:

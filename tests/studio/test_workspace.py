@@ -186,6 +186,11 @@ def test_a_stitch_reports_can_be_stopped_and_keeps_others_out(tmp_path: Path) ->
     assert space.scene is before and not edits.load(space.script_path).edits
     assert not space.job.running and not list(space.ctx.scratch.iterdir())
     assert "color difference" in space.do_long(STITCH, silent).said
+    seen = []
+    space.do_long(STITCH, lambda *told: seen.append(told))
+    count = len(seen)
+    space.do(STITCH)
+    assert count == 10 and len(seen) == count, "only the one that was asked for reports"
 
 
 def test_a_preview_leaves_the_script_alone(tmp_path: Path) -> None:
