@@ -9,6 +9,7 @@ STAGES: Mapping[str, str] = MappingProxyType(
         "distill": f"{__name__}.distill",
         "reconstruct": f"{__name__}.reconstruct",
         "mesh": f"{__name__}.mesh",
+        "surface": f"{__name__}.surface",
         "texture": f"{__name__}.texture",
         "simplify": f"{__name__}.simplify",
         "export": f"{__name__}.export",

@@ -1,0 +1,203 @@
+"""The splats' density, its gradient, and what it says about distance (SuGaR, section 4).
+
+    d(p)    = Σ_g α_g exp(-½ (p - μ_g)ᵀ Σ_g⁻¹ (p - μ_g))
+    ∇d(p)   = -Σ_g α_g exp(…) Σ_g⁻¹ (p - μ_g)
+    |f(p)|  = s_g sqrt(-2 ln d(p))            the ideal distance to a flat, opaque Gaussian's plane
+    offset  = s sqrt(2 ln(d_surface / λ))     how far outside of the surface its level set λ lies
+
+The sum is over the nearest neighbors of one Gaussian (by their centers), that one included.
+
+Along a ray the density is looked up at evenly spaced places. The *level* is its first crossing of λ
+from below, linear between two places; a ray that begins above, or never gets there, has none. The
+*ridge* is its largest value, refined by the parabola through the logarithms of three places, which
+is exact for a single Gaussian; at the ends there is none.
+"""
+
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float, Int
+from scipy.spatial import cKDTree
+
+from ...renderers.cpu.compiled import kernel
+from .shapes import Shapes
+
+At = Literal["level", "ridge"]
+THINNEST = 0.1
+"""Gaussians are looked up as at least so thick, relative to their middle axis: along a ray, thinner
+ones would fall between the samples."""
+
+
+class Density:
+    """The field around given Gaussians."""
+
+    def __init__(self, shapes: Shapes, *, neighbors: int, thinnest: float = 0.0) -> None:
+        least = thinnest * shapes.radii[:, None]
+        scales = np.maximum(shapes.scales, np.maximum(least, 1e-12))
+        self.scales = scales
+        self.axes = shapes.axes
+        self._means = np.ascontiguousarray(shapes.means)
+        whiten = np.swapaxes(shapes.axes, 1, 2) / scales[:, :, None]
+        self._whiten = np.ascontiguousarray(whiten.reshape(-1, 9))
+        self._opacities = np.ascontiguousarray(shapes.opacities)
+        self._tree = cKDTree(shapes.means)
+        count = min(neighbors, len(shapes.means))
+        near = self._tree.query(shapes.means, k=count)[1].reshape(len(shapes.means), -1)
+        self._near = near.astype(np.int64)
+        thin = shapes.scales.argmin(axis=1)
+        self._normals = np.ascontiguousarray(
+            np.take_along_axis(shapes.axes, thin[:, None, None], axis=2)[:, :, 0]
+        )
+
+    def nearest(self, points: Float[np.ndarray, "point 3"]) -> Int[np.ndarray, " point"]:
+        """The Gaussian with the nearest center."""
+        return self._tree.query(points)[1].astype(np.int64)
+
+    def value(
+        self, points: Float[np.ndarray, "point 3"], of: Int[np.ndarray, " point"]
+    ) -> tuple[Float[np.ndarray, " point"], Float[np.ndarray, "point 3"]]:
+        """d and its gradient, among the neighbors of the Gaussians `of`."""
+        found, slope = np.zeros(len(points)), np.zeros((len(points), 3))
+        _values(
+            np.ascontiguousarray(points), of, self._means, self._whiten, self._opacities,
+            self._near, found, slope,
+        )  # fmt: skip
+        return found, slope
+
+    def normals(
+        self,
+        points: Float[np.ndarray, "point 3"],
+        of: Int[np.ndarray, " point"],
+        toward: Float[np.ndarray, "point 3"],
+    ) -> Float[np.ndarray, "point 3"]:
+        """The Gaussians' shortest axes, each turned against the ray `toward`, weighted by what they
+        contribute; unit length."""
+        out = np.zeros((len(points), 3))
+        _mean_normals(
+            np.ascontiguousarray(points), of, np.ascontiguousarray(toward), self._means,
+            self._whiten, self._opacities, self._near, self._normals, out,
+        )  # fmt: skip
+        return out / np.maximum(np.linalg.norm(out, axis=1, keepdims=True), 1e-300)
+
+    def width(
+        self, of: Int[np.ndarray, " point"], directions: Float[np.ndarray, "point 3"]
+    ) -> Float[np.ndarray, " point"]:
+        """sqrt(vᵀ Σ v): the standard deviation of each Gaussian in a direction of unit length."""
+        local = np.einsum("pji,pj->pi", self.axes[of], directions)
+        return np.linalg.norm(local * self.scales[of], axis=1)
+
+    def along(
+        self,
+        centers: Float[np.ndarray, "ray 3"],
+        directions: Float[np.ndarray, "ray 3"],
+        reach: Float[np.ndarray, " ray"],
+        of: Int[np.ndarray, " ray"],
+        *,
+        samples: int,
+        at: At,
+        level: float = 0.3,
+    ) -> Float[np.ndarray, " ray"]:
+        """Where on centers + t directions, |t| <= reach, the surface lies: t, or nan."""
+        out = np.full(len(centers), np.nan)
+        _along(
+            np.ascontiguousarray(centers), np.ascontiguousarray(directions), reach, of,
+            self._means, self._whiten, self._opacities, self._near,
+            samples, -1.0 if at == "ridge" else level, out,
+        )  # fmt: skip
+        return out
+
+
+def ideal_distance(
+    density: Float[np.ndarray, " point"], thickness: Float[np.ndarray, " point"]
+) -> Float[np.ndarray, " point"]:
+    """|f| from d; densities above 1 count as 1."""
+    return thickness * np.sqrt(-2 * np.log(np.clip(density, 1e-300, 1.0)))
+
+
+def level_offset(thickness_m: float, surface_density: float, level: float) -> float:
+    """How far outside the surface the level set lies."""
+    return thickness_m * float(np.sqrt(2 * np.log(surface_density / level)))
+
+
+@kernel
+def _values(points, of, means, whiten, opacities, near, found, slope):
+    u = np.empty(3)
+    for p in range(len(points)):
+        for k in range(near.shape[1]):
+            g = near[of[p], k]
+            square = 0.0
+            for i in range(3):
+                u[i] = 0.0
+                for j in range(3):
+                    u[i] += whiten[g, 3 * i + j] * (points[p, j] - means[g, j])
+                square += u[i] * u[i]
+            part = opacities[g] * np.exp(-0.5 * square)
+            found[p] += part
+            for j in range(3):
+                for i in range(3):
+                    slope[p, j] -= part * whiten[g, 3 * i + j] * u[i]
+
+
+@kernel
+def _mean_normals(points, of, toward, means, whiten, opacities, near, normals, out):
+    for p in range(len(points)):
+        for k in range(near.shape[1]):
+            g = near[of[p], k]
+            square, facing = 0.0, 0.0
+            for i in range(3):
+                u = 0.0
+                for j in range(3):
+                    u += whiten[g, 3 * i + j] * (points[p, j] - means[g, j])
+                square += u * u
+                facing += normals[g, i] * toward[p, i]
+            part = opacities[g] * np.exp(-0.5 * square)
+            if facing > 0:
+                part = -part
+            for i in range(3):
+                out[p, i] += part * normals[g, i]
+
+
+@kernel
+def _along(centers, directions, reach, of, means, whiten, opacities, near, samples, level, out):
+    values = np.empty(samples)
+    for r in range(len(centers)):
+        step = 2 * reach[r] / (samples - 1)
+        values[:] = 0.0
+        for k in range(near.shape[1]):
+            g = near[of[r], k]
+            # In the Gaussian's metric the ray is a + t b, its squared length a parabola in t.
+            aa, ab, bb = 0.0, 0.0, 0.0
+            for i in range(3):
+                a, b = 0.0, 0.0
+                for j in range(3):
+                    a += whiten[g, 3 * i + j] * (centers[r, j] - means[g, j])
+                    b += whiten[g, 3 * i + j] * directions[r, j]
+                aa += a * a
+                ab += a * b
+                bb += b * b
+            for s in range(samples):
+                t = s * step - reach[r]
+                square = aa + t * (2 * ab + t * bb)
+                if square < 50.0:
+                    values[s] += opacities[g] * np.exp(-0.5 * square)
+        if level > 0:
+            if values[0] >= level:
+                continue
+            for s in range(1, samples):
+                if values[s] >= level:
+                    share = (level - values[s - 1]) / (values[s] - values[s - 1])
+                    out[r] = (s - 1 + share) * step - reach[r]
+                    break
+            continue
+        best = 0
+        for s in range(1, samples):
+            if values[s] > values[best]:
+                best = s
+        if best == 0 or best == samples - 1:
+            continue
+        one = np.log(max(values[best - 1], 1e-300))
+        two = np.log(max(values[best], 1e-300))
+        three = np.log(max(values[best + 1], 1e-300))
+        bend = one - 2 * two + three
+        shift = 0.5 * (one - three) / bend if bend < -1e-12 else 0.0
+        out[r] = (best + min(max(shift, -1.0), 1.0)) * step - reach[r]
