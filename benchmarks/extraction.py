@@ -18,7 +18,6 @@ import sys
 import tempfile
 import time
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -27,14 +26,13 @@ import numpy as np
 import torch
 from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
-
 from splatworks.pipeline.contract import Context
 from splatworks.renderers.scene import Cameras, Gaussians
 from splatworks.stages.geometry.components import Surface, canonical, face_areas, report
 from splatworks.stages.geometry.framing import spread_cameras
 from splatworks.stages.geometry.isosurface import isosurface
 from splatworks.stages.geometry.likeness import one_by_one
-from splatworks.stages.surface import Config, Poisson, Sampling, Tsdf, Views
+from splatworks.stages.surface import Config, Poisson
 from splatworks.stages.surface.extractors import extractor
 from splatworks.stages.surface.settings import Tets
 from splatworks.stages.surface.shapes import shapes_of
@@ -76,7 +74,9 @@ def sampled(surface: Surface, count: int, seed: int) -> np.ndarray:
 
 def truth() -> Surface:
     """A fine mesh of the surface, moved onto it."""
-    found = isosurface(lambda p: (distance(p.astype(np.float64) * 2 - 1) / 2).astype(np.float32), 160)
+    found = isosurface(
+        lambda p: (distance(p.astype(np.float64) * 2 - 1) / 2).astype(np.float32), 160
+    )
     points = found.positions.astype(np.float64) * 2 * HALF - HALF
     for _ in range(3):
         points = points - gradient(points) * distance(points)[:, None]
@@ -157,8 +157,10 @@ ROWS = {
     "ridge + Poisson, adaptive depth": Config(method="poisson"),
     "ridge + Poisson 7": Config(method="poisson", poisson=Poisson(depth=7)),
     "TSDF": Config(method="tsdf"),
+    "TSDF of median depth": Config(method="tsdf", depth="median"),
     "TSDF, contracted space": Config(method="tsdf-contracted"),
     "tetrahedra": Config(method="tets"),
+    "tetrahedra of median depth": Config(method="tets", depth="median"),
     "tetrahedra, 3000 Gaussians": Config(method="tets", tets=Tets(max_gaussians=3000)),
     "preview": Config(method="preview"),
 }

@@ -9,6 +9,7 @@ splats around them.
 """
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from ...pipeline.contract import Context
 from ..artifacts import CameraFile, CaptureDir, MeshFile, ReportFile, SplatsFile
@@ -35,6 +36,9 @@ class Config:
     """Connected parts with fewer triangles are removed."""
     max_parts: int = 50
     """Only the largest so many parts are kept."""
+    depth: Literal["ridge", "median"] = "ridge"
+    """Of a pixel, for `tsdf`, `tsdf-contracted` and `tets`: where the density along the normal is
+    largest, or of the Gaussian at which half of the light is absorbed."""
     views: Views = field(default=Views())
     sampling: Sampling = field(default=Sampling())
     poisson: Poisson = field(default=Poisson())

@@ -23,15 +23,14 @@ from ...renderers.cpu.compiled import kernel
 from .shapes import Shapes
 
 At = Literal["level", "ridge"]
-THINNEST = 0.1
-"""Gaussians are looked up as at least so thick, relative to their middle axis: along a ray, thinner
-ones would fall between the samples."""
 
 
 class Density:
-    """The field around given Gaussians."""
+    """The field around given Gaussians, each at least `thinnest` times as thick as its middle axis
+    is long."""
 
     def __init__(self, shapes: Shapes, *, neighbors: int, thinnest: float = 0.0) -> None:
+        self.radii = shapes.radii
         least = thinnest * shapes.radii[:, None]
         scales = np.maximum(shapes.scales, np.maximum(least, 1e-12))
         self.scales = scales
@@ -40,18 +39,21 @@ class Density:
         whiten = np.swapaxes(shapes.axes, 1, 2) / scales[:, :, None]
         self._whiten = np.ascontiguousarray(whiten.reshape(-1, 9))
         self._opacities = np.ascontiguousarray(shapes.opacities)
-        self._tree = cKDTree(shapes.means)
         count = min(neighbors, len(shapes.means))
-        near = self._tree.query(shapes.means, k=count)[1].reshape(len(shapes.means), -1)
+        near = cKDTree(shapes.means).query(shapes.means, k=count)[1].reshape(-1, count)
         self._near = near.astype(np.int64)
         thin = shapes.scales.argmin(axis=1)
         self._normals = np.ascontiguousarray(
             np.take_along_axis(shapes.axes, thin[:, None, None], axis=2)[:, :, 0]
         )
 
-    def nearest(self, points: Float[np.ndarray, "point 3"]) -> Int[np.ndarray, " point"]:
-        """The Gaussian with the nearest center."""
-        return self._tree.query(points)[1].astype(np.int64)
+    def nearest(
+        self, points: Float[np.ndarray, "point 3"], of: Int[np.ndarray, " point"]
+    ) -> Int[np.ndarray, " point"]:
+        """The Gaussian with the nearest center among the neighbors of the Gaussians `of`."""
+        out = np.empty(len(points), np.int64)
+        _nearest(np.ascontiguousarray(points), of, self._means, self._near, out)
+        return out
 
     def value(
         self, points: Float[np.ndarray, "point 3"], of: Int[np.ndarray, " point"]
@@ -117,6 +119,20 @@ def ideal_distance(
 def level_offset(thickness_m: float, surface_density: float, level: float) -> float:
     """How far outside the surface the level set lies."""
     return thickness_m * float(np.sqrt(2 * np.log(surface_density / level)))
+
+
+@kernel
+def _nearest(points, of, means, near, out):
+    for p in range(len(points)):
+        least = np.inf
+        for k in range(near.shape[1]):
+            g = near[of[p], k]
+            away = 0.0
+            for j in range(3):
+                away += (points[p, j] - means[g, j]) ** 2
+            if away < least:
+                least = away
+                out[p] = g
 
 
 @kernel

@@ -2,8 +2,9 @@
 
 Per view the distance is measured along the optical axis, D(u, v) - z, and cut off at the
 truncation; what lies deeper behind the surface than that is not seen by the view. The result is the
-mean over the views that measure, so that noise averages out. Background counts as far away where
-it is asked to: rays that pass by carve.
+mean over the views that measure, so that noise averages out. Background (depth 0) counts as
+far away where it is asked to: rays that pass by carve. Where depth is negative, a view
+does not measure.
 
 D is interpolated between the four pixels around where all of them belong to one surface, which
 keeps half-pixel steps out; else it is that of the nearest.
@@ -84,7 +85,7 @@ def _fuse(points, truncations, depths, starts, shapes, cameras, carve, means, co
             start = starts[c]
             found = depths[start + int(v) * width + int(u)]
             if found <= 0:
-                if carve:
+                if carve and found == 0:
                     total += 1.0
                     count += 1
                 continue

@@ -32,7 +32,8 @@ class Look:
     camera: Cameras
     """A single one."""
     depth: Float32[np.ndarray, "height width"]
-    """z* of the median Gaussian; 0 where less than the threshold is covered."""
+    """z* of the median Gaussian; 0 where less than the threshold is covered, negative where the
+    depth is not known though something is there."""
     hit: Int32[np.ndarray, "height width"]
     """The median Gaussian; -1 where there is none."""
 

@@ -1,6 +1,8 @@
 """Oriented points where the pixels' rays meet the surface that the density describes."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 import torch
@@ -10,10 +12,17 @@ from scipy.spatial import cKDTree
 from ...pipeline.errors import InputError
 from ..geometry.concurrency import in_order
 from ..randomness import generator
-from .density import THINNEST, At, Density
+from .density import At, Density
 from .looking import Look, rays
 from .settings import Sampling
 from .task import Task
+
+NARROWEST = 0.5
+"""A search for the ridge reaches at least as far as if the hit Gaussian were so thick, relative to
+its middle axis: other layers of the surface lie within that."""
+THINNEST: Mapping[At, float] = MappingProxyType({"level": 0.1, "ridge": 0.5})
+"""How thick Gaussians are made at least, relative to their middle axis. Between the samples of a
+ray thinner ones would be missed; for the ridge, layers that noise has parted become one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +45,12 @@ class Points:
 def surface_points(task: Task, at: At) -> Points:
     """From all views, without strays. Raises InputError where nothing is found."""
     sampling = task.config.sampling
-    density = Density(task.shapes, neighbors=sampling.neighbors, thinnest=THINNEST)
+    density = density_for(task, at)
     each = -(-sampling.points // len(task.looks))
 
     def one(view: int) -> Points:
         seen = task.looks[view]
-        return of_view(density, seen, _some(seen, each, task.ctx.seed, view), sampling, at)
+        return of_view(density, seen, _some(seen, each, task.ctx.seed, view), sampling, at)[0]
 
     found = []
     with task.ctx.progress("surface points", len(task.looks)) as bar:
@@ -64,27 +73,63 @@ def surface_points(task: Task, at: At) -> Points:
 
 def of_view(
     density: Density, seen: Look, chosen: Bool[np.ndarray, "h w"], sampling: Sampling, at: At
-) -> Points:
-    """Points on the rays of the chosen pixels of one view."""
+) -> tuple[Points, Bool[np.ndarray, " pixel"]]:
+    """Points on the rays of the chosen pixels of one view, and which of these rays have one."""
     lines = rays(seen.camera, chosen)
     length = np.linalg.norm(lines.directions, axis=1)
     directions = lines.directions / length[:, None]
     hit = seen.hit[chosen].astype(np.int64)
     centers = lines.origin + seen.depth[chosen].astype(np.float64)[:, None] * lines.directions
-    reach = sampling.reach * density.width(hit, directions)
-    t = density.along(
-        centers, directions, reach, hit, samples=sampling.samples, at=at, level=sampling.level
-    )
-    there = np.isfinite(t)
-    positions = centers[there] + t[there, None] * directions[there]
-    hit = hit[there]
     if at == "level":
-        _, slope = density.value(positions, hit)
-        normals = -slope / np.maximum(np.linalg.norm(slope, axis=1, keepdims=True), 1e-300)
-    else:
-        # On the ridge the gradient vanishes.
-        normals = density.normals(positions, hit, directions[there])
-    return Points(positions, normals, hit)
+        found = _searched(density, centers, directions, hit, sampling, at)
+        there = np.isfinite(found).all(axis=1)
+        _, slope = density.value(found[there], hit[there])
+        size = np.linalg.norm(slope, axis=1, keepdims=True)
+        return Points(found[there], -slope / np.maximum(size, 1e-300), hit[there]), there
+    return _on_ridge(density, centers, directions, hit, sampling)
+
+
+def _on_ridge(
+    density: Density, centers: np.ndarray, directions: np.ndarray, hit: np.ndarray,
+    sampling: Sampling,
+) -> tuple[Points, Bool[np.ndarray, " pixel"]]:  # fmt: skip
+    """First along the ray, then from there along the normal.
+
+    A ray meets the outermost Gaussians first, and one that grazes the surface has its largest
+    density before it: along the ray alone, points lie too far out. Of the gradient nothing is left
+    on a ridge, so normals are the Gaussians' own.
+    """
+    count = len(centers)
+    there = np.arange(count)
+    toward = directions
+    for _ in range(2):
+        found = _searched(density, centers, toward, hit, sampling, "ridge")
+        fine = np.isfinite(found).all(axis=1)
+        centers, there = found[fine], there[fine]
+        hit = density.nearest(centers, hit[fine])
+        directions = directions[fine]
+        normals = density.normals(centers, hit, directions)
+        toward = -normals
+    has = np.zeros(count, bool)
+    has[there] = True
+    return Points(centers, normals, hit), has
+
+
+def _searched(density, centers, toward, hit, sampling, at) -> Float[np.ndarray, "point 3"]:
+    """Places from `centers` along `toward`; nan where nothing is found."""
+    width = density.width(hit, toward)
+    if at == "ridge":
+        width = np.maximum(width, NARROWEST * density.radii[hit])
+    t = density.along(
+        centers, toward, sampling.reach * width, hit,
+        samples=sampling.samples, at=at, level=sampling.level,
+    )  # fmt: skip
+    return centers + t[:, None] * toward
+
+
+def density_for(task: Task, at: At) -> Density:
+    """The field in which the surface is looked for."""
+    return Density(task.shapes, neighbors=task.config.sampling.neighbors, thinnest=THINNEST[at])
 
 
 def strays(

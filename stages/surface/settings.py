@@ -22,7 +22,7 @@ class Views:
     """Around an object whose cameras are not known, evenly over a sphere."""
     size_px: int = 256
     """Width and height of these."""
-    max_side_px: int = 640
+    max_side_px: int = 480
     """Pictures of known cameras are reduced to this."""
     alpha_threshold: float = 0.5
     """Pixels less covered by splats than this are background."""

@@ -13,6 +13,7 @@ from scipy.spatial import Delaunay, QhullError
 from ...pipeline.errors import InputError
 from ..geometry.components import Surface
 from ..randomness import generator
+from .depths import refined
 from .fusing import DepthMaps
 from .task import Task
 from .tetrahedra import Crossings, crossings, wound
@@ -28,7 +29,7 @@ def marched(task: Task) -> Surface:
     pivots, reach = _pivots(task, chosen)
     tetrahedra = _delaunay(pivots)
     limit = task.config.tets.truncation * float(np.median(task.shapes.radii[chosen]))
-    maps = DepthMaps(task.looks, carve=task.region.is_object)
+    maps = DepthMaps(refined(task), carve=task.region.is_object)
 
     def distances(places: Float[np.ndarray, "place 3"]) -> Float[np.ndarray, " place"]:
         value, count = maps.distances(places, np.full(len(places), limit), threads=task.ctx.threads)

@@ -9,7 +9,7 @@ all of an open scene in a ball of radius 2,
 in which voxels, and with them the truncation, grow with the distance: times 1/(2 - |y|) (2DGS).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,8 +18,9 @@ from jaxtyping import Float, Int
 from ...pipeline.errors import InputError
 from ..geometry.components import Surface
 from ..geometry.marching import BLOCK, march, steps
+from .depths import refined
 from .fusing import DepthMaps
-from .looking import rays
+from .looking import Look, rays
 from .task import Task
 
 MOST_VOXELS = 512
@@ -80,15 +81,16 @@ def uncontracted(y: Float[np.ndarray, "point 3"]) -> Float[np.ndarray, "point 3"
 
 
 def _in_space(task: Task, space: Space, *, carve: bool) -> Surface:
-    voxel = _voxel(task, space)
+    looks = refined(task)
+    voxel = _voxel(task)
     truncation = task.config.tsdf.truncation_voxels * voxel
-    keys = _blocks(task, space, voxel)
+    keys = _blocks(looks, space, voxel)
     if len(keys) > MOST_BLOCKS:
         raise InputError(
             f"the surface passes {len(keys)} blocks of {BLOCK}^3 voxels, at most {MOST_BLOCKS} are "
             f"possible. Lower tsdf.voxels (now {round(2 / voxel)})."
         )
-    maps = DepthMaps(task.looks, carve=carve)
+    maps = DepthMaps(looks, carve=carve)
     values = np.empty((len(keys), BLOCK**3), np.float32)
     known = np.empty((len(keys), BLOCK**3), bool)
     starts = range(0, len(keys), BLOCKS_AT_ONCE)
@@ -118,7 +120,7 @@ def _in_space(task: Task, space: Space, *, carve: bool) -> Surface:
     return Surface(space.back(found.positions.astype(np.float64)), found.faces)
 
 
-def _voxel(task: Task, space: Space) -> float:
+def _voxel(task: Task) -> float:
     """Relative to the region's radius."""
     if task.config.tsdf.voxels is not None:
         return 2 / task.config.tsdf.voxels
@@ -130,10 +132,10 @@ def _voxel(task: Task, space: Space) -> float:
     return max(float(np.median(pixels)) / task.region.radius_m, 2 / MOST_VOXELS)
 
 
-def _blocks(task: Task, space: Space, voxel: float) -> Int[np.ndarray, "block 3"]:
+def _blocks(looks: Sequence[Look], space: Space, voxel: float) -> Int[np.ndarray, "block 3"]:
     """Those within reach of a pixel's depth, sorted."""
     found = np.zeros((0, 3), np.int64)
-    for seen in task.looks:
+    for seen in looks:
         chosen = seen.depth > 0
         lines = rays(seen.camera, chosen)
         places = lines.origin + seen.depth[chosen].astype(np.float64)[:, None] * lines.directions
