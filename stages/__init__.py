@@ -10,6 +10,7 @@ STAGES: Mapping[str, str] = MappingProxyType(
         "reconstruct": f"{__name__}.reconstruct",
         "mesh": f"{__name__}.mesh",
         "surface": f"{__name__}.surface",
+        "evaluate": f"{__name__}.evaluate",
         "texture": f"{__name__}.texture",
         "simplify": f"{__name__}.simplify",
         "export": f"{__name__}.export",

@@ -108,14 +108,14 @@ class Tets:
     """Corners of a Gaussian's box lie so many standard deviations from its center."""
     max_gaussians: int = 60_000
     """At most so many, those that are seen most, become pivots (nine points each)."""
-    truncation: float = 4.0
+    truncation: float = 1.5
     """Distances are cut off at so many typical Gaussian radii."""
     bisections: int = 8
     """Halvings of an edge until the surface's place on it is taken."""
 
     def __post_init__(self) -> None:
         check_range(
-            self, reach=(0.5, 6.0), max_gaussians=(100, 10_000_000), truncation=(1.0, 100.0),
+            self, reach=(0.5, 6.0), max_gaussians=(100, 10_000_000), truncation=(0.5, 100.0),
             bisections=(0, 40),
         )  # fmt: skip
 
