@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.spatial import cKDTree
 
-from ...renderers.cpu.compiled import kernel
+from . import kernels
 from .shapes import Shapes
 
 At = Literal["level", "ridge"]
@@ -52,7 +52,7 @@ class Density:
     ) -> Int[np.ndarray, " point"]:
         """The Gaussian with the nearest center among the neighbors of the Gaussians `of`."""
         out = np.empty(len(points), np.int64)
-        _nearest(np.ascontiguousarray(points), of, self._means, self._near, out)
+        kernels.nearest_of(np.ascontiguousarray(points), of, self._means, self._near, out)
         return out
 
     def value(
@@ -60,7 +60,7 @@ class Density:
     ) -> tuple[Float[np.ndarray, " point"], Float[np.ndarray, "point 3"]]:
         """d and its gradient, among the neighbors of the Gaussians `of`."""
         found, slope = np.zeros(len(points)), np.zeros((len(points), 3))
-        _values(
+        kernels.values(
             np.ascontiguousarray(points), of, self._means, self._whiten, self._opacities,
             self._near, found, slope,
         )  # fmt: skip
@@ -75,7 +75,7 @@ class Density:
         """The Gaussians' shortest axes, each turned against the ray `toward`, weighted by what they
         contribute; unit length."""
         out = np.zeros((len(points), 3))
-        _mean_normals(
+        kernels.mean_normals(
             np.ascontiguousarray(points), of, np.ascontiguousarray(toward), self._means,
             self._whiten, self._opacities, self._near, self._normals, out,
         )  # fmt: skip
@@ -101,7 +101,7 @@ class Density:
     ) -> Float[np.ndarray, " ray"]:
         """Where on centers + t directions, |t| <= reach, the surface lies: t, or nan."""
         out = np.full(len(centers), np.nan)
-        _along(
+        kernels.along(
             np.ascontiguousarray(centers), np.ascontiguousarray(directions), reach, of,
             self._means, self._whiten, self._opacities, self._near,
             samples, -1.0 if at == "ridge" else level, out,
@@ -119,101 +119,3 @@ def ideal_distance(
 def level_offset(thickness_m: float, surface_density: float, level: float) -> float:
     """How far outside the surface the level set lies."""
     return thickness_m * float(np.sqrt(2 * np.log(surface_density / level)))
-
-
-@kernel
-def _nearest(points, of, means, near, out):
-    for p in range(len(points)):
-        least = np.inf
-        for k in range(near.shape[1]):
-            g = near[of[p], k]
-            away = 0.0
-            for j in range(3):
-                away += (points[p, j] - means[g, j]) ** 2
-            if away < least:
-                least = away
-                out[p] = g
-
-
-@kernel
-def _values(points, of, means, whiten, opacities, near, found, slope):
-    u = np.empty(3)
-    for p in range(len(points)):
-        for k in range(near.shape[1]):
-            g = near[of[p], k]
-            square = 0.0
-            for i in range(3):
-                u[i] = 0.0
-                for j in range(3):
-                    u[i] += whiten[g, 3 * i + j] * (points[p, j] - means[g, j])
-                square += u[i] * u[i]
-            part = opacities[g] * np.exp(-0.5 * square)
-            found[p] += part
-            for j in range(3):
-                for i in range(3):
-                    slope[p, j] -= part * whiten[g, 3 * i + j] * u[i]
-
-
-@kernel
-def _mean_normals(points, of, toward, means, whiten, opacities, near, normals, out):
-    for p in range(len(points)):
-        for k in range(near.shape[1]):
-            g = near[of[p], k]
-            square, facing = 0.0, 0.0
-            for i in range(3):
-                u = 0.0
-                for j in range(3):
-                    u += whiten[g, 3 * i + j] * (points[p, j] - means[g, j])
-                square += u * u
-                facing += normals[g, i] * toward[p, i]
-            part = opacities[g] * np.exp(-0.5 * square)
-            if facing > 0:
-                part = -part
-            for i in range(3):
-                out[p, i] += part * normals[g, i]
-
-
-@kernel
-def _along(centers, directions, reach, of, means, whiten, opacities, near, samples, level, out):
-    values = np.empty(samples)
-    for r in range(len(centers)):
-        step = 2 * reach[r] / (samples - 1)
-        values[:] = 0.0
-        for k in range(near.shape[1]):
-            g = near[of[r], k]
-            # In the Gaussian's metric the ray is a + t b, its squared length a parabola in t.
-            aa, ab, bb = 0.0, 0.0, 0.0
-            for i in range(3):
-                a, b = 0.0, 0.0
-                for j in range(3):
-                    a += whiten[g, 3 * i + j] * (centers[r, j] - means[g, j])
-                    b += whiten[g, 3 * i + j] * directions[r, j]
-                aa += a * a
-                ab += a * b
-                bb += b * b
-            for s in range(samples):
-                t = s * step - reach[r]
-                square = aa + t * (2 * ab + t * bb)
-                if square < 50.0:
-                    values[s] += opacities[g] * np.exp(-0.5 * square)
-        if level > 0:
-            if values[0] >= level:
-                continue
-            for s in range(1, samples):
-                if values[s] >= level:
-                    share = (level - values[s - 1]) / (values[s] - values[s - 1])
-                    out[r] = (s - 1 + share) * step - reach[r]
-                    break
-            continue
-        best = 0
-        for s in range(1, samples):
-            if values[s] > values[best]:
-                best = s
-        if best == 0 or best == samples - 1:
-            continue
-        one = np.log(max(values[best - 1], 1e-300))
-        two = np.log(max(values[best], 1e-300))
-        three = np.log(max(values[best + 1], 1e-300))
-        bend = one - 2 * two + three
-        shift = 0.5 * (one - three) / bend if bend < -1e-12 else 0.0
-        out[r] = (best + min(max(shift, -1.0), 1.0)) * step - reach[r]

@@ -7,9 +7,9 @@ out is about a voxel too fat.
 import numpy as np
 
 from ...pipeline.errors import InputError
-from ...renderers.cpu.compiled import kernel
 from ..geometry.components import Surface
 from ..geometry.marching import BLOCK, march
+from . import kernels
 from .task import Task
 
 REACH = 3.0
@@ -31,7 +31,7 @@ def density_surface(task: Task) -> Surface:
     whiten = np.swapaxes(shapes.axes[used], 1, 2) / scales[:, :, None] * voxel
     half = REACH * np.sqrt(((shapes.axes[used] * scales[:, None]) ** 2).sum(axis=2)) / voxel
     grid = np.zeros((side, side, side))
-    _add(
+    kernels.splat_into(
         (shapes.means[used] - low) / voxel, half, whiten.reshape(-1, 9), shapes.opacities[used],
         grid,
     )  # fmt: skip
@@ -48,29 +48,3 @@ def density_surface(task: Task) -> Surface:
         )
     found = march(keys, values.astype(np.float32), voxel)
     return Surface(found.positions + low, found.faces)
-
-
-@kernel
-def _add(means, half, whiten, opacities, grid):
-    """Each Gaussian into the voxels (z, y, x) that it reaches; places in voxels."""
-    side = len(grid)
-    u = np.empty(3)
-    for g in range(len(means)):
-        first = np.empty(3, np.int64)
-        last = np.empty(3, np.int64)
-        for axis in range(3):
-            first[axis] = max(int(np.ceil(means[g, axis] - half[g, axis])), 0)
-            last[axis] = min(int(np.floor(means[g, axis] + half[g, axis])), side - 1)
-        for z in range(first[2], last[2] + 1):
-            for y in range(first[1], last[1] + 1):
-                for x in range(first[0], last[0] + 1):
-                    square = 0.0
-                    for i in range(3):
-                        u[i] = (
-                            whiten[g, 3 * i] * (x - means[g, 0])
-                            + whiten[g, 3 * i + 1] * (y - means[g, 1])
-                            + whiten[g, 3 * i + 2] * (z - means[g, 2])
-                        )
-                        square += u[i] * u[i]
-                    if square < 9.0:
-                        grid[z, y, x] += opacities[g] * np.exp(-0.5 * square)

@@ -56,7 +56,7 @@ def extract(inputs: Inputs, config: Config, ctx: Context) -> tuple[Path, Path]:
         positions=surface.positions.astype(np.float32),
         faces=surface.faces,
         normals=vertex_normals(surface).astype(np.float32),
-        colors=vertex_colors(surface.positions, scene, task.shapes),
+        colors=vertex_colors(surface.positions, task),
         double_sided=not region.is_object,
     )
     about = {

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from ...pipeline.contract import Context
 from ...renderers.scene import Gaussians
@@ -32,3 +32,11 @@ class Task:
     region: Region
     config: Config
     ctx: Context
+
+
+def hit_counts(task: Task) -> Int[np.ndarray, " n"]:
+    """Of how many pixels, all views together, each Gaussian is the median one."""
+    counts = np.zeros(len(task.shapes.means), np.int64)
+    for seen in task.looks:
+        counts += np.bincount(seen.hit[seen.hit >= 0], minlength=len(counts))
+    return counts

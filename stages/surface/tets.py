@@ -7,6 +7,7 @@ found by halving it. Edges much longer than the Gaussians at their ends span emp
 """
 
 import numpy as np
+import torch
 from jaxtyping import Float, Int
 from scipy.spatial import Delaunay, QhullError
 
@@ -15,7 +16,7 @@ from ..geometry.components import Surface
 from ..randomness import generator
 from .depths import refined
 from .fusing import DepthMaps
-from .task import Task
+from .task import Task, hit_counts
 from .tetrahedra import Crossings, crossings, wound
 
 JITTER = 1e-6
@@ -53,9 +54,7 @@ def marched(task: Task) -> Surface:
 
 def seen_most(task: Task) -> Int[np.ndarray, " chosen"]:
     """Gaussians that are the median of at least one pixel; of too many, those of most pixels."""
-    counts = np.zeros(len(task.shapes.means), np.int64)
-    for seen in task.looks:
-        counts += np.bincount(seen.hit[seen.hit >= 0], minlength=len(counts))
+    counts = hit_counts(task)
     chosen = np.flatnonzero(counts)
     most = task.config.tets.max_gaussians
     if len(chosen) > most:
@@ -67,8 +66,6 @@ def _pivots(
     task: Task, chosen: Int[np.ndarray, " chosen"]
 ) -> tuple[Float[np.ndarray, "pivot 3"], Float[np.ndarray, " pivot"]]:
     """Centers and corners, and how far the Gaussian of each reaches."""
-    import torch
-
     shapes, reach = task.shapes, task.config.tets.reach
     boxes = CORNERS[None] * (reach * shapes.scales[chosen])[:, None]
     corners = np.einsum("nij,nkj->nki", shapes.axes[chosen], boxes) + shapes.means[chosen, None]
