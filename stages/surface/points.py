@@ -105,10 +105,13 @@ def _on_ridge(
     for _ in range(2):
         found = _searched(density, centers, toward, hit, sampling, "ridge")
         fine = np.isfinite(found).all(axis=1)
-        centers, there = found[fine], there[fine]
+        centers, there, directions = found[fine], there[fine], directions[fine]
         hit = density.nearest(centers, hit[fine])
-        directions = directions[fine]
         normals = density.normals(centers, hit, directions)
+        # Where no neighbor contributes, none has a direction.
+        fine = (normals * normals).sum(axis=1) > 0.5
+        centers, there, directions = centers[fine], there[fine], directions[fine]
+        hit, normals = hit[fine], normals[fine]
         toward = -normals
     has = np.zeros(count, bool)
     has[there] = True
