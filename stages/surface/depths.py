@@ -9,9 +9,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+from jaxtyping import Float, Int
 
 from ..geometry.concurrency import in_order
 from .density import Density
+from .fusing import DepthMaps
 from .looking import Look, rays
 from .points import density_for, of_view
 from .task import Task
@@ -23,10 +25,36 @@ FARTHEST = 3.0
 """A depth is moved by at most so many radii of the hit Gaussian."""
 
 
+class Fused:
+    """Signed distance fused from all views' depths, as the settings say.
+
+    Rough maps (median depth) answer only where the fine ones (on the ridge) say nothing, as where
+    all views graze or the Gaussians have no clear direction.
+    """
+
+    def __init__(self, task: Task) -> None:
+        self.fine = task.looks if task.config.depth == "median" else refined(task)
+        carve = task.region.is_object
+        self._threads = task.ctx.threads
+        self._maps = [DepthMaps(self.fine, carve=carve)]
+        if task.config.depth != "median":
+            self._maps.append(DepthMaps(task.looks, carve=carve))
+
+    def distances(
+        self, points: Float[np.ndarray, "point 3"], truncations: Float[np.ndarray, " point"]
+    ) -> tuple[Float[np.ndarray, " point"], Int[np.ndarray, " point"]]:
+        """As `DepthMaps.distances`."""
+        values, counts = self._maps[0].distances(points, truncations, threads=self._threads)
+        for rough in self._maps[1:]:
+            open_ = np.flatnonzero(counts == 0)
+            values[open_], counts[open_] = rough.distances(
+                points[open_], truncations[open_], threads=self._threads
+            )
+        return values, counts
+
+
 def refined(task: Task) -> Sequence[Look]:
-    """What the views see, with depths as the settings say."""
-    if task.config.depth == "median":
-        return task.looks
+    """What the views see, with depths on the ridge."""
     density = density_for(task, "ridge")
 
     def one(seen: Look) -> Look:

@@ -14,8 +14,7 @@ from scipy.spatial import Delaunay, QhullError
 from ...pipeline.errors import InputError
 from ..geometry.components import Surface
 from ..randomness import generator
-from .depths import refined
-from .fusing import DepthMaps
+from .depths import Fused
 from .task import Task, hit_counts
 from .tetrahedra import Crossings, crossings, wound
 
@@ -30,10 +29,10 @@ def marched(task: Task) -> Surface:
     pivots, reach = _pivots(task, chosen)
     tetrahedra = _delaunay(pivots)
     limit = task.config.tets.truncation * float(np.median(task.shapes.radii[chosen]))
-    maps = DepthMaps(refined(task), carve=task.region.is_object)
+    depths = Fused(task)
 
     def distances(places: Float[np.ndarray, "place 3"]) -> Float[np.ndarray, " place"]:
-        value, count = maps.distances(places, np.full(len(places), limit), threads=task.ctx.threads)
+        value, count = depths.distances(places, np.full(len(places), limit))
         # Seen by none: inside, or behind everything.
         return np.where(count > 0, value, -1.0)
 

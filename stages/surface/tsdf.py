@@ -18,8 +18,7 @@ from jaxtyping import Float, Int
 from ...pipeline.errors import InputError
 from ..geometry.components import Surface
 from ..geometry.marching import BLOCK, march, steps
-from .depths import refined
-from .fusing import DepthMaps
+from .depths import Fused
 from .looking import Look, rays
 from .task import Task
 
@@ -53,7 +52,7 @@ def fused(task: Task) -> Surface:
         stretch=lambda y: np.full(len(y), radius),
         limit=1.0,
     )
-    return _in_space(task, space, carve=task.region.is_object)
+    return _in_space(task, space)
 
 
 def fused_contracted(task: Task) -> Surface:
@@ -65,7 +64,7 @@ def fused_contracted(task: Task) -> Surface:
         stretch=lambda y: radius / (2 - np.clip(np.linalg.norm(y, axis=1), 1.0, RIM)),
         limit=RIM,
     )
-    return _in_space(task, space, carve=task.region.is_object)
+    return _in_space(task, space)
 
 
 def contracted(x: Float[np.ndarray, "point 3"]) -> Float[np.ndarray, "point 3"]:
@@ -80,17 +79,16 @@ def uncontracted(y: Float[np.ndarray, "point 3"]) -> Float[np.ndarray, "point 3"
     return np.where(length <= 1, y, y / length / (2 - length))
 
 
-def _in_space(task: Task, space: Space, *, carve: bool) -> Surface:
-    looks = refined(task)
+def _in_space(task: Task, space: Space) -> Surface:
+    depths = Fused(task)
     voxel = _voxel(task)
     truncation = task.config.tsdf.truncation_voxels * voxel
-    keys = _blocks(looks, space, voxel)
+    keys = _blocks([*depths.fine, *task.looks], space, voxel)
     if len(keys) > MOST_BLOCKS:
         raise InputError(
             f"the surface passes {len(keys)} blocks of {BLOCK}^3 voxels, at most {MOST_BLOCKS} are "
             f"possible. Lower tsdf.voxels (now {round(2 / voxel)})."
         )
-    maps = DepthMaps(looks, carve=carve)
     values = np.empty((len(keys), BLOCK**3), np.float32)
     known = np.empty((len(keys), BLOCK**3), bool)
     starts = range(0, len(keys), BLOCKS_AT_ONCE)
@@ -100,8 +98,8 @@ def _in_space(task: Task, space: Space, *, carve: bool) -> Surface:
             places = ((keys[part, None] * BLOCK + steps()) * voxel).reshape(-1, 3)
             inside = np.linalg.norm(places, axis=1) < space.limit
             places = np.where(inside[:, None], places, 0.0)
-            distance, count = maps.distances(
-                space.back(places), truncation * space.stretch(places), threads=task.ctx.threads
+            distance, count = depths.distances(
+                space.back(places), truncation * space.stretch(places)
             )
             values[part] = distance.reshape(-1, BLOCK**3)
             enough = (count >= task.config.tsdf.min_views) & inside
