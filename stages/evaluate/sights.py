@@ -76,7 +76,9 @@ def sight(photo: Photo, seen: Camera2View, *, white_behind: bool) -> Sight:
     likeness, counts = ssim(picture, truth), target.counts
     if counts is not None:
         likeness = likeness[:, counts[0] > MIDDLE]
-    there = (view.alpha > MIDDLE) & (torch.ones_like(view.alpha) if counts is None else counts > 0)
+    there = view.alpha > MIDDLE
+    if counts is not None:
+        there &= counts > MIDDLE
     shown = [truth, picture, *([] if view.normal is None else [view.normal])]
     return Sight(
         name=photo.name,
