@@ -1,6 +1,6 @@
 """How far meshes extracted from splats are from the surface that the splats were laid on.
 
-    python benchmarks/extraction.py --write benchmarks/results/extraction.json
+    python benchmarks/extraction.py --write benchmarks/results/extraction.json --picture toy.png
 
 The surface is a torus joined smoothly to a ball, known as a signed distance. 12000 flat Gaussians
 lie on it with noise in place and direction, as trained ones do; 30 cameras of 160 x 160 pixels
@@ -27,11 +27,14 @@ import torch
 from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 from splatworks.pipeline.contract import Context
+from splatworks.renderers import meshes
 from splatworks.renderers.scene import Cameras, Gaussians
+from splatworks.stages.formats import pictures
 from splatworks.stages.geometry.components import Surface, canonical, face_areas, report
 from splatworks.stages.geometry.framing import spread_cameras
 from splatworks.stages.geometry.isosurface import isosurface
 from splatworks.stages.geometry.likeness import one_by_one
+from splatworks.stages.geometry.orbit import look_at_origin
 from splatworks.stages.surface import Config, Poisson
 from splatworks.stages.surface.extractors import extractor
 from splatworks.stages.surface.settings import Tets
@@ -166,15 +169,26 @@ ROWS = {
 }
 
 
+def portrait(found: Surface, title: str) -> np.ndarray:
+    """One lit picture, flat shaded so that every bump shows."""
+    views = look_at_origin([35.0], [20.0], distance_m=2.9, fovy_deg=40.0, size_px=(300, 300))
+    # The torus lies in z = 0; pictures have +y up.
+    upright = found.positions[:, [1, 2, 0]]
+    frames = meshes.render(meshes.MeshScene(upright, found.faces), views, shading="lit")
+    return pictures.label((frames.rgb + 1 - frames.alpha)[0].numpy(), title)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--write", type=Path)
+    parser.add_argument("--picture", type=Path, help="one picture of each mesh, side by side")
     parser.add_argument("--only", help="rows whose name contains this")
     arguments = parser.parse_args()
     surface = truth()
     judge, scene = Judge(surface), laid_splats(surface)
     floor = judge.row(surface, "the surface itself (floor)", 0.0)
     rows = [floor | {"ratio": 1.0}]
+    shown = [portrait(surface, "the surface itself")]
     print(rows[0], flush=True)
     with tempfile.TemporaryDirectory() as name:
         for title, config in ROWS.items():
@@ -185,7 +199,10 @@ def main() -> int:
             found = canonical(extractor(config.method)(task))
             row = judge.row(found, title, time.process_time() - start)
             rows.append(row | {"ratio": round(row["chamfer"] / floor["chamfer"], 3)})
+            shown.append(portrait(found, title))
             print(rows[-1], flush=True)
+    if arguments.picture:
+        pictures.save(pictures.sheet(shown, columns=5), arguments.picture)
     if arguments.write:
         arguments.write.write_text(json.dumps({"rows": rows}, indent=1) + "\n", "utf-8")
     return 0
