@@ -210,11 +210,11 @@ def test_the_depth_is_that_of_the_disks_plane() -> None:
 
 
 def test_hits_name_the_median_gaussian() -> None:
-    """A faint disk before an opaque one: the second is what half of the light ends at."""
+    """The first of two disks has the larger weight; at the second half of the light is gone."""
     ahead = np.array([[0.0, 0, 1.0]])
     scene = activate(
         raw([[0, 0, 0.2], [0, 0, -0.2]], [[0.5, 0.5, 0.01]] * 2,
-            np.repeat(turn_z_to(ahead), 2, axis=0), np.array([0.3, 0.95]), [[0.5] * 3] * 2)
+            np.repeat(turn_z_to(ahead), 2, axis=0), np.array([0.45, 0.4]), [[0.5] * 3] * 2)
     )  # fmt: skip
     seen = look(scene, plane_camera(), alpha_threshold=0.5)
     assert seen.hit[24, 32] == 1
