@@ -74,6 +74,7 @@ def test_completeness_and_accuracy_are_told_apart() -> None:
     # The mean distance of the rest to the quarter: twice 1/2 x 1/2 x 1/4, once of the corner.
     corner = 0.25 * 0.5 * (math.sqrt(2) + math.log(1 + math.sqrt(2))) / 3
     assert found.back.mean_m == pytest.approx(2 * 0.25 * 0.25 + corner, abs=3e-3)
+    assert found.chamfer_m == pytest.approx(found.back.mean_m / 2, abs=1e-6)
     share = found.back.within[0]
     assert found.f1[0] == pytest.approx(2 * share / (1 + share))
 

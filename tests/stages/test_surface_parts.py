@@ -7,21 +7,28 @@ import pytest
 import torch
 from scipy.spatial import Delaunay
 from splatworks.renderers.scene import Cameras
+from splatworks.stages.formats.srgb import decode
 from splatworks.stages.geometry.activation import activate
 from splatworks.stages.geometry.components import Surface, canonical, edge_counts, report
 from splatworks.stages.geometry.framing import spread_cameras
 from splatworks.stages.geometry.likeness import one_by_one
 from splatworks.stages.geometry.open3d_module import open3d
 from splatworks.stages.geometry.orbit import look_at_origin
+from splatworks.stages.surface import Config
+from splatworks.stages.surface.coloring import vertex_colors
 from splatworks.stages.surface.depths import UNKNOWN
 from splatworks.stages.surface.fusing import DepthMaps
 from splatworks.stages.surface.looking import Look, look, rays
 from splatworks.stages.surface.points import strays
+from splatworks.stages.surface.poisson import _cut
+from splatworks.stages.surface.shapes import shapes_of
 from splatworks.stages.surface.stage import keep_largest
+from splatworks.stages.surface.task import Region, Task
 from splatworks.stages.surface.tetrahedra import crossings, wound
+from splatworks.stages.surface.tets import _short
 from splatworks.stages.surface.tsdf import contracted, uncontracted
 
-from .splat_objects import raw, turn_z_to
+from .splat_objects import context, raw, turn_z_to
 
 RADIUS = 0.37
 
@@ -188,6 +195,28 @@ def test_every_case_of_one_tetrahedron(solid: int) -> None:
     assert edge_counts(surface.faces) == (len(places), 0), "two triangles share an edge"
 
 
+def test_triangles_on_long_edges_are_dropped() -> None:
+    corners = np.array([[0.0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1], [0, 0, -5]])
+    both = np.array([[0, 1, 2, 3], [0, 1, 2, 4]])
+    found = crossings(both, np.array([True, False, False, False, False]))
+    kept = _short(found, corners, np.full(5, 0.6))
+    assert len(found.faces) == 2 and kept.tetrahedra.tolist() == [0], "one edge is 5 long"
+    assert sorted(kept.free.tolist()) == [1, 2, 3] and kept.faces.max() == 2
+    assert not len(_short(found, corners, np.full(5, 0.4)).faces)
+
+
+def test_the_two_parts_of_a_scene_meet_at_the_cube() -> None:
+    """Each triangle of a plane is in one of them, up to the reach of the background."""
+    line = np.linspace(-5, 5, 21)
+    grid = np.stack(np.meshgrid(line, line, [0.0]), -1).reshape(-1, 3)
+    flat = np.add(grid, [1.0, 2.0, 3.0])
+    plane = Surface(flat, Delaunay(flat[:, :2]).simplices.astype(np.int64))
+    region = Region(np.array([1.0, 2.0, 3.0]), 1.5, is_object=False)
+    inner, outer = (_cut(plane, region, inside, 2.0) for inside in (True, False))
+    assert len(inner.faces) == 2 * 6 * 6 and len(outer.faces) == 2 * (12 * 12 - 6 * 6)
+    assert np.abs(inner.positions - region.center).max() <= 1.5
+
+
 # --- depths, strays, parts ---
 
 
@@ -249,3 +278,16 @@ def test_the_camera_that_sees_nothing_has_an_empty_look() -> None:
     seen = look(scene, plane_camera(), alpha_threshold=0.5)
     assert (seen.hit == -1).all() and (seen.depth == 0).all()
     assert torch.is_tensor(seen.camera.focal_px)
+
+
+def test_what_no_view_sees_does_not_color(tmp_path) -> None:
+    """A white Gaussian at the vertex itself, below a red one that all pixels show."""
+    scene = activate(
+        raw([[0, 0, 0.1], [0, 0, 0]], [[0.1] * 3] * 2, [[1.0, 0, 0, 0]] * 2, np.array([0.9, 0.9]),
+            [[0.8, 0.1, 0.1], [0.95] * 3])
+    )  # fmt: skip
+    seen = Look(plane_camera(), np.ones((48, 64), np.float32), np.zeros((48, 64), np.int32))
+    region = Region(np.zeros(3), 1.0, is_object=True)
+    task = Task(scene, shapes_of(scene), [seen], region, Config(), context(tmp_path))
+    found = vertex_colors(np.zeros((1, 3)), task)
+    np.testing.assert_allclose(found[0], decode(np.array([0.8, 0.1, 0.1])), atol=1e-3)

@@ -18,7 +18,7 @@ from splatworks.stages.surface import Config, Poisson, Preview, Sampling, Tets, 
 from splatworks.stages.surface.extractors import EXTRACTORS
 
 from . import photo_folders
-from .splat_objects import RADIUS_M, context, joined, raw, saved, sphere
+from .splat_objects import RADIUS_M, context, joined, saved, sphere
 
 COUNT = 1500
 WIDTH_M = RADIUS_M * math.sqrt(4 * math.pi / COUNT)
@@ -260,17 +260,3 @@ def test_wrong_lines_are_one_line(words, told, tmp_path, capsys, monkeypatch) ->
     said = capsys.readouterr().err.strip()
     assert told in said and "\n" not in said
     assert not Path("run").exists()
-
-
-def test_clumps_below_the_surface_do_not_color_it(tmp_path) -> None:
-    """White splats a little inside of a blue sphere are seen by nobody."""
-    inner = sphere(600, RADIUS_M * 0.93)
-    white = raw(
-        inner.means, np.exp(inner.log_scales), inner.quaternions, np.full(600, 0.9),
-        np.full((600, 3), 0.95),
-    )  # fmt: skip
-    mesh, _ = run(ball(tmp_path, joined(sphere(COUNT), white)), SMALL, tmp_path / "run")
-    back = mesh.positions[:, 2] < -0.75 * RADIUS_M
-    np.testing.assert_allclose(
-        mesh.colors[back].mean(axis=0), np.array([0.15, 0.2, 0.9]) ** 2.2, atol=0.05
-    )

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from splatworks.stages.geometry.components import canonical, edge_counts, face_areas, report
 from splatworks.stages.geometry.decimation import decimate
+from splatworks.stages.surface import depths
 from splatworks.stages.surface.extractors import extractor
+from splatworks.stages.surface.fusing import DepthMaps
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 
@@ -42,6 +44,22 @@ def test_fused_depth_is_within_a_quarter_of_the_floor(toy, method) -> None:
     judge, floor, task = toy
     found = canonical(extractor(method)(replace(task, config=extraction.Config(method=method))))
     assert judge.row(found, "", 0.0)["chamfer"] <= 1.25 * floor
+
+
+def test_median_depth_fills_in_where_the_ridge_says_nothing(toy, monkeypatch) -> None:
+    _, _, task = toy
+    looks = task.looks[:6]
+    few = replace(task, looks=looks)
+    blank = [replace(s, depth=np.where(s.depth > 0, depths.UNKNOWN, s.depth)) for s in looks]
+    monkeypatch.setattr(depths, "refined", lambda _: blank)
+    points = np.random.default_rng(0).uniform(-0.8, 0.8, (500, 3))
+    limit = np.full(500, 0.05)
+    rough, seen = DepthMaps(looks, carve=True).distances(points, limit, threads=1)
+    found, counts = depths.Fused(few).distances(points, limit)
+    own, carved = DepthMaps(blank, carve=True).distances(points, limit, threads=1)
+    assert ((carved == 0) & (seen > 0)).sum() > 20
+    assert (found == np.where(carved > 0, own, rough)).all()
+    assert (counts == np.where(carved > 0, carved, seen)).all()
 
 
 def test_the_floor_is_the_surface_itself(toy) -> None:
