@@ -24,6 +24,9 @@ GRAZING = 0.3
 FARTHEST = 3.0
 """A depth is moved by at most so many radii of the hit Gaussian."""
 
+ROUGH_VIEWS = 2
+"""Fewer views with median depth are not believed: each leaves a fringe at its silhouettes."""
+
 
 class Fused:
     """Signed distance fused from all views' depths, as the settings say.
@@ -47,9 +50,10 @@ class Fused:
         values, counts = self._maps[0].distances(points, truncations, threads=self._threads)
         for rough in self._maps[1:]:
             open_ = np.flatnonzero(counts == 0)
-            values[open_], counts[open_] = rough.distances(
-                points[open_], truncations[open_], threads=self._threads
-            )
+            value, count = rough.distances(points[open_], truncations[open_], threads=self._threads)
+            agreed = count >= ROUGH_VIEWS
+            values[open_] = np.where(agreed, value, 0)
+            counts[open_] = np.where(agreed, count, 0)
         return values, counts
 
 

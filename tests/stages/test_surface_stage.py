@@ -110,7 +110,9 @@ def test_a_capture_and_its_camera_file_look_alike(tmp_path) -> None:
     ):
         mesh, said = run(given, config, tmp_path / name)
         radii = np.linalg.norm(mesh.positions - [0, -0.05, 0], axis=1)
-        assert abs(radii.mean() - 0.32) < 0.01 and said["views"] == 16
+        # A pixel is 0.03 wide here; at silhouettes a fringe of about that width is left.
+        assert abs(np.median(radii) - 0.32) < 0.01 and np.percentile(radii, 90) < 0.36
+        assert said["views"] == 16
         assert said["up_axis"] == "+z", "stays where the photographs' cameras are"
         made[name] = len(mesh.faces)
     assert abs(made["capture"] - made["file"]) < 0.05 * made["file"]
