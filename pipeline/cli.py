@@ -23,6 +23,8 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
         "generate": (".commands.generate:generate", "a prompt to splats, a textured mesh, LODs"),
         "reconstruct": (".commands.reconstruct:reconstruct", "posed photographs to splats"),
+        "mesh": (".commands.mesh:mesh", "splats to a triangle mesh, in one of seven ways"),
+        "evaluate": (".commands.evaluate:evaluate", "how good a mesh is, or splats, in figures"),
         "render": (".commands.render:render", "pictures of a scene, with their cameras"),
         "edit": (".commands.edit:edit", "a scene changed by one retouched picture of it"),
         "track": (".commands.track:track", "a scene that follows a film from one camera"),

@@ -9,6 +9,8 @@ STAGES: Mapping[str, str] = MappingProxyType(
         "distill": f"{__name__}.distill",
         "reconstruct": f"{__name__}.reconstruct",
         "mesh": f"{__name__}.mesh",
+        "surface": f"{__name__}.surface",
+        "evaluate": f"{__name__}.evaluate",
         "texture": f"{__name__}.texture",
         "text-texture": f"{__name__}.text_texture",
         "simplify": f"{__name__}.simplify",

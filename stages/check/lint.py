@@ -7,10 +7,11 @@ from pathlib import Path
 from ...pipeline.contract import replacing
 from ...pipeline.errors import InputError
 from ..formats import wild
+from ..formats.splats import is_splats
 from .captures import remarks_on_capture
 from .meshes import remarks_on_mesh
 from .remarks import Remark
-from .splats import is_splats, remarks_on_splats
+from .splats import remarks_on_splats
 
 
 def lint(path: Path, report: Path) -> Path:

@@ -7,6 +7,7 @@ import trimesh
 
 from ..formats import wild
 from ..formats.model import Material, Model
+from ..geometry.components import edge_counts
 from .remarks import Remark, fact, share
 
 SHORT_INDEX = 65_535
@@ -66,9 +67,7 @@ def _on_surface(model: Model) -> list[Remark]:
         found.append(
             Remark("note", f"{share(double, total)} triangles lie on another one (two-sided?)")
         )
-    edges = np.sort(mesh.edges, axis=1)
-    _, uses = np.unique(edges, axis=0, return_counts=True)
-    borders, crowded = int((uses == 1).sum()), int((uses > 2).sum())
+    borders, crowded = edge_counts(joined)
     parts = len(trimesh.graph.connected_components(mesh.edges, nodes=np.unique(joined)))
     found.insert(
         0,

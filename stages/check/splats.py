@@ -21,13 +21,6 @@ SPZ_BYTES = 20
 SPLAT_BYTES = 32
 
 
-def is_splats(path: Path) -> bool:
-    """Whether a PLY looks as if it held Gaussians, sound or not."""
-    with path.open("rb") as file:
-        head = file.read(1 << 14)
-    return b"f_dc_0" in head or b"scale_0" in head or b"rot_0" in head
-
-
 def remarks_on_splats(path: Path) -> list[Remark]:
     """Facts first, then what is wrong, in the order of the file."""
     header = read_header(path)

@@ -102,6 +102,13 @@ def load(path: Path) -> RawSplats:
     return splats
 
 
+def is_splats(path: Path) -> bool:
+    """Whether a PLY looks as if it held Gaussians, sound or not."""
+    with path.open("rb") as file:
+        head = file.read(1 << 14)
+    return b"f_dc_0" in head or b"scale_0" in head or b"rot_0" in head
+
+
 def save(splats: RawSplats, path: Path) -> Path:
     """Write the PLY, and the sidecar where it says more than the defaults.
 

@@ -113,6 +113,16 @@ def is_watertight(faces: Int[np.ndarray, "f 3"]) -> bool:
     return bool((forward[1:] != forward[:-1]).all() and (forward == backward).all())
 
 
+def edge_counts(faces: Int[np.ndarray, "f 3"]) -> tuple[int, int]:
+    """How many edges have one face (borders), and how many have more than two."""
+    if not len(faces):
+        return 0, 0
+    edges = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]]).astype(int)
+    edges.sort(axis=1)
+    _, uses = np.unique(edges @ _pair_key(faces), return_counts=True)
+    return int((uses == 1).sum()), int((uses > 2).sum())
+
+
 def face_areas(surface: Surface) -> Float[np.ndarray, " f"]:
     """In square metres."""
     return np.linalg.norm(_crosses(surface), axis=1) / 2

@@ -1,7 +1,7 @@
 """Depth maps to a closed surface: a truncated signed distance on a dense grid, in which what no
 view sees is solid.
 
-Open3D's `VoxelBlockGrid` averages the distances and runs marching cubes. Only the blocks near
+Open3D's `VoxelBlockGrid` averages the distances. Only the blocks near
 the surface are usually allocated, which leaves holes wherever depth is missing. Here all blocks
 of the cube are allocated and the background counts as a measurement far away: rays that pass by
 the object carve the space they cross, and every voxel has a sign, so the surface is closed.
@@ -17,13 +17,11 @@ from scipy import ndimage
 
 from ...renderers.scene import Cameras
 from ..geometry.components import Surface
+from ..geometry.marching import BLOCK, march
 from ..geometry.open3d_module import open3d
 
-BLOCK = 8
-"""Voxels along one side of Open3D's unit of allocation."""
 AWAY_FROM_ZERO = 2e-3
-"""Distances nearer to 0 than this (in truncations) are moved to it: a surface exactly through a
-voxel makes needle triangles and pinched vertices."""
+"""In truncations."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,13 +113,12 @@ class Fusion:
         """Marching cubes at 0, in no particular order of vertices and faces."""
         if not (distances < 0).any():
             return Surface(np.zeros((0, 3), np.float32), np.zeros((0, 3), np.int64))
-        near = np.abs(distances) < AWAY_FROM_ZERO
-        values = np.where(near, np.copysign(AWAY_FROM_ZERO, distances), distances)
-        self._volume.attribute("tsdf").numpy()[self._slots()] = self._blocks(values)
-        self._volume.attribute("weight").numpy()[self._slots()] = 1.0
-        mesh = self._volume.extract_triangle_mesh(weight_threshold=0.5)
-        faces = mesh.triangle.indices.numpy().astype(np.int64)
-        return Surface(mesh.vertex.positions.numpy().copy(), faces)
+        return march(
+            self._keys.numpy(),
+            self._blocks(distances),
+            self.grid.voxel_m,
+            away_from_zero=AWAY_FROM_ZERO,
+        )
 
     def _slots(self) -> np.ndarray:
         slots, found = self._volume.hashmap().find(self._keys)
@@ -137,7 +134,7 @@ class Fusion:
     def _blocks(self, values: Float[np.ndarray, "g g g"]) -> np.ndarray:
         blocks = self.grid.blocks
         values = values.reshape(blocks, BLOCK, blocks, BLOCK, blocks, BLOCK)
-        return values.transpose(0, 2, 4, 1, 3, 5).reshape(-1, BLOCK, BLOCK, BLOCK, 1)
+        return values.transpose(0, 2, 4, 1, 3, 5).reshape(blocks**3, -1)
 
 
 def blur(distances: Float[np.ndarray, "g g g"], *, voxels: float) -> Float[np.ndarray, "g g g"]:

@@ -24,8 +24,8 @@ from ..geometry.components import (
 )
 from ..geometry.concurrency import in_order
 from ..geometry.decimation import decimate
+from ..geometry.framing import Ball, bounding_ball, centered, spread_cameras
 from . import Config
-from .framing import Ball, bounding_ball, centered, spread_cameras
 from .fusion import Fusion, Grid, blur
 from .level import Fit, best_level
 

@@ -16,9 +16,10 @@ from torch import Tensor
 
 from ...renderers.sh import C0
 from ..formats.captures import Points
+from ..formats.photos import Photo
 from ..geometry.activation import Parameters
+from ..geometry.focus import extent, focus
 from ..randomness import generator
-from .photos import Photo
 from .settings import Start
 
 NEAR = 0.5
@@ -34,28 +35,12 @@ LARGEST = 0.1
 def extent_of(photos: Sequence[Photo]) -> float:
     """1.1 times the largest distance of a camera from their mean (reference 3DGS); in a capture
     from one place, of the sphere looked at instead."""
-    eyes = _eyes(photos)
-    spread = float((eyes - eyes.mean(dim=0)).norm(dim=1).max())
-    return 1.1 * spread if spread > 1e-6 else 1.0
+    return extent(torch.stack([photo.world_to_camera for photo in photos]))
 
 
 def focus_of(photos: Sequence[Photo]) -> tuple[Float[Tensor, "3"], float]:
-    """The point nearest to all optical axes, and the mean distance of the cameras from it.
-
-    Where the axes have no common region in front of the cameras, what lies one extent before
-    their mean is taken.
-    """
-    eyes = _eyes(photos)
-    axes = torch.stack([photo.world_to_camera[2, :3] for photo in photos]).double()
-    across = torch.eye(3, dtype=torch.float64) - axes[:, :, None] * axes[:, None, :]
-    total = across.sum(dim=0)
-    target = (across @ eyes[:, :, None]).sum(dim=0)
-    center = torch.linalg.lstsq(total, target, driver="gelsd").solution[:, 0]
-    ahead = ((center - eyes) * axes).sum(dim=1)
-    spread = extent_of(photos)
-    if float((ahead > 0).double().mean()) < 0.5 or torch.linalg.cond(total) > 1e6:
-        center = eyes.mean(dim=0) + spread * axes.mean(dim=0)
-    return center, float((center - eyes).norm(dim=1).mean())
+    """The point nearest to all optical axes, and the mean distance of the cameras from it."""
+    return focus(torch.stack([photo.world_to_camera for photo in photos]))
 
 
 def first_gaussians(
@@ -81,11 +66,6 @@ def first_gaussians(
         quaternions=quaternions,
         sh=sh,
     )
-
-
-def _eyes(photos: Sequence[Photo]) -> Float[Tensor, "n 3"]:
-    poses = torch.stack([photo.world_to_camera for photo in photos]).double()
-    return -(poses[:, :3, :3].transpose(1, 2) @ poses[:, :3, 3:])[..., 0]
 
 
 def _given(points: Points, most: int, seed: int) -> tuple[Tensor, Tensor]:

@@ -8,8 +8,8 @@ import torch
 from splatworks.pipeline.errors import InputError
 from splatworks.renderers.scene import Cameras, Gaussians
 from splatworks.stages.geometry.components import keep_large, report
+from splatworks.stages.geometry.framing import bounding_ball, spread_cameras
 from splatworks.stages.geometry.orbit import look_at_origin
-from splatworks.stages.mesh.framing import bounding_ball, spread_cameras
 from splatworks.stages.mesh.fusion import Fusion, Grid, blur
 from splatworks.stages.mesh.level import STEP, best_level, overlap
 

@@ -12,7 +12,7 @@ from jaxtyping import Float
 
 from ...pipeline.errors import InputError
 from ...renderers.scene import Cameras, Gaussians
-from ..geometry.orbit import look_at_origin
+from .orbit import look_at_origin
 
 FOVY_DEG = 40.0
 VISIBLE_OPACITY = 0.05
