@@ -29,6 +29,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "stitch": (".commands.stitch:stitch", "one captured object's look on another's"),
         "apply": (".commands.apply:apply", "an edit script on captured scenes"),
         "studio": (".commands.studio:studio", "a web page to select, move, stitch and save"),
+        "bake": (".commands.bake:bake", "photographs of a mesh, or splats, to its texture"),
         "simplify": (".commands.simplify:simplify", "any textured mesh to fewer faces, or LODs"),
         "fit": (".commands.fit:fit", "a photograph or a mesh's distance as a small neural field"),
         "convert": (".commands.convert:convert", "splats as .ply, .compressed.ply, .splat or .spz"),

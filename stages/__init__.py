@@ -10,6 +10,7 @@ STAGES: Mapping[str, str] = MappingProxyType(
         "reconstruct": f"{__name__}.reconstruct",
         "mesh": f"{__name__}.mesh",
         "texture": f"{__name__}.texture",
+        "bake": f"{__name__}.texture.bake",
         "simplify": f"{__name__}.simplify",
         "export": f"{__name__}.export",
         "preview": f"{__name__}.preview",

@@ -12,8 +12,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ...renderers.scene import Frames
+from ..formats.photos import Target
 from ..geometry.ssim import ssim
-from .photos import Target
 
 
 def composed(frames: Frames, background: Float[Tensor, "3"]) -> Float[Tensor, "3 height width"]:

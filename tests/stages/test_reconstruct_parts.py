@@ -12,11 +12,11 @@ from splatworks.pipeline.errors import InputError
 from splatworks.renderers import reference
 from splatworks.renderers.scene import Cameras, Gaussians
 from splatworks.stages.formats import captures
+from splatworks.stages.formats.photos import load_all, target_of
 from splatworks.stages.geometry.activation import Parameters, activate
 from splatworks.stages.geometry.densify import born
 from splatworks.stages.reconstruct import Config, loss, mcmc
 from splatworks.stages.reconstruct.loop import coefficients_at, halvings_at
-from splatworks.stages.reconstruct.photos import load_all, target_of
 from splatworks.stages.reconstruct.settings import Density, Rates, Start, Views
 from splatworks.stages.reconstruct.start import extent_of, first_gaussians, focus_of
 
@@ -176,7 +176,7 @@ def test_cameras_side_by_side_have_no_common_point() -> None:
 
 def made_photo(pose: torch.Tensor):
     from splatworks.stages.formats.lens import Lens
-    from splatworks.stages.reconstruct.photos import Photo
+    from splatworks.stages.formats.photos import Photo
 
     lens = Lens(width_px=8, height_px=8, focal_px=(8.0, 8.0), center_px=(4.0, 4.0))
     return Photo("x", lens, pose, torch.full((3, 8, 8), 51, dtype=torch.uint8), None, None)
