@@ -22,6 +22,13 @@ from ...artifacts import (
 VERSION = 1
 
 
+def _check(settings: object, **ranges: tuple[float, float]) -> None:
+    for name, (low, high) in ranges.items():
+        value = getattr(settings, name)
+        if not low <= value <= high:
+            raise ValueError(f"{name} must lie between {low} and {high}, got {value}.")
+
+
 @dataclass(frozen=True, slots=True)
 class Inputs:
     mesh: MeshFile | TexturedMeshFile
@@ -117,6 +124,8 @@ class Config:
     """Fit the texels to the pixels by least squares afterwards."""
     fidelity: float = 0.05
     """How strongly the fit holds on to the blended texture; larger is smoother."""
+    close_seams: bool = True
+    """Make both sides of charts' borders show the same, down to the second mip level."""
 
     def __post_init__(self) -> None:
         if self.gains not in ("off", "exposure", "color"):
@@ -132,13 +141,6 @@ class Config:
                 f"gutter_px must be at most a 16th of texture_size_px, got {self.gutter_px} "
                 f"and {self.texture_size_px}."
             )
-
-
-def _check(settings: object, **ranges: tuple[float, float]) -> None:
-    for name, (low, high) in ranges.items():
-        value = getattr(settings, name)
-        if not low <= value <= high:
-            raise ValueError(f"{name} must lie between {low} and {high}, got {value}.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from ...formats.png import png
 from ...formats.srgb import decode, encode
 from ...geometry.activation import activate
 from ...geometry.bake import Maps, fill
+from ...geometry.seams import borders, close_seams
 from . import Config, Inputs, Outputs
 from .album import Album, Scale, prepare, rendered
 from .caster import Caster, Eye
@@ -273,7 +274,12 @@ def _picture(work: Bake) -> UInt8[np.ndarray, "row column 3"]:
     valid = np.zeros((size, size), bool)
     valid[at] = True
     values[~valid] = 0
-    return pictures.to_bytes(fill(Maps(values, valid), CLEAN_MIPS))
+    whole = fill(Maps(values, valid), CLEAN_MIPS)
+    if work.config.close_seams:
+        assert layout.mesh.uvs is not None
+        edges = borders(layout.surface, layout.mesh.uvs)
+        whole = encode(close_seams(decode(whole).astype(np.float32), valid, edges))
+    return pictures.to_bytes(whole)
 
 
 def _written(work: Bake, inputs: Inputs, texture: np.ndarray) -> Outputs:
