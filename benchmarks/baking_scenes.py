@@ -1,4 +1,4 @@
-"""Photographs of a known textured mesh, taken by the judge's ray caster, as a nerfstudio capture."""
+"""Photographs of a known textured mesh by the judge's ray caster, as a nerfstudio capture."""
 
 import json
 import math

@@ -15,6 +15,9 @@ from ..runner import held, run_steps
 from ..store import open_store
 from .options import MachineOptions, print_results
 
+KINDS = {"mesh": "mesh/1:", "detail": "mesh/1:"}
+"""Of inputs that may be of several."""
+
 
 def bake(
     mesh: tyro.conf.Positional[Path],
@@ -62,7 +65,11 @@ def bake(
     step = Step(
         name="bake",
         stage="bake",
-        inputs={name: str(path.absolute()) for name, path in given.items() if path is not None},
+        inputs={
+            name: KINDS.get(name, "") + str(path.absolute())
+            for name, path in given.items()
+            if path is not None
+        },
         config={
             "texture_size_px": texture_size,
             "views": {"max_side_px": max_side},

@@ -267,7 +267,7 @@ def test_normals_of_a_finer_mesh(tmp_path: Path, around: Path) -> None:
 def test_what_cannot_work_is_said(tmp_path: Path, around: Path) -> None:
     far = trimesh.creation.box((0.5, 0.5, 0.5))
     far.vertices += [50, 0, 0]
-    with pytest.raises(InputError, match="none of the 24 photographs.*one frame"):
+    with pytest.raises(InputError, match=r"none of the 24 photographs.*one frame"):
         run(tmp_path / "a", as_mesh(far), around)
     with pytest.raises(InputError, match="neither a capture nor splats"):
         run(tmp_path / "b", as_mesh(BOX), None)
@@ -277,5 +277,5 @@ def test_what_cannot_work_is_said(tmp_path: Path, around: Path) -> None:
         bake.Config(texture_size_px=0)
     broken = shutil.copytree(around, tmp_path / "broken")
     Image.new("RGB", (100, 50)).save(broken / "images/003.png")
-    with pytest.raises(InputError, match="003.png: 100 x 50 px, but its camera says 128 x 128"):
+    with pytest.raises(InputError, match=r"003\.png: 100 x 50 px, but its camera says 128 x 128"):
         run(tmp_path / "d", as_mesh(BOX), broken)
