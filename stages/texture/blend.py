@@ -118,7 +118,7 @@ def _blend(positions, normals, shots, depths, fades, poses, intrinsics, numbers,
         if count == 0:
             continue
         seen[point] = True
-        agreed(found, weights, count, numbers[3], median, sums, order)
+        agreed(found, weights, weights, count, numbers[3], median, sums, order)
         for channel in range(3):
             colors[point, channel] = sums[channel]
 

@@ -1,22 +1,23 @@
 """One color from several views of a point that may disagree.
 
-From colors c_i with weights w_i: m = weighted median, channel by channel; the result is the mean
-of c_i weighted with w_i * max(0, 1 - |c_i - m|^2 / outlier^2)^2, or m where all of these vanish.
-Averaging all views without the last factor shows every misfit as a ghost.
+From colors c_i with weights w_i: m = median, channel by channel, each view with a vote v_i; the
+result is the mean of c_i weighted with w_i * max(0, 1 - |c_i - m|^2 / outlier^2)^2, or m where all
+of these vanish. Averaging all views without the last factor shows every misfit as a ghost. Votes
+may be more even than weights, so that one view alone, however good, cannot overrule the others.
 """
 
 from ...renderers.cpu.compiled import part
 
 
 @part
-def agreed(found, weights, count, outlier, median, sums, order):
+def agreed(found, weights, votes, count, outlier, median, sums, order):
     """Write the color that `count` views agree on into `sums`.
 
     Args:
         median, sums: Room for a color. order: Room for `count` numbers.
     """
     for channel in range(3):
-        median[channel] = weighted_median(found, channel, weights, count, order)
+        median[channel] = weighted_median(found, channel, votes, count, order)
     total = 0.0
     sums[:] = 0
     for view in range(count):

@@ -9,7 +9,8 @@ the second factor is how many of the picture's pixels a texel would fill seen st
 nearer camera counts for more until its pixels are as fine as the texels. The third is the picture's
 worth (`album.py`). Views with cos_i < min_cosine count for `SLANTED` of that: as good as nothing
 where there is another, yet better than guessing. Seeing means that a ray from the texel to the
-camera meets nothing after the first `tolerance_m`. How the views become one color: `robust.py`.
+camera meets nothing after the first `tolerance_m`. How the views become one color: `robust.py`,
+with votes sqrt(w_i).
 """
 
 from collections.abc import Iterable
@@ -211,7 +212,7 @@ def _keep(found, worth, number, colors, weights, names):
 @kernel
 def _settle(kept, weights, outlier, colors, seen):
     best = weights.shape[1]
-    found, shares = np.empty((best, 3)), np.empty(best)
+    found, shares, votes = np.empty((best, 3)), np.empty(best), np.empty(best)
     median, sums = np.empty(3), np.empty(3)
     order = np.empty(best, np.int64)
     for point in range(len(weights)):
@@ -224,10 +225,11 @@ def _settle(kept, weights, outlier, colors, seen):
         for place in range(best):
             if weights[point, place] > 0:
                 shares[count] = weights[point, place] / most
+                votes[count] = np.sqrt(shares[count])
                 for channel in range(3):
                     found[count, channel] = kept[point, place, channel]
                 count += 1
         seen[point] = True
-        agreed(found, shares, count, outlier, median, sums, order)
+        agreed(found, shares, votes, count, outlier, median, sums, order)
         for channel in range(3):
             colors[point, channel] = sums[channel]
