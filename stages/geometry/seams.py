@@ -36,6 +36,9 @@ ENOUGH = 1e-4
 ROUNDS = 3
 """Solutions outside of 0 to 1 are clipped, and the rest solved again."""
 DARKEST = 0.002
+MOST_ENTRIES = 40_000_000
+"""Of the matrix, some 40 bytes each while it is built; with more (thousands of charts in a large
+picture) the gutter is unfolded and nothing else is done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +86,8 @@ def close_seams(
     if not len(edges):
         return picture.copy()
     picture = unfolded(picture, known, edges)
+    if _entries(edges[:, :, :2], len(picture)) > MOST_ENTRIES:
+        return picture
     reads = _reads(edges[:, :, :2], len(picture))
     start = picture.reshape(-1, 3)[reads.texels].astype(np.float64)
     worth = np.repeat(WORTH, reads.counts)
@@ -158,14 +163,25 @@ def _reads(edges: Float[np.ndarray, "border side end 2"], size: int) -> _Reads:
     return _Reads(sparse.vstack(matrices).tocsr(), np.flatnonzero(used), counts)
 
 
+def _points(
+    edges: Float[np.ndarray, "border side end 2"], coarse: int
+) -> Int[np.ndarray, " border"]:
+    """How many points each edge gets at a level of `coarse` x `coarse` texels."""
+    length = np.linalg.norm(edges[:, :, 1] - edges[:, :, 0], axis=2).max(axis=1) * coarse
+    return np.maximum(2, np.ceil(length / SPACING).astype(np.int64) + 1)
+
+
+def _entries(edges: Float[np.ndarray, "border side end 2"], size: int) -> int:
+    return sum(8 * 4**level * int(_points(edges, size >> level).sum()) for level in range(LEVELS))
+
+
 def _level(
     edges: Float[np.ndarray, "border side end 2"], size: int, level: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
     """Entries (row, texel, value) of the points of one level, and how many points."""
     block = 1 << level
     coarse = size // block
-    length = np.linalg.norm(edges[:, :, 1] - edges[:, :, 0], axis=2).max(axis=1) * coarse
-    counts = np.maximum(2, np.ceil(length / SPACING).astype(np.int64) + 1)
+    counts = _points(edges, coarse)
     edge = np.repeat(np.arange(len(edges)), counts)
     within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
     share = (within / np.repeat(counts - 1, counts))[:, None, None]
