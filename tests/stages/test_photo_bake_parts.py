@@ -68,7 +68,9 @@ def test_slanted_views_count_only_where_there_is_no_other() -> None:
     points = layout.points(texel)
     turned = replace(points, normals=np.float32([[0.95, 0, 0.312]]))  # cos 0.2 or so, from ahead
     bright, dark = np.full((32, 32, 3), 200, np.uint8), np.full((32, 32, 3), 50, np.uint8)
-    views = [(0, front(bright)), (1, front(dark, x=3.0, focal=8.0))]
+    faint = np.ones((32, 32), np.uint8)
+    straight = replace(front(dark, x=3.0, focal=8.0), worth=faint)
+    views = [(0, front(bright)), (1, straight)]
     both = gather.gather(turned, views, np.ones((2, 3)), caster, RULES, 1)
     assert sorted(both.views[0][both.weights[0] > 0]) == [0, 1]
     colors, seen = gather.settled(both, 0.2, 1)
