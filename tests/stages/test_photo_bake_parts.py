@@ -271,6 +271,9 @@ def test_the_gutter_shows_what_lies_beyond() -> None:
     found = unfolded(picture, known, np.array([[one, two]]) / 64)
     rows, columns = np.mgrid[8:20, 25:30]
     np.testing.assert_allclose(found[8:20, 25:30], color(columns + 0.5, rows + 0.5), atol=1e-5)
+    rows, columns = np.mgrid[33:39, 8:20]
+    beyond = color(rows - 16 + 0.5, columns + 0.5)
+    np.testing.assert_allclose(found[33:39, 8:20], beyond, atol=1e-5)
     np.testing.assert_array_equal(found[known], picture[known])
 
 
