@@ -32,6 +32,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "apply": (".commands.apply:apply", "an edit script on captured scenes"),
         "studio": (".commands.studio:studio", "a web page to select, move, stitch and save"),
         "texture": (".commands.texture:texture", "a texture for a mesh of your own, from a prompt"),
+        "bake": (".commands.bake:bake", "photographs of a mesh, or splats, to its texture"),
         "simplify": (".commands.simplify:simplify", "any textured mesh to fewer faces, or LODs"),
         "export": (".commands.export:export", "a mesh or splats for Blender, Unreal, Unity, …"),
         "fit": (".commands.fit:fit", "a photograph or a mesh's distance as a small neural field"),

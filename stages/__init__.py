@@ -13,6 +13,7 @@ STAGES: Mapping[str, str] = MappingProxyType(
         "evaluate": f"{__name__}.evaluate",
         "texture": f"{__name__}.texture",
         "text-texture": f"{__name__}.text_texture",
+        "bake": f"{__name__}.texture.bake",
         "simplify": f"{__name__}.simplify",
         "export": f"{__name__}.export",
         "export-dcc": f"{__name__}.export.dcc",

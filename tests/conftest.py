@@ -25,9 +25,14 @@ ROOT = Path(__file__).resolve().parents[1]
 UNCHECKED = {
     "stages.geometry.atlas",  # numba cannot compile functions that a checker has wrapped
     "stages.geometry.frames",
+    "stages.geometry.layouts",
     "stages.geometry.packing",
     "stages.geometry.sampling",
+    "stages.geometry.unfolding",
+    "stages.texture.bake.gather",
+    "stages.texture.bake.refine",
     "stages.texture.blend",
+    "stages.texture.robust",
     "stages.encoding.encoding",  # tests ask for backends that do not exist
     "stages.encoding.field",  # tests ask for kinds that do not exist
     "stages.distill.judge",  # tests pass small stand-ins for a whole guidance or view

@@ -16,6 +16,7 @@ from .atlas import Texels
 from .nearest_texel import complete, nearest_valid
 
 Points = Float32[np.ndarray, "point 3"]
+Asked = Float32[np.ndarray, "asked 3"]
 Values = Float32[np.ndarray, "point channel"]
 Source = Callable[[Points, Points, Int[np.ndarray, " point"]], tuple[Values, np.ndarray]]
 """(positions, normals, faces) -> (values, valid); rows that are not valid may hold anything."""
@@ -59,25 +60,39 @@ def spread(texels: Texels, maps: Maps, normal_m: float) -> Maps:
     Args:
         normal_m: How many metres a right angle between two normals counts for, over sqrt(2).
     """
-    from scipy.spatial import cKDTree
-
     known = maps.valid[texels.rows, texels.columns]
     if known.all() or not known.any():
         return maps
-    features = np.concatenate([texels.positions, normal_m * texels.normals], axis=1)
-    count = min(NEIGHBORS, int(known.sum()))
-    tree = cKDTree(features[known])
-    # Texels lie on a grid: exact search among many equal distances takes 20 times as long.
-    distances, nearest = tree.query(features[~known], k=range(1, count + 1), eps=0.5)
-    weights = 1 / np.maximum(distances, 1e-9) ** 2
-    weights /= weights.sum(axis=1, keepdims=True)
-    sources = maps.values[texels.rows[known], texels.columns[known]]
-    found = np.einsum("uk,ukc->uc", weights, sources[nearest])
+    found = continued(
+        (texels.positions[known], texels.normals[known]),
+        maps.values[texels.rows[known], texels.columns[known]],
+        (texels.positions[~known], texels.normals[~known]),
+        normal_m,
+    )
     values, valid = maps.values.copy(), maps.valid.copy()
     rows, columns = texels.rows[~known], texels.columns[~known]
     values[rows, columns] = found
     valid[rows, columns] = True
     return Maps(values, valid)
+
+
+def continued(
+    known: tuple[Points, Points],
+    values: Values,
+    unknown: tuple[Asked, Asked],
+    normal_m: float,
+) -> Float32[np.ndarray, "asked channel"]:
+    """The same for points: positions and normals of those with values, and of those without."""
+    from scipy.spatial import cKDTree
+
+    count = min(NEIGHBORS, len(values))
+    tree = cKDTree(np.concatenate([known[0], normal_m * known[1]], axis=1))
+    features = np.concatenate([unknown[0], normal_m * unknown[1]], axis=1)
+    # Texels lie on a grid: exact search among many equal distances takes 20 times as long.
+    distances, nearest = tree.query(features, k=range(1, count + 1), eps=0.5)
+    weights = 1 / np.maximum(distances, 1e-9) ** 2
+    weights /= weights.sum(axis=1, keepdims=True)
+    return np.einsum("uk,ukc->uc", weights, values[nearest]).astype(np.float32)
 
 
 def fill(maps: Maps, mips: int) -> Float32[np.ndarray, "row column channel"]:

@@ -85,6 +85,18 @@ def crease_normals(
     return normals.reshape(-1, 3, 3).astype(np.float32)
 
 
+def split_normals(
+    faces: Int[np.ndarray, "face 3"], normals: Float32[np.ndarray, "face 3 3"]
+) -> tuple[Int[np.ndarray, " new"], Int[np.ndarray, "face 3"], Float32[np.ndarray, "new 3"]]:
+    """Split vertices where their corners' normals differ: old index, faces, normal of each."""
+    rounded = np.rint(normals.reshape(-1, 3) * 1e4).astype(np.int64)
+    keys = np.concatenate([faces.reshape(-1, 1), rounded], axis=1)
+    # One number per key: rows of four integers are slow to sort.
+    code = ((keys[:, 0] * 20_011 + keys[:, 1]) * 20_011 + keys[:, 2]) * 20_011 + keys[:, 3]
+    _, first, index = np.unique(code, return_index=True, return_inverse=True)
+    return keys[first, 0], index.reshape(-1, 3), normals.reshape(-1, 3)[first]
+
+
 def corner_angles(corners: Float[np.ndarray, "face 3 3"]) -> Float[np.ndarray, "face 3"]:
     """In radians."""
     after = np.roll(corners, -1, axis=1) - corners

@@ -22,7 +22,7 @@ from ..geometry.decimation import Decimation, correspond
 from ..geometry.frames import to_frames
 from ..geometry.nearest_texel import complete, nearest_valid
 from ..geometry.sampling import blended
-from ..geometry.tangents import crease_normals, tangents
+from ..geometry.tangents import crease_normals, split_normals, tangents
 from .front import in_front
 from .vertices import rigged, vertex_colored
 
@@ -75,18 +75,6 @@ def clothe(
     if source.model.rig is None:
         return made
     return rigged(made, source, decimation, level, threads)
-
-
-def split_normals(
-    faces: Int[np.ndarray, "face 3"], normals: Float32[np.ndarray, "face 3 3"]
-) -> tuple[Int[np.ndarray, " new"], Int[np.ndarray, "face 3"], Float32[np.ndarray, "new 3"]]:
-    """Split vertices where their corners' normals differ: old index, faces, normal of each."""
-    rounded = np.rint(normals.reshape(-1, 3) * 1e4).astype(np.int64)
-    keys = np.concatenate([faces.reshape(-1, 1), rounded], axis=1)
-    # One number per key: rows of four integers are slow to sort.
-    code = ((keys[:, 0] * 20_011 + keys[:, 1]) * 20_011 + keys[:, 2]) * 20_011 + keys[:, 3]
-    _, first, index = np.unique(code, return_index=True, return_inverse=True)
-    return keys[first, 0], index.reshape(-1, 3), normals.reshape(-1, 3)[first]
 
 
 def _only_vertex_colors(model: Model, look: Look) -> bool:

@@ -15,8 +15,7 @@ from ..formats.model import Model
 from ..geometry.appearance import Appearance, Places
 from ..geometry.components import Surface, components
 from ..geometry.decimation import Decimation, correspond
-from ..geometry.tangents import crease_normals, tangents
-from .clothe import split_normals
+from ..geometry.tangents import crease_normals, split_normals, tangents
 from .vertices import fit, lattice
 
 STEPS = 4

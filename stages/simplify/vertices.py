@@ -9,7 +9,7 @@ from ..formats.model import Model
 from ..geometry.appearance import Appearance, Places
 from ..geometry.components import Surface
 from ..geometry.decimation import Decimation, correspond
-from ..geometry.tangents import crease_normals
+from ..geometry.tangents import crease_normals, split_normals
 
 INSET = 1e-3
 """A vertex is looked up so far inside its face, in shares of the way to the middle."""
@@ -27,8 +27,6 @@ def vertex_colored(source: Appearance, decimation: Decimation, level: int, threa
     The colors are fitted to points all over the faces, weighted by area, so that detail finer than
     the mesh is averaged instead of picked at random.
     """
-    from .clothe import split_normals
-
     surface = Surface(decimation.levels[level].positions, decimation.levels[level].faces)
     points_of_face = lattice(LATTICE)
     faces = np.repeat(np.arange(len(surface.faces)), len(points_of_face))

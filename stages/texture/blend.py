@@ -9,9 +9,7 @@ where cos_i is between the normal and the direction to the camera, and fade fall
 borrow colors from in front or behind. Seeing means: inside the picture, cos_i >= min_cosine, not
 behind the mesh's own depth map by more than the tolerance, splat alpha >= min_alpha.
 
-From the colors c_i: m = weighted median, channel by channel; the result is the mean of c_i
-weighted with w_i * max(0, 1 - |c_i - m|^2 / outlier^2)^2, or m where all of these vanish.
-Averaging all views without the last factor shows every misfit as a ghost.
+How the colors that are seen become one: `robust.py`.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +22,7 @@ from scipy.ndimage import distance_transform_edt
 
 from ...renderers.cpu.compiled import kernel, part
 from ...renderers.scene import Cameras
+from .robust import agreed
 
 FAINTEST = 0.02
 """Of the weight is left right at a depth edge: better than nothing where there is nothing else."""
@@ -119,21 +118,9 @@ def _blend(positions, normals, shots, depths, fades, poses, intrinsics, numbers,
         if count == 0:
             continue
         seen[point] = True
+        agreed(found, weights, weights, count, numbers[3], median, sums, order)
         for channel in range(3):
-            median[channel] = _weighted_median(found, channel, weights, count, order)
-        total = 0.0
-        sums[:] = 0
-        for view in range(count):
-            square = 0.0
-            for channel in range(3):
-                square += (found[view, channel] - median[channel]) ** 2
-            trust = max(0.0, 1 - square / numbers[3] ** 2)
-            weight = weights[view] * trust * trust
-            total += weight
-            for channel in range(3):
-                sums[channel] += weight * found[view, channel]
-        for channel in range(3):
-            colors[point, channel] = sums[channel] / total if total > 1e-9 else median[channel]
+            colors[point, channel] = sums[channel]
 
 
 @part
@@ -188,22 +175,3 @@ def _depth_at(depth, top, left, down, right, tolerance):
     if high - low < 3.0 * tolerance:
         return (a * (1 - right) + b * right) * (1 - down) + (c * (1 - right) + d * right) * down
     return low
-
-
-@part
-def _weighted_median(found, channel, weights, count, order):
-    """The smallest color at which half of the weight is reached. `order` is room to sort in."""
-    half = 0.0
-    for view in range(count):  # Insertion sort: a dozen values, and no memory to ask for.
-        half += 0.5 * weights[view]
-        place = view
-        while place > 0 and found[order[place - 1], channel] > found[view, channel]:
-            order[place] = order[place - 1]
-            place -= 1
-        order[place] = view
-    reached = 0.0
-    for place in range(count):
-        reached += weights[order[place]]
-        if reached >= half:
-            return found[order[place], channel]
-    return found[order[count - 1], channel]

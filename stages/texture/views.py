@@ -79,14 +79,14 @@ def render_views(
     Finished views are kept in `ctx.scratch` about every 20 seconds.
     """
     renderer = splat_renderer(ctx.device)
-    scene = _on(scene, ctx.device)
+    scene = scene_on(scene, ctx.device)
     count = len(cameras.world_to_camera)
     done = _restore(ctx.scratch, count)
     saved, last = len(done), time.monotonic()
 
     def shoot(index: int) -> np.ndarray:
         with torch.no_grad():
-            frames = renderer(scene, _cameras_on(one(cameras, index), ctx.device))
+            frames = renderer(scene, cameras_on(one(cameras, index), ctx.device))
         return torch.cat([frames.rgb, frames.alpha], dim=-1)[0].float().cpu().numpy()
 
     with (
@@ -131,12 +131,14 @@ def _rays(camera: Cameras) -> Float32[np.ndarray, "height width 6"]:
     return np.concatenate([origin, local @ pose[:3, :3]], axis=-1).astype(np.float32)
 
 
-def _on(scene: Gaussians, device: str) -> Gaussians:
+def scene_on(scene: Gaussians, device: str) -> Gaussians:
+    """The same scene on another device."""
     names = ("means", "quaternions", "scales", "opacities", "sh")
     return replace(scene, **{name: getattr(scene, name).to(device) for name in names})
 
 
-def _cameras_on(cameras: Cameras, device: str) -> Cameras:
+def cameras_on(cameras: Cameras, device: str) -> Cameras:
+    """The same cameras on another device."""
     names = ("world_to_camera", "focal_px", "center_px")
     return replace(cameras, **{name: getattr(cameras, name).to(device) for name in names})
 

@@ -17,7 +17,7 @@ from splatworks.stages.geometry.likeness import likeness
 from splatworks.stages.geometry.orbit import look_at_origin
 from splatworks.stages.texture import blend as blending
 from splatworks.stages.texture import paint as painting
-from splatworks.stages.texture import views
+from splatworks.stages.texture import robust, views
 
 from .painted import as_mesh, context, cover, stripes
 
@@ -325,7 +325,7 @@ def test_depth_between_pixels_by_hand() -> None:
 def test_the_weighted_median_by_hand() -> None:
     def median(values: list[float], weights: list[float]) -> float:
         found, order = np.array(values)[:, None], np.zeros(len(values), int)
-        middle = blending._weighted_median.py_func
+        middle = robust.weighted_median.py_func
         return middle(found, 0, np.array(weights), len(values), order)
 
     assert median([3, 1, 2], [1, 1, 1]) == 2

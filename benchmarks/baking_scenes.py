@@ -1,0 +1,98 @@
+"""Photographs of a known textured mesh by the judge's ray caster, as a nerfstudio capture."""
+
+import json
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from simplify.judge.views import Bundle, Stand, Surface, View, look
+from splatworks.stages.formats.cameras import opengl_camera_to_world
+from splatworks.stages.geometry.likeness import around
+
+SUPERSAMPLE = 2
+"""Per axis: what photographs have been averaged over."""
+BACKGROUND = np.float32([0.36, 0.42, 0.5])
+"""sRGB of the wall behind."""
+
+
+@dataclass(frozen=True)
+class Tripods:
+    """Cameras like the judge's, in any number; takes the place of a `Stand`."""
+
+    center: np.ndarray
+    radius_m: float
+    size_px: int
+    count: int
+    lowest: float = -1.0
+    """No camera stands lower than at this share of the sphere's radius."""
+
+    @cached_property
+    def world_to_camera(self) -> np.ndarray:
+        golden = 180 * (3 - math.sqrt(5))
+        low, step = self.lowest, (1 - self.lowest) / self.count
+        toward = [
+            (17 + k * golden % 360, math.degrees(math.asin(low + (k + 0.5) * step)))
+            for k in range(self.count)
+        ]
+        poses = around(toward, self.radius_m, self.size_px).world_to_camera.double().numpy()
+        poses[:, :3, 3] -= poses[:, :3, :3] @ self.center
+        return poses
+
+    @property
+    def focal_px(self) -> float:
+        return float(around([(0.0, 0.0)], self.radius_m, self.size_px).focal_px[0, 0])
+
+    @cached_property
+    def bundles(self) -> tuple[Bundle, ...]:
+        across = (np.arange(self.size_px) + 0.5 - self.size_px / 2) / self.focal_px
+        x, y = np.meshgrid(across, across)
+        straight = np.stack([x, y, np.ones_like(x)], axis=-1).reshape(-1, 3)
+        return tuple(
+            Bundle(
+                -pose[:3, :3].T @ pose[:3, 3],
+                (straight @ pose[:3, :3]).astype(np.float32),
+                self.focal_px,
+            )
+            for pose in self.world_to_camera
+        )
+
+
+def tripods(place: Stand, count: int, size_px: int, lowest: float = -1.0) -> Tripods:
+    return Tripods(place.center, place.radius_m, size_px, count, lowest)
+
+
+def views(surface: Surface, cameras: Tripods) -> list[View]:
+    return look(surface, cameras, surface.own_colors, surface.paint.has_holes)  # type: ignore[arg-type]
+
+
+def photographs(surface: Surface, cameras: Tripods) -> list[np.ndarray]:
+    """8-bit RGB before a wall, each pixel a mean."""
+    fine = Tripods(
+        cameras.center, cameras.radius_m, SUPERSAMPLE * cameras.size_px, cameras.count,
+        cameras.lowest,
+    )  # fmt: skip
+    out = []
+    for view in views(surface, fine):
+        flat = np.where(view.mask[..., None], view.rgb, BACKGROUND)
+        size = cameras.size_px
+        mean = flat.reshape(size, SUPERSAMPLE, size, SUPERSAMPLE, 3).mean(axis=(1, 3))
+        out.append(np.rint(mean * 255).astype(np.uint8))
+    return out
+
+
+def capture(folder: Path, pictures: list[np.ndarray], cameras: Tripods) -> Path:
+    """transforms.json and PNGs."""
+    (folder / "images").mkdir(parents=True)
+    frames = []
+    for k, pixels in enumerate(pictures):
+        Image.fromarray(pixels).save(folder / f"images/{k:03d}.png", compress_level=1)
+        pose = opengl_camera_to_world(torch.from_numpy(cameras.world_to_camera[k]))
+        frames.append({"file_path": f"images/{k:03d}.png", "transform_matrix": pose.tolist()})
+    size, focal = cameras.size_px, cameras.focal_px
+    shared = {"w": size, "h": size, "fl_x": focal, "fl_y": focal, "cx": size / 2, "cy": size / 2}
+    (folder / "transforms.json").write_text(json.dumps({**shared, "frames": frames}))
+    return folder

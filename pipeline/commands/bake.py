@@ -1,0 +1,99 @@
+"""`pipeline bake`: photographs of a mesh, or splats, to its texture."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from ...stages import STAGES
+from ..errors import ConfigError, InputError
+from ..fault import faults_in
+from ..plan import bind
+from ..recipe import Recipe, Step, with_settings
+from ..runner import held, run_steps
+from ..store import open_store
+from .options import MachineOptions, print_results
+
+KINDS = {"mesh": "mesh/1:", "detail": "mesh/1:"}
+"""Of inputs that may be of several."""
+
+
+def bake(
+    mesh: tyro.conf.Positional[Path],
+    /,
+    *,
+    out: Path,
+    capture: Path | None = None,
+    splats: Path | None = None,
+    detail: Path | None = None,
+    texture_size: int = 2_048,
+    max_side: int = 3_200,
+    gains: Literal["off", "exposure", "color"] = "exposure",
+    refine: bool = True,
+    keep_uvs: bool = False,
+    set: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = (),
+    seed: int = 0,
+    store: Path | None = None,
+    options: Annotated[MachineOptions, tyro.conf.arg(name="")] = MachineOptions(),  # noqa: B008
+) -> int:
+    """Texture a mesh from photographs with known cameras, from splats, or from both.
+
+    Args:
+        mesh: GLB, glTF, OBJ, PLY, STL or OFF, in the frame of the capture.
+        out: The run directory; the result is latest/bake/textured.glb.
+        capture: A nerfstudio (transforms.json), Blender-synthetic or COLMAP folder.
+        splats: A splat PLY; stands in where no photograph sees the mesh.
+        detail: The mesh before it was simplified; its normals become a normal map.
+        texture_size: Width and height of the texture in pixels.
+        max_side: Photographs with a longer side are reduced to this many pixels.
+        gains: Even out the photographs: not at all, one factor each, or one per color channel.
+        refine: Fit the texels to the pixels by least squares at the end.
+        keep_uvs: Keep the mesh's texture coordinates, if they are an atlas.
+        set: bake.FIELD=VALUE, a setting of the stage; may be given several times.
+        seed: Another seed tries other places for virtual views.
+        store: A directory of results shared between runs; OUT remembers it.
+    """
+    given = {"mesh": mesh, "capture": capture, "splats": splats, "detail": detail}
+    if capture is None and splats is None:
+        raise ConfigError("bake: give --capture, --splats or both, for colors to come from.")
+    for name, path in given.items():
+        if path is not None and not path.exists():
+            raise InputError(f"{path}: no such {'directory' if name == 'capture' else 'file'}.")
+    if capture is not None and out.absolute().is_relative_to(capture.absolute()):
+        raise InputError(f"--out {out}: lies inside the capture. Choose a place outside of it.")
+    step = Step(
+        name="bake",
+        stage="bake",
+        inputs={
+            name: KINDS.get(name, "") + str(path.absolute())
+            for name, path in given.items()
+            if path is not None
+        },
+        config={
+            "texture_size_px": texture_size,
+            "views": {"max_side_px": max_side},
+            "gains": gains,
+            "refine": refine,
+            "keep_uvs": keep_uvs,
+        },
+    )
+    recipe = with_settings(Recipe(steps=(step,), seed=seed), set, STAGES)
+    target = open_store(out, store)
+    machine = options.machine()
+    with faults_in(target.run), held(target):
+        finished = run_steps(recipe, bind(recipe, STAGES), target, machine)
+    print_results(target, finished)
+    report = json.loads((target.folder(finished[0].request) / "report.json").read_text("utf-8"))
+    print(_told(report))
+    return 0
+
+
+def _told(report: dict) -> str:
+    """The figures in one line."""
+    shares = report["of_the_surface"]
+    return (
+        f"{report['texture_px']} px; of the surface {shares['photographed']:.1%} from "
+        f"{len(report['photographs'])} photographs, {shares['rendered']:.1%} from renders of the "
+        f"splats, {shares['guessed']:.2%} guessed (white in unseen.png)"
+    )
