@@ -9,6 +9,8 @@ STAGES: Mapping[str, str] = MappingProxyType(
         "distill": f"{__name__}.distill",
         "reconstruct": f"{__name__}.reconstruct",
         "mesh": f"{__name__}.mesh",
+        "bind": f"{__name__}.bound",
+        "pose": f"{__name__}.bound.pose",
         "texture": f"{__name__}.texture",
         "simplify": f"{__name__}.simplify",
         "export": f"{__name__}.export",

@@ -29,8 +29,9 @@ HEAVY = (
 )
 JOINS = ("pipeline/cli.py", "pipeline/commands/")
 """The command line joins the parts, so it may import the table of stages, and the studio."""
-USES = {"apply": ("stitch", "edit")}
-"""Stages that may know another one: an edit of a script may be one of these."""
+USES = {"apply": ("stitch", "edit"), "bound": ("reconstruct",)}
+"""Stages that may know another one: an edit of a script may be one of these; bound Gaussians are
+trained on photographs as free ones are."""
 
 
 def sources() -> list[Path]:
