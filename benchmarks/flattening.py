@@ -24,13 +24,13 @@ from splatworks.renderers.projection import rotation_matrices
 from splatworks.renderers.scene import Cameras
 from splatworks.renderers.sh import C0
 from splatworks.stages.formats.lens import Lens
+from splatworks.stages.formats.photos import Photo
 from splatworks.stages.geometry.activation import Parameters, activate
 from splatworks.stages.geometry.orbit import look_at_origin
 from splatworks.stages.randomness import generator
 from splatworks.stages.reconstruct import Config, checkpoint
 from splatworks.stages.reconstruct.evaluate import mean_score
 from splatworks.stages.reconstruct.loop import Task, step
-from splatworks.stages.reconstruct.photos import Photo
 from splatworks.stages.reconstruct.settings import Density, Rates, Start, Surface, Views
 
 RADIUS = 0.5

@@ -34,7 +34,7 @@ def bind(
     camera: Path | None = None,
     per_face: Literal[1, 3, 4, 6] = 6,
     iterations: int = 2_000,
-    mesh_frame: Literal["upright", "capture"] = "upright",
+    mesh_frame: Literal["same", "upright"] = "same",
     set: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = (),
     seed: int = 0,
     store: Path | None = None,
@@ -53,7 +53,8 @@ def bind(
         camera: Cameras to look at the splats from; else from all around the mesh.
         per_face: Gaussians on each triangle.
         iterations: Views looked at.
-        mesh_frame: Whether the mesh is +Y up, or in the capture's own coordinates.
+        mesh_frame: Whether the mesh is in the coordinates of the capture or the splats, or has
+            been turned +Y up since.
         set: bind.FIELD=VALUE, a setting of the stage; may be given several times.
         seed: Another order of views.
         store: A directory of results shared between runs; OUT remembers it.

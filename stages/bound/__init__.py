@@ -68,9 +68,9 @@ class Views:
     renders: int = 48
     """Of splats, from all around, where no camera is given."""
     render_size_px: int = 256
-    mesh_frame: Literal["upright", "capture"] = "upright"
-    """Whether the mesh is +Y up, as glTF says and `mesh` writes, or stands in the capture's own
-    coordinates."""
+    mesh_frame: Literal["same", "upright"] = "same"
+    """Whether the mesh stands in the coordinates of what it is matched to, or has been turned +Y
+    up since, as glTF says; the splats that come out stand where the mesh does."""
 
     def __post_init__(self) -> None:
         if self.max_side_px < 16:

@@ -124,7 +124,10 @@ def _carried(
     along = torch.where(u.norm(dim=1, keepdim=True) > 0, u, torch.stack([v[:, 1], -v[:, 0]], 1))
     half = 0.5 * torch.atan2(along[:, 1], along[:, 0])
     sizes = torch.stack([u.norm(dim=1), v.norm(dim=1)], dim=1).clamp(min=binding.thickness)
-    return torch.stack([half.cos(), half.sin()], dim=1), sizes.log()
+    turns = torch.stack([half.cos(), half.sin()], dim=1)
+    # Of the two numbers that turn alike, the one nearer to that before: no quaternion flips.
+    nearer = (turns * binding.turns.double()).sum(dim=1, keepdim=True) >= 0
+    return torch.where(nearer, turns, -turns), sizes.log()
 
 
 def _axes(turns: Float[Tensor, "n 2"]) -> Float[Tensor, "n 2 2"]:

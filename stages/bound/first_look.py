@@ -55,7 +55,7 @@ def first_look(scene: MeshScene, views: Sequence[View]) -> FirstLook:
     if not pixels.any():
         raise InputError(
             "bind: no view shows the mesh. Is it in the same place as what the views show, and in "
-            "their frame? (bind.views.mesh_frame: upright or capture)"
+            "their frame? (bind.views.mesh_frame: same or upright)"
         )
     mean = total.sum(axis=0) / pixels.sum()
     colors = np.where(pixels[:, None] > 0, total / np.maximum(pixels, 1)[:, None], mean)

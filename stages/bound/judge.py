@@ -7,9 +7,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ..geometry.psnr import psnr_db
 from ..geometry.ssim import ssim
 from ..reconstruct.evaluate import Score
-from ..reconstruct.loss import composed, psnr_db, wanted
+from ..reconstruct.loss import composed, wanted
 from .learned import State, gaussians
 from .views import View
 

@@ -14,11 +14,11 @@ from ...pipeline.errors import InputError
 from ...renderers.scene import Cameras, Renderer
 from ..formats import cameras as camera_files
 from ..formats import captures, splats
+from ..formats.photos import Photo, Target, load_all, target_of
 from ..formats.splats import Sidecar
 from ..geometry.activation import activate
 from ..geometry.likeness import one_by_one
 from ..geometry.orbit import look_at_origin
-from ..reconstruct.photos import Photo, Target, load_all, target_of
 from ..scene.affine import carried
 from ..scene.placing import frame_transform
 from . import Views

@@ -7,11 +7,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ..formats.photos import Photo, target_of
 from ..geometry.activation import activate
+from ..geometry.psnr import psnr_db
 from ..geometry.ssim import ssim
 from .checkpoint import State
-from .loss import composed, psnr_db, wanted
-from .photos import Photo, target_of
+from .loss import composed, wanted
 
 if TYPE_CHECKING:
     from .loop import Task

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ...pipeline.contract import Context
 from ...renderers.scene import Frames, Output, Renderer
+from ..formats.photos import Photo, target_of
 from ..geometry.activation import Parameters, activate
 from ..geometry.adam import adam_step
 from ..geometry.densify import Population
@@ -20,7 +21,6 @@ from .checkpoint import State
 from .evaluate import Score, mean_score
 from .loss import composed, photometric, wanted
 from .mcmc import noise, with_wishes
-from .photos import Photo, target_of
 from .surface.neighbors import nearest
 from .surface.schedule import Phase, phase_at, progress_at, refreshes_at
 from .surface.terms import Look, Moment, deciding, lying_flat

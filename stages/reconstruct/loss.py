@@ -5,15 +5,13 @@
 Pixels that do not count take the rendered color on both sides, and have no gradient.
 """
 
-import math
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from ...renderers.scene import Frames
+from ..formats.photos import Target
 from ..geometry.ssim import ssim
-from .photos import Target
 
 
 def composed(frames: Frames, background: Float[Tensor, "3"]) -> Float[Tensor, "3 height width"]:
@@ -46,16 +44,3 @@ def photometric(
     if ssim_weight:
         loss = loss + ssim_weight * (1 - ssim(picture, photo)).mean()
     return loss / share
-
-
-def psnr_db(
-    picture: Float[Tensor, "3 height width"],
-    photo: Float[Tensor, "3 height width"],
-    counts: Float[Tensor, "1 height width"] | None,
-) -> float:
-    """Peak signal 1, both clipped to [0, 1]; only over pixels that count."""
-    square = (picture.clamp(0, 1) - photo.clamp(0, 1)).square()
-    if counts is not None:
-        square = square[:, counts[0] > 0.5]
-    error = float(square.double().mean())
-    return math.inf if error == 0 else -10 * math.log10(error)

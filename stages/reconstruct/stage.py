@@ -18,12 +18,12 @@ from ..artifacts import CameraFile, PictureFile, ReportFile, SplatsFile
 from ..formats import cameras as camera_files
 from ..formats import captures, pictures, splats
 from ..formats.captures import Capture
+from ..formats.photos import Photo, load_all
 from ..geometry.activation import Parameters
 from . import VERSION, Config, Outputs, checkpoint
 from .checkpoint import State
 from .evaluate import seen
 from .loop import Task, train
-from .photos import Photo, load_all
 from .start import extent_of, first_gaussians
 
 SHOWN = 4

@@ -16,9 +16,9 @@ from torch import Tensor
 
 from ...renderers.sh import C0
 from ..formats.captures import Points
+from ..formats.photos import Photo
 from ..geometry.activation import Parameters
 from ..randomness import generator
-from .photos import Photo
 from .settings import Start
 
 NEAR = 0.5

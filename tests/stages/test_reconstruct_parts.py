@@ -12,11 +12,12 @@ from splatworks.pipeline.errors import InputError
 from splatworks.renderers import reference
 from splatworks.renderers.scene import Cameras, Gaussians
 from splatworks.stages.formats import captures
+from splatworks.stages.formats.photos import load_all, target_of
 from splatworks.stages.geometry.activation import Parameters, activate
 from splatworks.stages.geometry.densify import born
+from splatworks.stages.geometry.psnr import psnr_db
 from splatworks.stages.reconstruct import Config, loss, mcmc
 from splatworks.stages.reconstruct.loop import coefficients_at, halvings_at
-from splatworks.stages.reconstruct.photos import load_all, target_of
 from splatworks.stages.reconstruct.settings import Density, Rates, Start, Views
 from splatworks.stages.reconstruct.start import extent_of, first_gaussians, focus_of
 
@@ -176,7 +177,7 @@ def test_cameras_side_by_side_have_no_common_point() -> None:
 
 def made_photo(pose: torch.Tensor):
     from splatworks.stages.formats.lens import Lens
-    from splatworks.stages.reconstruct.photos import Photo
+    from splatworks.stages.formats.photos import Photo
 
     lens = Lens(width_px=8, height_px=8, focal_px=(8.0, 8.0), center_px=(4.0, 4.0))
     return Photo("x", lens, pose, torch.full((3, 8, 8), 51, dtype=torch.uint8), None, None)
@@ -233,12 +234,12 @@ def test_the_loss_by_hand_and_where_nothing_counts() -> None:
 
 def test_psnr_by_hand() -> None:
     a, b = torch.zeros(3, 4, 4), torch.full((3, 4, 4), 0.1)
-    assert loss.psnr_db(a, b, None) == pytest.approx(20.0, abs=1e-5)
-    assert loss.psnr_db(a, a, None) == math.inf
+    assert psnr_db(a, b, None) == pytest.approx(20.0, abs=1e-5)
+    assert psnr_db(a, a, None) == math.inf
     counts = torch.zeros(1, 4, 4)
     counts[0, 0, 0] = 1
     b[:, 0, 0] = 1.0
-    assert loss.psnr_db(a, b, counts) == pytest.approx(0.0, abs=1e-6)
+    assert psnr_db(a, b, counts) == pytest.approx(0.0, abs=1e-6)
 
 
 # --- Markov chains ---

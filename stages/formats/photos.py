@@ -18,8 +18,8 @@ from torch.nn import functional
 
 from ...pipeline.errors import InputError
 from ...renderers.scene import Cameras
-from ..formats.captures import Shot
-from ..formats.lens import Lens, resized, straighten, straightened
+from .captures import Shot
+from .lens import Lens, resized, straighten, straightened
 
 ASPECT_TOLERANCE = 0.01
 FINER = 2
