@@ -40,8 +40,8 @@ class Inputs:
 class Rates:
     """Adam's step lengths. Those of the vertices are relative to the mesh's radius."""
 
-    vertices: float = 1.6e-4
-    vertices_final: float = 1.6e-6
+    vertices: float = 1e-3
+    vertices_final: float = 1e-5
     """Falls exponentially to this at the last iteration."""
     log_scales: float = 1e-2
     turns: float = 4e-3
