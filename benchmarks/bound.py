@@ -38,7 +38,7 @@ from splatworks.renderers.meshes import MeshScene
 from splatworks.renderers.scene import Cameras
 from splatworks.stages import bound
 from splatworks.stages.artifacts import CaptureDir, TexturedMeshFile
-from splatworks.stages.bound import learned, stage, views
+from splatworks.stages.bound import learned, start, views
 from splatworks.stages.bound.consistency import neighbors_across
 from splatworks.stages.bound.first_look import first_look
 from splatworks.stages.bound.loop import Task, step
@@ -250,8 +250,8 @@ def refined(
 ) -> tuple[Task, learned.State]:
     """What the stage does, without its files."""
     ctx = context(folder)
-    _, radius = stage._sphere(surface)
-    bond, values = stage.first_values(surface, radius, config, ctx)
+    _, radius = start.bounding_sphere(surface)
+    bond, values = start.first_values(surface, radius, config, ctx.log)
     look = first_look(
         MeshScene(surface.positions.astype(np.float32), surface.faces), material.views
     )
@@ -260,7 +260,7 @@ def refined(
         training=look.views, kept_aside=[], renderer=named("cpu"), config=config, radius=radius,
         white_behind=False, seed=0, device="cpu",
     )  # fmt: skip
-    state = learned.start(stage._colored(values, bond, look.colors))
+    state = learned.start(start.colored(values, bond, look.colors))
     for _ in range(config.iterations):
         step(task, state)
     return task, state
@@ -350,7 +350,7 @@ def captured(arguments: argparse.Namespace) -> dict[str, object]:
         )  # fmt: skip
         print(f"{time.process_time() - begun:.0f} s of processor in this call", flush=True)
     report = json.loads(result.read_text("utf-8"))
-    surface = stage.welded(arguments.mesh, ctx)
+    surface = start.welded(arguments.mesh, ctx.log)
     material = views.of_capture(arguments.capture, config.views, ctx.log)
     scene = MeshScene(surface.positions.astype(np.float32), surface.faces)
     both = {

@@ -36,7 +36,8 @@ def first_look(scene: MeshScene, views: Sequence[View]) -> FirstLook:
     for view in views:
         target = view.target("cpu")
         frames = meshes.render(scene, target.cameras, supersample=SUPERSAMPLE)
-        filled = frames.alpha[0, ..., 0] > 1 - 1e-6
+        # The ray through the centre is one more, and may slip through a crack.
+        filled = (frames.alpha[0, ..., 0] > 1 - 1e-6) & (frames.face_id[0] >= 0)
         if not view.covers:
             view = replace(view, counts=filled[None])
         out.append(view)

@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import json
-import math
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,7 @@ from ...renderers.meshes import MeshScene
 from ...renderers.scene import Renderer
 from ...renderers.sh import C0
 from ..artifacts import BindingFile, MeshFile, PictureFile, ReportFile, SplatsFile
-from ..formats import bindings, gltf, pictures, splats, srgb, wild
+from ..formats import bindings, gltf, pictures, splats, srgb
 from ..formats.bindings import Binding
 from ..formats.splats import Sidecar
 from ..geometry.components import Surface, vertex_normals
@@ -28,6 +27,7 @@ from .frames import Places
 from .judge import mean, seen
 from .learned import Bond, Learned, State
 from .loop import Task, refine
+from .start import bounding_sphere, colored, first_values, welded
 from .views import Material, of_capture, of_splats
 
 SHOWN = 4
@@ -41,15 +41,15 @@ def bind(inputs: Inputs, config: Config, ctx: Context) -> Outputs:
     torch.set_num_threads(1)
     if (inputs.capture is None) == (inputs.splats is None):
         raise ConfigError("bind: give either a capture or splats to be matched.")
-    surface = welded(inputs.mesh.path, ctx)
-    middle, radius = _sphere(surface)
-    bond, values = first_values(surface, radius, config, ctx)
+    surface = welded(inputs.mesh.path, ctx.log)
+    middle, radius = bounding_sphere(surface)
+    bond, values = first_values(surface, radius, config, ctx.log)
     _check_memory(len(values.turns), ctx)
     material = _material(inputs, config, middle, radius, ctx)
     look = first_look(
         MeshScene(surface.positions.astype(np.float32), surface.faces), material.views
     )
-    values = _colored(values, bond, look.colors)
+    values = colored(values, bond, look.colors)
     task = Task(
         bond=_bond_on(bond, ctx.device),
         pairs=torch.from_numpy(neighbors_across(surface.faces)).to(ctx.device),
@@ -75,61 +75,6 @@ def bind(inputs: Inputs, config: Config, ctx: Context) -> Outputs:
         ctx.log.info("continuing at iteration %d of %d", state.iteration, config.iterations)
     state = refine(task, state, ctx, lambda now: learned.save(now, ctx.scratch, signature))
     return _written(task, state, material.sidecar, look.covered, ctx)
-
-
-def welded(path: Path, ctx: Context) -> Surface:
-    """The file's triangles in their order, with vertices at the same place joined."""
-    model = wild.read(path)
-    if model.rig is not None:
-        ctx.log.warning("%s: has a skeleton; the mesh is bound as it rests.", path.name)
-    # Adding 0 makes one zero of the two, so that both count as the same place.
-    corners = model.positions.astype(np.float32) + np.float32(0)
-    positions, index = np.unique(corners, axis=0, return_inverse=True)
-    return Surface(positions.astype(np.float64), index.reshape(-1)[model.faces])
-
-
-def first_values(
-    surface: Surface, radius: float, config: Config, ctx: Context
-) -> tuple[Bond, Learned]:
-    """Gaussians on every triangle that has an area, in black."""
-    corners = torch.from_numpy(surface.positions[surface.faces])
-    flat = frames.without_area(corners)
-    if bool(flat.any()):
-        ctx.log.warning(
-            "%d of %d triangles have no area (first: %d) and carry nothing.",
-            int(flat.sum()), len(flat), int(flat.nonzero()[0]),
-        )  # fmt: skip
-    sound = (~flat).nonzero()[:, 0]
-    count = len(sound) * config.per_face
-    size = layout.first_deviations(corners[sound], config.per_face)
-    places = Places(
-        owner=sound.repeat_interleave(config.per_face),
-        barycentrics=layout.barycentrics(config.per_face).repeat(len(sound), 1).float(),
-    )
-    turns = torch.zeros(count, 2)
-    turns[:, 0] = 1
-    values = Learned(
-        vertices=torch.from_numpy(surface.positions).float(),
-        log_scales=size.log().float().repeat_interleave(config.per_face)[:, None].repeat(1, 2),
-        turns=turns,
-        logit_opacities=torch.full((count,), math.log(config.opacity / (1 - config.opacity))),
-        sh=torch.zeros(count, (config.sh_degree + 1) ** 2, 3),
-    )
-    faces = torch.from_numpy(surface.faces)
-    return Bond(faces, places, layout.THICKNESS * radius), values
-
-
-def _colored(values: Learned, bond: Bond, colors: np.ndarray) -> Learned:
-    sh = values.sh.clone()
-    sh[:, 0] = (torch.from_numpy(colors).float()[bond.places.owner] - 0.5) / C0
-    return dataclasses.replace(values, sh=sh)
-
-
-def _sphere(surface: Surface) -> tuple[np.ndarray, float]:
-    """Middle of the bounding box, and the farthest used vertex from it."""
-    used = surface.positions[np.unique(surface.faces)]
-    middle = (used.min(axis=0) + used.max(axis=0)) / 2
-    return middle, float(np.linalg.norm(used - middle, axis=1).max())
 
 
 def _material(

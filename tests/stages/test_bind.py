@@ -12,12 +12,17 @@ import trimesh
 from PIL import Image
 from splatworks.pipeline.cli import main
 from splatworks.pipeline.errors import ConfigError, InputError
+from splatworks.renderers.meshes import MeshScene
 from splatworks.stages import bound
 from splatworks.stages.artifacts import CameraFile, CaptureDir, SplatsFile, TexturedMeshFile
 from splatworks.stages.bound import Rates, Views, matching
+from splatworks.stages.bound.first_look import first_look
 from splatworks.stages.bound.loop import coefficients_at
-from splatworks.stages.bound.stage import welded
+from splatworks.stages.bound.start import welded
+from splatworks.stages.bound.views import View
 from splatworks.stages.formats import bindings, cameras, gltf, splats
+from splatworks.stages.formats.photos import Target
+from splatworks.stages.geometry.likeness import one_by_one
 from splatworks.stages.scene.affine import carried
 from splatworks.stages.scene.placing import frame_transform
 
@@ -138,6 +143,19 @@ def test_a_mesh_that_was_turned_upright_fits_the_capture_again(tmp_path) -> None
     assert np.allclose(np.ptp(there.means, axis=0), np.ptp(found[1].means, axis=0), atol=5e-3)
 
 
+def test_a_crack_between_rays_is_no_color(tmp_path) -> None:
+    """The mesh has a slit that only the rays through pixel centres meet."""
+    view = one_by_one(striped_ball.cameras([(0, 0)], 9))[0]
+    z, w = 1.8 - float(view.focal_px[0, 0]), 1e-3  # One unit is a pixel at this distance.
+    places = [[-9, -9, z], [-w, -9, z], [-w, 9, z], [w, -9, z], [9, -9, z], [9, 9, z], [w, 9, z]]
+    faces = np.array([[0, 1, 2], [3, 4, 5], [3, 5, 6]])
+    scene = MeshScene(np.float32(places), faces)
+    target = Target(view, torch.full((3, 9, 9), 0.7), None, None)
+    found = first_look(scene, [View("0", False, target)])
+    assert found.colors[1:] == pytest.approx(0.7)
+    assert not found.views[0].counts[0, :, 4].any() and found.views[0].counts[0, :, 5:].all()
+
+
 def test_cameras_for_the_splats_may_be_given(files, tmp_path) -> None:
     views = striped_ball.cameras([(45 * k, 20) for k in range(8)], 40)
     cameras.save(views, tmp_path / "c.json")
@@ -173,7 +191,7 @@ def test_seams_are_joined(tmp_path) -> None:
     trimesh.Trimesh(
         ball.vertices[ball.faces].reshape(-1, 3), np.arange(240).reshape(-1, 3), process=False
     ).export(tmp_path / "soup.ply")
-    surface = welded(tmp_path / "soup.ply", context(tmp_path))
+    surface = welded(tmp_path / "soup.ply", logging.getLogger("bind"))
     assert len(surface.positions) == 42
     assert np.allclose(surface.positions[surface.faces], ball.vertices[ball.faces], atol=1e-6)
 

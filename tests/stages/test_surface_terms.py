@@ -2,8 +2,10 @@
 
 import json
 import math
+import sys
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -425,7 +427,7 @@ def test_terms_of_an_empty_view_are_nothing() -> None:
     nothing = Frames(radii_px=torch.zeros(1, 5, dtype=F64))
     look = terms.Look(g, torch.zeros(5, dtype=F64, requires_grad=True), nothing, camera())
     moment = terms.Moment(neighbors.nearest(g.means), 1.0, 0.5, generator(0, "test"))
-    assert float(terms.deciding(look, Surface(mode="density"))) == 0
+    assert float(terms.deciding(look, Surface(mode="density")).detach()) == 0
     assert float(terms.lying_flat(look, Surface(mode="density"), moment)) == 0
 
 
@@ -455,3 +457,22 @@ def test_terms_look_at_visible_gaussians_alone() -> None:
 def test_settings_are_checked(values, said) -> None:
     with pytest.raises(ValueError, match=said):
         Surface(mode="sdf", **values)
+
+
+@pytest.mark.slow
+def test_three_thousand_round_gaussians_become_a_sphere() -> None:
+    """With 24 views of 96 x 96 and 300 iterations; `benchmarks/flattening.py` has more rows."""
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
+    import flattening
+
+    every = flattening.variants()
+    rows = {
+        name: flattening.run(name, every[name], count=3000, views=24, size=96, iterations=300)
+        for name in ("off", "entropy", "density", "sdf")
+    }
+    assert rows["density"].flatness <= 0.2 and rows["density"].angle_deg <= 10
+    assert rows["sdf"].flatness <= 0.2 and rows["sdf"].angle_deg <= 10
+    assert rows["off"].flatness > 2 * rows["density"].flatness
+    assert rows["off"].angle_deg > 1.3 * rows["density"].angle_deg
+    assert rows["entropy"].decided >= 0.9 and rows["off"].decided < 0.1
+    assert rows["density"].psnr_db > rows["off"].psnr_db - 1.5
