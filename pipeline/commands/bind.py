@@ -53,8 +53,7 @@ def bind(
         camera: Cameras to look at the splats from; else from all around the mesh.
         per_face: Gaussians on each triangle.
         iterations: Views looked at.
-        mesh_frame: Whether the mesh is in the coordinates of the capture or the splats, or has
-            been turned +Y up since.
+        mesh_frame: The mesh is where the capture or the splats are, or was turned +Y up.
         set: bind.FIELD=VALUE, a setting of the stage; may be given several times.
         seed: Another order of views.
         store: A directory of results shared between runs; OUT remembers it.
