@@ -30,6 +30,8 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "track": (".commands.track:track", "a scene that follows a film from one camera"),
         "stitch": (".commands.stitch:stitch", "one captured object's look on another's"),
         "apply": (".commands.apply:apply", "an edit script on captured scenes"),
+        "bind": (".commands.bind:bind", "flat splats on the triangles of a mesh"),
+        "pose": (".commands.bind:pose", "bound splats that follow their mesh"),
         "studio": (".commands.studio:studio", "a web page to select, move, stitch and save"),
         "texture": (".commands.texture:texture", "a texture for a mesh of your own, from a prompt"),
         "bake": (".commands.bake:bake", "photographs of a mesh, or splats, to its texture"),

@@ -11,6 +11,8 @@ STAGES: Mapping[str, str] = MappingProxyType(
         "mesh": f"{__name__}.mesh",
         "surface": f"{__name__}.surface",
         "evaluate": f"{__name__}.evaluate",
+        "bind": f"{__name__}.bound",
+        "pose": f"{__name__}.bound.pose",
         "texture": f"{__name__}.texture",
         "text-texture": f"{__name__}.text_texture",
         "bake": f"{__name__}.texture.bake",

@@ -156,3 +156,10 @@ class ReportFile(Artifact):
     """JSON: figures about a result, for reading."""
 
     kind = "report/1"
+
+
+@dataclass(frozen=True, slots=True)
+class BindingFile(Artifact):
+    """safetensors: Gaussians on the triangles of a mesh, and that mesh at rest."""
+
+    kind = "binding/1"

@@ -29,9 +29,13 @@ HEAVY = (
 )
 JOINS = ("pipeline/cli.py", "pipeline/commands/")
 """The command line joins the parts, so it may import the table of stages, and the studio."""
-USES = {"apply": ("stitch", "edit"), "text_texture": ("distill",)}
-"""Stages that may know another one: an edit of a script may be one of these, and what is distilled
-may be a texture."""
+USES = {
+    "apply": ("stitch", "edit"),
+    "bound": ("reconstruct",),
+    "text_texture": ("distill",),
+}
+"""Stages that may know another one: an edit of a script may be one of these; bound Gaussians are
+trained on photographs as free ones are; and what is distilled may be a texture."""
 
 
 def sources() -> list[Path]:

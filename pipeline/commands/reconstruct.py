@@ -25,6 +25,7 @@ def reconstruct(
     max_side: int = 1_600,
     max_gaussians: int = 300_000,
     strategy: Literal["densify", "mcmc"] = "densify",
+    surface: Literal["off", "density", "sdf"] = "off",
     set: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = (),
     seed: int = 0,
     store: Path | None = None,
@@ -39,6 +40,8 @@ def reconstruct(
         max_side: Photographs with a longer side are reduced to this many pixels.
         max_gaussians: Never more than this.
         strategy: How Gaussians are added: where the picture pulls, or by Markov chains.
+        surface: Lay the Gaussians flat on a surface, for meshing: density for objects seen from
+            all around, sdf for scenes.
         set: reconstruct.FIELD=VALUE, a setting of the stage; may be given several times.
         seed: Another seed, another result.
         store: A directory of results shared between runs; OUT remembers it.
@@ -55,6 +58,7 @@ def reconstruct(
             "iterations": iterations,
             "views": {"max_side_px": max_side},
             "density": {"max_gaussians": max_gaussians, "strategy": strategy},
+            "surface": {"mode": surface},
         },
     )
     recipe = with_settings(Recipe(steps=(step,), seed=seed), set, STAGES)

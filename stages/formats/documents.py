@@ -39,7 +39,7 @@ def parse(text: str, kind: str, where: str) -> dict[str, Any]:
         raise InputError(f"{where}: no readable JSON ({error}).") from None
     if not isinstance(document, dict):
         raise InputError(f'{where}: must be an object with "kind": "{kind}".')
-    _check_kind(document.pop("kind", None), kind, where)
+    check_kind(document.pop("kind", None), kind, where)
     return document
 
 
@@ -59,7 +59,8 @@ def write(path: Path, text: str) -> Path:
     return Path(path)
 
 
-def _check_kind(found: object, kind: str, where: str) -> None:
+def check_kind(found: object, kind: str, where: str) -> None:
+    """Raise InputError unless a document says that it is of this kind and version."""
     if found == kind:
         return
     name, _, version = kind.partition("/")

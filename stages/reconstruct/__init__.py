@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from ...pipeline.contract import RUNTIME, Context
 from ..artifacts import CameraFile, CaptureDir, PictureFile, ReportFile, SplatsFile
-from .settings import Density, Rates, Start, Views
+from .settings import Density, Rates, Start, Surface, Views
 
 VERSION = 1
 
@@ -30,6 +30,7 @@ class Config:
     start: Start = field(default=Start())
     rates: Rates = field(default=Rates())
     density: Density = field(default=Density())
+    surface: Surface = field(default=Surface())
     checkpoint_every_s: float = field(default=60.0, metadata=RUNTIME)
     evaluate_every: int = field(default=1_000, metadata=RUNTIME)
     """Iterations between two looks at the photographs kept aside; 0: only at the end."""

@@ -10,6 +10,7 @@ from ..randomness import generator
 from . import Config
 from .checkpoint import State
 from .mcmc import relocate
+from .surface.schedule import growth_ends, prunes_after, resets_end
 
 RESET_CEILING = 0.01
 LARGEST = 0.1
@@ -20,8 +21,9 @@ FEWEST = 32
 def change(config: Config, extent: float, state: State, seed: int) -> None:
     """What is due after the iteration just done, in place."""
     density, done = config.density, state.iteration
-    last = density.until_share * config.iterations
-    if not density.every or not density.first <= done <= last:
+    if prunes_after(config, done):
+        _thinned(config, state)
+    if not density.every or not density.first <= done <= growth_ends(config):
         return
     if density.strategy == "mcmc":
         if done % density.every == 0:
@@ -32,7 +34,7 @@ def change(config: Config, extent: float, state: State, seed: int) -> None:
         _grown(config, extent, state, seed)
         state.score_sum = state.score_sum.new_zeros(len(state.population))
         state.score_count = torch.zeros_like(state.score_sum)
-    if density.reset_every and done % density.reset_every == 0:
+    if density.reset_every and done % density.reset_every == 0 and done <= resets_end(config):
         state.population = reset_opacity(state.population, RESET_CEILING)
 
 
@@ -47,7 +49,17 @@ def worth_keeping(config: Config, extent: float, state: State) -> Bool[Tensor, "
 
 
 def _pruned(config: Config, extent: float, state: State) -> None:
-    keep = worth_keeping(config, extent, state)
+    _keep(state, worth_keeping(config, extent, state))
+
+
+def _thinned(config: Config, state: State) -> None:
+    """Without the faint ones, before the others are laid on the surface."""
+    opacities = activate(state.population.values).opacities
+    _keep(state, opacities >= config.surface.min_opacity)
+
+
+def _keep(state: State, keep: Bool[Tensor, " n"]) -> None:
+    """Those only, unless next to nothing would be left."""
     if int(keep.sum()) >= FEWEST:
         state.population = keep_rows(state.population, keep)
         state.score_sum, state.score_count = state.score_sum[keep], state.score_count[keep]

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from ..formats import checkpoints
@@ -25,6 +25,8 @@ class State:
     score_count: Float[Tensor, " n"]
     iteration: int = 0
     """The next one to be done."""
+    neighbors: Int[Tensor, "n k"] | None = None
+    """Of each Gaussian, as last found; once surface terms hold."""
     log: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in LOG_COLUMNS})
 
 
@@ -40,6 +42,8 @@ def save(state: State, scratch: Path, signature: str) -> Path:
     for part in ("values", "first", "second"):
         for entry in fields(Parameters):
             tensors[f"{part}.{entry.name}"] = getattr(getattr(state.population, part), entry.name)
+    if state.neighbors is not None:
+        tensors["neighbors"] = state.neighbors
     for name, column in state.log.items():
         tensors[f"log.{name}"] = torch.tensor(column, dtype=torch.float64)
     metadata = {"iteration": state.iteration, "signature": signature}
@@ -64,5 +68,6 @@ def _restore(tensors: dict[str, Tensor], iteration: int, device: str) -> State:
         score_sum=tensors["score_sum"].to(device),
         score_count=tensors["score_count"].to(device),
         iteration=iteration,
+        neighbors=tensors["neighbors"].to(device) if "neighbors" in tensors else None,
         log={name: tensors[f"log.{name}"].tolist() for name in LOG_COLUMNS},
     )

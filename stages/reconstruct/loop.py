@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ...pipeline.contract import Context
-from ...renderers.scene import Frames, Renderer
+from ...renderers.scene import Frames, Output, Renderer
 from ..formats.photos import Photo, target_of
 from ..geometry.activation import Parameters, activate
 from ..geometry.adam import adam_step
@@ -21,6 +21,9 @@ from .checkpoint import State
 from .evaluate import Score, mean_score
 from .loss import composed, photometric, wanted
 from .mcmc import noise, with_wishes
+from .surface.neighbors import nearest
+from .surface.schedule import Phase, phase_at, progress_at, refreshes_at
+from .surface.terms import Look, Moment, deciding, lying_flat
 
 BETAS = (0.9, 0.999)
 HIGHER_SH_SHARE = 1 / 20
@@ -82,10 +85,14 @@ def step(task: Task, state: State) -> float:
         *(getattr(values, f.name).detach().requires_grad_() for f in fields(Parameters))
     )
     shown = replace(leaves, sh=leaves.sh[:, : coefficients_at(config, k)])
-    frames = task.renderer(activate(shown), target.cameras, frozenset({"rgb", "alpha"}))
+    phase, scene = phase_at(config, k), activate(shown)
+    frames = task.renderer(scene, target.cameras, outputs_in(config, phase))
     loss = photometric(
         composed(frames, background), wanted(target, background), target.counts, config.ssim_weight
     )
+    if phase != "ordinary":
+        look_now = Look(scene, shown.logit_opacities, frames, target.cameras)
+        loss = loss + surface_terms(task, state, look_now, phase)
     names = [f.name for f in fields(Parameters)]
     assert frames.means2d is not None
     *found, g_means2d = torch.autograd.grad(
@@ -99,6 +106,25 @@ def step(task: Task, state: State) -> float:
     state.iteration += 1
     change(task.config, task.extent, state, task.seed)
     return float(loss.detach())
+
+
+def outputs_in(config: Config, phase: Phase) -> frozenset[Output]:
+    """What is rendered: with depth where distances are compared with it."""
+    depth = phase == "surface" and config.surface.mode == "sdf"
+    return frozenset({"rgb", "alpha", "depth"} if depth else {"rgb", "alpha"})
+
+
+def surface_terms(task: Task, state: State, seen: Look, phase: Phase) -> Float[Tensor, ""]:
+    """What is added to the photometric loss; finds neighbors anew where that is due."""
+    config, k = task.config, state.iteration
+    if phase == "deciding":
+        return deciding(seen, config.surface)
+    if refreshes_at(config, k):
+        state.neighbors = nearest(seen.gaussians.means)
+    assert state.neighbors is not None
+    random = generator(task.seed, k, "surface")
+    moment = Moment(state.neighbors, task.extent, progress_at(config, k), random)
+    return lying_flat(seen, config.surface, moment)
 
 
 def view_of(task: Task, iteration: int) -> int:
@@ -192,7 +218,8 @@ def _moved(task: Task, state: State, gradients: Parameters) -> Population:
     }
     values = Parameters(**{name: done.value for name, done in steps.items()})
     density = task.config.density
-    if density.strategy == "mcmc" and density.noise:
+    exploring = phase_at(task.config, state.iteration) == "ordinary"
+    if density.strategy == "mcmc" and density.noise and exploring:
         random = generator(task.seed, state.iteration, "noise")
         values = replace(values, means=values.means + noise(values, means, density.noise, random))
     return Population(

@@ -6,6 +6,7 @@ from typing import Literal
 
 Strategy = Literal["densify", "mcmc"]
 Background = Literal["black", "white", "random"]
+SurfaceMode = Literal["off", "density", "sdf"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,3 +121,43 @@ class Density:
         for name in ("noise", "wish"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"density.{name} must be >= 0, got {getattr(self, name)}.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surface:
+    """Terms that lay Gaussians flat on a surface (SuGaR), for meshes; and from when on."""
+
+    mode: SurfaceMode = "off"
+    """`density` compares densities and suits objects seen from all around; `sdf` compares distances
+    with the rendered depth and suits scenes."""
+    decide_from_share: float = 7 / 15
+    """Of all iterations; from here on none come or go, and opacities are driven to 0 or 1."""
+    from_share: float = 9 / 15
+    """From here on the surface terms hold; faint Gaussians go at once."""
+    entropy: float = 0.1
+    """Weight of the opacities' mean entropy, in between."""
+    min_opacity: float = 0.5
+    """Fainter ones go."""
+    distance: float = 0.2
+    """Weight of the density's or the distance's error (SuGaR's R)."""
+    normals: float = 0.2
+    """Weight of the squared difference between the field's normal and the Gaussian's own."""
+    flatness: float = 0.1
+    """Weight of the smallest relative to the middle standard deviation, grown to evenly from 0:
+    first Gaussians turn to the surface, then they are thinned (not in SuGaR)."""
+    samples: int = 16_384
+    """Per iteration."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.decide_from_share <= self.from_share <= 1:
+            raise ValueError(
+                f"surface needs 0 <= decide_from_share <= from_share <= 1, got "
+                f"{self.decide_from_share} and {self.from_share}."
+            )
+        if not 0 <= self.min_opacity < 1:
+            raise ValueError(f"surface.min_opacity must be in [0, 1), got {self.min_opacity}.")
+        for name in ("entropy", "distance", "normals", "flatness"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"surface.{name} must be >= 0, got {getattr(self, name)}.")
+        if self.samples < 1:
+            raise ValueError(f"surface.samples must be at least 1, got {self.samples}.")

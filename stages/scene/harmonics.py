@@ -20,6 +20,8 @@ from jaxtyping import Float
 from ...renderers import sh
 
 BANDS = (slice(0, 1), slice(1, 4), slice(4, 9), slice(9, 16))
+_ROWS = 1 << 13
+"""Turned at once, each by its own matrix: bounds the memory."""
 _NODES_Z, _NODES_AZIMUTH = 4, 8
 """Exact up to degree 7 in both."""
 
@@ -50,7 +52,24 @@ def turned(
     return out
 
 
-def _basis(directions: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 16"]:
+def turned_each(
+    coefficients: Float[np.ndarray, "n coefficient 3"], orthogonal: Float[np.ndarray, "n 3 3"]
+) -> Float[np.ndarray, "n coefficient 3"]:
+    """`turned`, each by a matrix of its own."""
+    degree = math.isqrt(coefficients.shape[1]) - 1
+    directions, weights = quadrature()
+    here = _basis(directions)
+    out = coefficients.copy()
+    for start in range(0, len(coefficients), _ROWS):
+        rows = slice(start, start + _ROWS)
+        before = _basis(np.einsum("nij,qi->nqj", orthogonal[rows], directions))
+        for band in BANDS[1 : degree + 1]:
+            matrices = (here[:, band] * weights[:, None]).T @ before[..., band]
+            out[rows, band] = matrices @ coefficients[rows, band].astype(np.float64)
+    return out
+
+
+def _basis(directions: Float[np.ndarray, "*n 3"]) -> Float[np.ndarray, "*n 16"]:
     return sh.basis(torch.from_numpy(directions), 16).numpy()
 
 

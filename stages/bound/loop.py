@@ -1,0 +1,125 @@
+"""The loop that refines mesh and Gaussians together."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from ...pipeline.contract import Context
+from ...renderers.scene import Renderer
+from ..geometry.adam import adam_step
+from ..randomness import generator
+from ..reconstruct.loss import composed, photometric, wanted
+from . import Config
+from .consistency import normal_consistency
+from .learned import NAMES, Bond, Learned, State, gaussians
+from .views import View
+
+BETAS = (0.9, 0.999)
+HIGHER_SH_SHARE = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What the loop works on, apart from the state."""
+
+    bond: Bond
+    pairs: Int[Tensor, "edge 2"]
+    """Triangles with a common edge."""
+    training: Sequence[View]
+    kept_aside: Sequence[View]
+    renderer: Renderer
+    config: Config
+    radius: float
+    """Of the mesh."""
+    white_behind: bool
+    seed: int
+    device: str
+
+
+def refine(task: Task, state: State, ctx: Context, save: Callable[[State], object]) -> State:
+    """Run the remaining iterations; `save` is called about every `checkpoint_every_s`."""
+    config, saved = task.config, time.monotonic()
+    with ctx.progress("bind", config.iterations, done=state.iteration) as bar:
+        while state.iteration < config.iterations:
+            loss = step(task, state)
+            bar.advance(note=f"loss {loss:.4f}")
+            if time.monotonic() - saved >= config.checkpoint_every_s:
+                save(state)
+                saved = time.monotonic()
+    return state
+
+
+def step(task: Task, state: State) -> float:
+    """One iteration, in place. Returns the loss."""
+    k, config = state.iteration, task.config
+    target = task.training[view_of(task, k)].target(task.device)
+    background = background_of(task, target.alpha is not None, k)
+    leaves = Learned(*(getattr(state.values, n).detach().requires_grad_() for n in NAMES))
+    scene, normals = gaussians(leaves, task.bond, coefficients_at(config, k))
+    frames = task.renderer(scene, target.cameras)
+    loss = photometric(
+        composed(frames, background), wanted(target, background), target.counts, config.ssim_weight
+    )
+    if config.smoothness:
+        loss = loss + config.smoothness * normal_consistency(normals, task.pairs)
+    gradients = torch.autograd.grad(loss, [getattr(leaves, name) for name in NAMES])
+    _move(task, state, Learned(*gradients))
+    state.iteration += 1
+    return float(loss.detach())
+
+
+def view_of(task: Task, iteration: int) -> int:
+    """Every view once per round, each round in an order of its own."""
+    count = len(task.training)
+    order = torch.randperm(count, generator=generator(task.seed, iteration // count, "order"))
+    return int(order[iteration % count])
+
+
+def coefficients_at(config: Config, iteration: int) -> int:
+    """How many SH coefficients are used: one degree more after each share of the iterations."""
+    every = max(1.0, config.sh_share * config.iterations)
+    return (min(config.sh_degree, int(iteration / every)) + 1) ** 2
+
+
+def background_of(task: Task, covers: bool, iteration: int) -> Float[Tensor, "3"]:
+    """A random color behind pictures that know their coverage, so that holes cost; else black."""
+    if not covers:
+        return torch.zeros(3, device=task.device)
+    random = generator(task.seed, iteration, "background")
+    return torch.rand(3, generator=random).to(task.device)
+
+
+def _move(task: Task, state: State, gradients: Learned) -> None:
+    config, k = task.config, state.iteration
+    rates, share = config.rates, k / max(1, config.iterations - 1)
+    sh = gradients.sh.new_full((1, gradients.sh.shape[1], 1), HIGHER_SH_SHARE * rates.sh)
+    sh[:, 0] = rates.sh
+    vertices = 0.0
+    if rates.vertices:
+        vertices = task.radius * rates.vertices * (rates.vertices_final / rates.vertices) ** share
+    each: dict[str, float | Tensor] = {
+        "vertices": vertices,
+        "log_scales": rates.log_scales,
+        "turns": rates.turns,
+        "logit_opacities": rates.logit_opacities,
+        "sh": sh,
+    }
+    done = {
+        name: adam_step(
+            getattr(state.values, name),
+            getattr(gradients, name),
+            getattr(state.first, name),
+            getattr(state.second, name),
+            steps_before=k,
+            rate=rate,
+            betas=BETAS,
+        )
+        for name, rate in each.items()
+    }
+    state.values = Learned(**{name: one.value for name, one in done.items()})
+    state.first = Learned(**{name: one.first for name, one in done.items()})
+    state.second = Learned(**{name: one.second for name, one in done.items()})
