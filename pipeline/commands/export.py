@@ -22,6 +22,7 @@ from ..machine import cores, memory
 from ..progress import prepare_terminal, size
 
 Tool = Literal["blender", "unreal", "unity", "maya", "web"]
+Axis = Literal["+x", "-x", "+y", "-y", "+z", "-z"]
 Format = Literal[
     "glb", "obj", "fbx", "usd", "usda", "usdz", "ply", "stl", "gltf-splats", "usd-splats"
 ]
@@ -51,6 +52,7 @@ def export(
     lods: tuple[Path, ...] = (),
     texture_size: int | None = None,
     name: str | None = None,
+    from_up: Axis | None = None,
     collision: Literal["none", "hull"] = "none",
     overwrite: bool = False,
 ) -> int:
@@ -67,6 +69,8 @@ def export(
             --lods` has made.
         texture_size: Largest side of a picture in pixels; by default the tool's limit.
         name: What the asset is called; by default the name of OUT or SCENE.
+        from_up: Which axis points up in SCENE, such as +z for a mesh of a nerfstudio capture; by
+            default +y, and for splats what their sidecar says.
         collision: Add a convex hull for collisions (--for unreal, FBX).
         overwrite: Replace files that exist.
     """
@@ -84,6 +88,7 @@ def export(
         "name": name if name is not None else (out.stem if single else scene.stem),
         "file": out.name if single else None,
         "texture_px": texture_size,
+        "from_up": from_up,
         "collision": collision,
     }
     folder = out.absolute().parent

@@ -11,6 +11,7 @@ from ..artifacts import ExportDir, LodsDir, MeshFile, SplatsFile, TexturedMeshFi
 
 VERSION = 1
 
+Axis = Literal["+x", "-x", "+y", "-y", "+z", "-z"]
 Tool = Literal["any", "blender", "unreal", "unity", "maya", "web"]
 Format = Literal[
     "glb", "obj", "fbx", "usd", "usda", "usdc", "usdz", "ply", "stl", "gltf-splats", "usd-splats"
@@ -37,6 +38,8 @@ class Config:
     after the asset."""
     texture_px: int | None = None
     """Largest side of a picture; by default the tool's limit."""
+    from_up: Axis | None = None
+    """Which axis points up in the input; by default +y, and what a splat's sidecar says."""
     collision: Literal["none", "hull"] = "none"
     """A convex hull called UCX_… (FBX for Unreal)."""
 

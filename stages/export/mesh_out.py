@@ -12,7 +12,9 @@ from ..artifacts import LodsDir
 from ..formats import fbx, gltf, gltf_model, obj_files, stl, usd_files, wild
 from ..formats.asset import Asset, Level, Look, Picture
 from ..formats.model import COLOR_SLOTS, SLOTS, Model
+from ..scene.placing import axis_vector, turn_between
 from .corners import as_level, placed, with_frames, with_layers
+from .dcc import Axis
 from .hulls import convex_hull
 from .job import Job
 from .looks import Shelf, Style, look, resized, unit_length
@@ -63,7 +65,7 @@ def _read(path: Path, lods: LodsDir | None, job: Job) -> list[Model]:
             del paths[1]  # The directory begins with the mesh itself.
     levels = []
     for one in paths:
-        model = wild.read(one)
+        model = turned(wild.read(one), job.config.from_up, one)
         for remark in model.remarks:
             job.say(remark)
         if levels and len(model.faces) >= len(levels[-1].faces):
@@ -75,6 +77,27 @@ def _read(path: Path, lods: LodsDir | None, job: Job) -> list[Model]:
     if job.format != "glb" and any(model.rig is not None for model in levels):
         job.say(f"its skeleton is left out, as {job.format} files here hold still meshes; use glb")
     return levels
+
+
+def turned(model: Model, up: Axis | None, path: Path) -> Model:
+    """The mesh with its axis `up` turned to +Y."""
+    if up is None or up == "+y":
+        return model
+    if model.rig is not None:
+        raise InputError(f"{path}: has a skeleton, so that --from-up {up} cannot turn it.")
+    turn = turn_between(axis_vector(up), axis_vector("+y"))
+
+    def vectors(rows: np.ndarray | None) -> np.ndarray | None:
+        if rows is None:
+            return None
+        return np.concatenate([rows[:, :3] @ turn.T, rows[:, 3:]], axis=1).astype(rows.dtype)
+
+    return replace(
+        model,
+        positions=model.positions @ turn.T,
+        normals=vectors(model.normals),
+        tangents=vectors(model.tangents),
+    )
 
 
 def _in_one_glb(levels: list[Model], job: Job) -> bool:

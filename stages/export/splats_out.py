@@ -28,6 +28,8 @@ def is_splats(path: Path) -> bool:
 def deliver_splats(path: Path, job: Job) -> list[Path]:
     """Write the one file, in the format's axes and units. Returns the files."""
     raw = splats.load(path)
+    if job.config.from_up is not None:
+        raw = replace(raw, sidecar=replace(raw.sidecar, up_axis=job.config.from_up))
     target = job.path()
     if raw.sidecar.antialiased:
         job.say("it was trained with antialiasing, which only a viewer that is told so can show")

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import trimesh
 from PIL import Image
+from splatworks.pipeline.errors import InputError
 from splatworks.stages.export.hulls import convex_hull
 from splatworks.stages.formats import gltf_model, srgb, wild
 from splatworks.stages.formats.model import Material, Model, Rig
@@ -383,6 +384,27 @@ def test_a_skeleton_stays_in_glb_and_is_missed_elsewhere(exported, tmp_path: Pat
     assert model.rig is not None and model.rig.nodes[0]["name"] == "bone"
     out = exported(source, format="stl")
     assert "skeleton is left out" in (out / "index.json").read_text()
+
+
+def test_what_lies_on_its_side_is_turned_upright(exported, tmp_path: Path) -> None:
+    """The asset with +Z up, as captures are: (x, y, z) there is (x, z, -y) upright."""
+
+    def lying(rows: np.ndarray) -> np.ndarray:
+        return np.concatenate([rows[:, :1], -rows[:, 2:3], rows[:, 1:2], rows[:, 3:]], axis=1)
+
+    changes = {"positions": lying(MODEL.positions)}
+    for name in ("normals", "tangents"):
+        rows = getattr(MODEL, name)
+        changes[name] = None if rows is None else lying(rows)
+    source = gltf_model.save(replace(MODEL, **changes), tmp_path / "lying.glb")
+    same(read_obj(exported(source, format="obj", from_up="+z") / "prop.obj"), wanted(MODEL))
+    rig = Rig(nodes=({"name": "bone"},), roots=(0,), joints=(0,),
+              inverse_binds=np.eye(4, dtype=np.float32).reshape(1, 16))  # fmt: skip
+    count = len(MODEL.positions)
+    weights = np.tile(np.float32([1, 0, 0, 0]), (count, 1))
+    skinned = replace(MODEL, rig=rig, joints=np.zeros((count, 4), np.int64), weights=weights)
+    with pytest.raises(InputError, match="--from-up"):
+        exported(gltf_model.save(skinned, tmp_path / "skinned.glb"), format="glb", from_up="+z")
 
 
 def test_glb_pictures_are_limited_as_well(exported) -> None:
