@@ -408,7 +408,7 @@ def test_the_command_paints(inputs, tmp_path, monkeypatch, capsys) -> None:
     monkeypatch.chdir(tmp_path)
     line = [
         "texture", str(inputs.mesh.path), "--prompt", "a red mushroom", "--out", "run",
-        "--set", "texture.iterations=1",
+        "--set", "texture.iterations=1", "--set", "texture.start=gray",
         "--set", "texture.texture_size_px=64", "--set", "texture.samples=1",
     ]  # fmt: skip
     assert main(line) == 0

@@ -107,13 +107,11 @@ def test_the_pictures_of_the_sides_come_onto_the_mesh(inputs, tmp_path) -> None:
     assert quality > psnr_db(found, wanted(mirrored)) + 6
 
 
-@pytest.mark.parametrize("stop_at", [3, 15])
-def test_stopped_between_sides_it_goes_on_to_the_same_bytes(inputs, tmp_path, stop_at) -> None:
+def test_stopped_between_sides_it_goes_on_to_the_same_bytes(inputs, tmp_path) -> None:
     paint(inputs, SAMPLED, context(tmp_path / "whole"))
     with pytest.raises(Killed):
-        paint(inputs, SAMPLED, context(tmp_path / "cut", stop_at=stop_at))
-    kept = len(list((tmp_path / "cut" / "scratch").glob("side-*")))
-    assert kept == stop_at
+        paint(inputs, SAMPLED, context(tmp_path / "cut", stop_at=11))
+    assert len(list((tmp_path / "cut" / "scratch").glob("side-*"))) == 11
     paint(inputs, SAMPLED, context(tmp_path / "cut"))
     assert results(tmp_path / "cut") == results(tmp_path / "whole")
     assert torch.get_num_threads() == 1
