@@ -16,7 +16,7 @@ from splatworks.stages import reconstruct
 from splatworks.stages.artifacts import CaptureDir
 from splatworks.stages.formats import splats
 from splatworks.stages.randomness import generator
-from splatworks.stages.reconstruct import checkpoint
+from splatworks.stages.reconstruct import checkpoint, loop
 from splatworks.stages.reconstruct.changes import change
 from splatworks.stages.reconstruct.settings import Density, Surface
 from splatworks.stages.reconstruct.surface import (
@@ -410,7 +410,8 @@ def test_interrupted_and_continued_gives_the_same(capture, tmp_path, mode) -> No
     config = replace(SMALL, surface=surface, evaluate_every=0)
     reconstruct.run(capture, config, context(tmp_path / "whole", threads=2))
     folder = tmp_path / "cut"
-    for stop in (37, 47):  # After the pruning at 36; the neighbors are as found at 36 and 46.
+    # Every other iteration from 36 on finds neighbors anew; these stop in between.
+    for stop in (38, 48):
         with pytest.raises(Killed):
             reconstruct.run(capture, config, context(folder, stop_at=stop))
         assert not list((folder / "out").iterdir())
@@ -420,6 +421,44 @@ def test_interrupted_and_continued_gives_the_same(capture, tmp_path, mode) -> No
     assert len(made_of) >= 32
     report = json.loads((folder / "out" / "report.json").read_text())
     assert report["psnr_db"] > 14
+
+
+def test_neighbors_are_found_as_often_as_said(capture, tmp_path, monkeypatch) -> None:
+    found = []
+    monkeypatch.setattr(loop, "nearest", lambda means: found.append(1) or neighbors.nearest(means))
+    surface = Surface(mode="density", samples=50, min_opacity=0.15)
+    config = replace(SMALL, surface=surface, evaluate_every=0)
+    reconstruct.run(capture, config, context(tmp_path))
+    assert len(found) == 12, "24 iterations, every other one"
+
+
+@pytest.mark.parametrize("side", [-0.05, 0.05])
+def test_distances_have_no_side(side: float) -> None:
+    """A sample as far before the depth picture as behind it has the same error, here none."""
+    thickness = 0.05
+    one = replace(
+        flat(normal=(0.0, 0.0, 1.0), thickness=thickness), means=torch.zeros(1, 3).to(F64)
+    )
+    place = torch.tensor([[0.5, 0.5, side]], dtype=F64)
+    samples = Samples(place, torch.tensor([0]))
+    density = 16 * torch.exp(torch.tensor([-0.5 * (side / thickness) ** 2], dtype=F64))
+    found = plain.Field(density, torch.zeros(1, 3, dtype=F64))
+    depth = torch.full((8, 8), 2.0, dtype=F64)
+    error = terms.distance_error(samples, found, one.scales[:, 2], depth, camera(), 1.0)
+    assert float(error) == pytest.approx(0, abs=1e-9)
+
+
+def test_flatness_grows_from_nothing() -> None:
+    g = cloud(6)
+    logits = torch.zeros(6, dtype=F64)
+    look = terms.Look(g, logits, Frames(radii_px=torch.ones(1, 6, dtype=F64)), camera())
+    surface = Surface(mode="density", distance=0.0, normals=0.0, flatness=0.4)
+    table = neighbors.nearest(g.means)
+    found = [
+        float(terms.lying_flat(look, surface, terms.Moment(table, 1.0, p, generator(0, "t"))))
+        for p in (0.0, 0.5)
+    ]
+    assert found == pytest.approx([0, 0.2 * float(flatness.roundness(g.scales).mean())])
 
 
 def test_terms_of_an_empty_view_are_nothing() -> None:
