@@ -13,13 +13,14 @@ from PIL import Image
 from splatworks.pipeline.cli import main
 from splatworks.pipeline.errors import ConfigError, InputError
 from splatworks.renderers.meshes import MeshScene
+from splatworks.renderers.projection import view_points
 from splatworks.stages import bound
 from splatworks.stages.artifacts import CameraFile, CaptureDir, SplatsFile, TexturedMeshFile
 from splatworks.stages.bound import Rates, Views, matching
 from splatworks.stages.bound.first_look import first_look
 from splatworks.stages.bound.loop import coefficients_at
 from splatworks.stages.bound.start import welded
-from splatworks.stages.bound.views import View
+from splatworks.stages.bound.views import View, moved
 from splatworks.stages.formats import bindings, cameras, gltf, splats, wild
 from splatworks.stages.formats.photos import Target
 from splatworks.stages.geometry.likeness import one_by_one
@@ -183,6 +184,19 @@ def test_cameras_for_the_splats_may_be_given(files, tmp_path) -> None:
     bound.run(given, replace(SMALL, iterations=5), context(tmp_path))
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert report["views"] == 6 and len(report["kept_aside"]) == 2
+
+
+def test_cameras_move_along_with_the_units_and_the_up_axis() -> None:
+    """They stay rigid, and see every point where it was, so much closer as units are smaller."""
+    seen = striped_ball.cameras([(30, 20), (200, -10)], 40)
+    matrix = frame_transform(splats.Sidecar(up_axis="+z", meters_per_unit=0.25), splats.Sidecar())
+    after = moved(seen, matrix)
+    turns = after.world_to_camera[:, :3, :3]
+    assert torch.allclose(turns @ turns.mT, torch.eye(3).expand(2, 3, 3), atol=1e-5)
+    points = torch.rand(20, 3, generator=torch.Generator().manual_seed(0)) - 0.5
+    there = points @ torch.from_numpy(matrix[:3, :3]).float().T
+    wanted = 0.25 * view_points(points, seen.world_to_camera)
+    assert torch.allclose(view_points(there, after.world_to_camera), wanted, atol=1e-5)
 
 
 def test_degrees_open_one_at_a_time() -> None:
