@@ -161,6 +161,9 @@ def test_a_crack_between_rays_is_no_color(tmp_path) -> None:
     found = first_look(scene, [View("0", False, target)])
     assert found.colors[1:] == pytest.approx(0.7)
     assert not found.views[0].counts[0, :, 4].any() and found.views[0].counts[0, :, 5:].all()
+    aside = View("1", True, replace(target, rgb=torch.zeros(3, 9, 9)))
+    again = first_look(scene, [View("0", False, target), aside])
+    assert np.array_equal(again.colors, found.colors), "views kept aside give no color"
 
 
 def test_smoothness_smooths(inputs, tmp_path) -> None:
@@ -202,6 +205,12 @@ def test_cameras_move_along_with_the_units_and_the_up_axis() -> None:
 def test_degrees_open_one_at_a_time() -> None:
     config = bound.Config(iterations=100, sh_share=0.2)
     assert [coefficients_at(config, k) for k in (0, 19, 20, 40, 60, 99)] == [1, 1, 4, 9, 16, 16]
+
+
+def test_degrees_that_are_closed_are_not_learned(inputs, tmp_path) -> None:
+    bound.run(inputs, replace(SMALL, iterations=3, sh_share=1.0), context(tmp_path))
+    sh = splats.load(tmp_path / "out" / "splats.ply").sh
+    assert sh.shape[1] == 4 and not sh[:, 1:].any() and sh[:, 0].any()
 
 
 def test_triangles_without_area_carry_nothing_and_are_said(files, tmp_path, caplog) -> None:
