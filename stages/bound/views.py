@@ -100,7 +100,7 @@ def of_splats(
         matrix = frame_transform(raw.sidecar, Sidecar())
         raw = replace(carried(raw, matrix), sidecar=Sidecar())
         if camera is not None:
-            cameras = _moved(cameras, matrix)
+            cameras = moved(cameras, matrix)
     scene = activate(raw)
     views, aside = [], _aside([None] * len(cameras.world_to_camera), settings.hold_out_every)
     for number, (one, kept) in enumerate(zip(one_by_one(cameras), aside, strict=True)):
@@ -128,7 +128,7 @@ def around(middle: Float[np.ndarray, "3"], radius: float, settings: Views) -> Ca
     return replace(cameras, world_to_camera=poses.float())
 
 
-def _moved(cameras: Cameras, matrix: Float[np.ndarray, "4 4"]) -> Cameras:
+def moved(cameras: Cameras, matrix: Float[np.ndarray, "4 4"]) -> Cameras:
     """Cameras that see, after a similarity, what they saw before."""
     scale = float(np.cbrt(np.linalg.det(matrix[:3, :3])))
     poses = cameras.world_to_camera.double() @ torch.from_numpy(np.linalg.inv(matrix))

@@ -13,14 +13,15 @@ from PIL import Image
 from splatworks.pipeline.cli import main
 from splatworks.pipeline.errors import ConfigError, InputError
 from splatworks.renderers.meshes import MeshScene
+from splatworks.renderers.projection import view_points
 from splatworks.stages import bound
 from splatworks.stages.artifacts import CameraFile, CaptureDir, SplatsFile, TexturedMeshFile
 from splatworks.stages.bound import Rates, Views, matching
 from splatworks.stages.bound.first_look import first_look
 from splatworks.stages.bound.loop import coefficients_at
 from splatworks.stages.bound.start import welded
-from splatworks.stages.bound.views import View
-from splatworks.stages.formats import bindings, cameras, gltf, splats
+from splatworks.stages.bound.views import View, moved
+from splatworks.stages.formats import bindings, cameras, gltf, splats, wild
 from splatworks.stages.formats.photos import Target
 from splatworks.stages.geometry.likeness import one_by_one
 from splatworks.stages.scene.affine import carried
@@ -29,6 +30,7 @@ from splatworks.stages.scene.placing import frame_transform
 from . import photo_folders as made
 from . import striped_ball
 from .splat_objects import sphere
+from .test_formats_gltf_model import skinned
 from .test_reconstruct import Killed, context, results
 
 SMALL = bound.Config(
@@ -137,6 +139,11 @@ def test_a_mesh_that_was_turned_upright_fits_the_capture_again(tmp_path) -> None
         bound.run(given, config, context(tmp_path / frame))
         found.append(splats.load(tmp_path / frame / "out" / "splats.ply"))
     assert found[1].sidecar.up_axis == "+y"
+    scores = [
+        json.loads((tmp_path / frame / "out" / "report.json").read_text())["psnr_db"]
+        for frame in ("same", "upright")
+    ]
+    assert scores[0] == pytest.approx(scores[1], abs=0.3), "the cameras have turned along"
     there = carried(found[0], upright)
     # Equal vertices are joined in the order of their places, so compare the clouds.
     assert np.allclose(there.means.mean(axis=0), found[1].means.mean(axis=0), atol=1e-3)
@@ -154,6 +161,20 @@ def test_a_crack_between_rays_is_no_color(tmp_path) -> None:
     found = first_look(scene, [View("0", False, target)])
     assert found.colors[1:] == pytest.approx(0.7)
     assert not found.views[0].counts[0, :, 4].any() and found.views[0].counts[0, :, 5:].all()
+    aside = View("1", True, replace(target, rgb=torch.zeros(3, 9, 9)))
+    again = first_look(scene, [View("0", False, target), aside])
+    assert np.array_equal(again.colors, found.colors), "views kept aside give no color"
+
+
+def test_smoothness_smooths(inputs, tmp_path) -> None:
+    angles = []
+    for weight in (0.0, 3.0):
+        folder = tmp_path / str(weight)
+        rates = replace(SMALL.rates, vertices=3e-3)
+        bound.run(inputs, replace(SMALL, smoothness=weight, rates=rates), context(folder))
+        mesh = trimesh.load_mesh(folder / "out" / "mesh.glb")
+        angles.append(float(1 - np.cos(mesh.face_adjacency_angles).mean()))
+    assert angles[1] < 0.95 * angles[0]
 
 
 def test_cameras_for_the_splats_may_be_given(files, tmp_path) -> None:
@@ -168,9 +189,28 @@ def test_cameras_for_the_splats_may_be_given(files, tmp_path) -> None:
     assert report["views"] == 6 and len(report["kept_aside"]) == 2
 
 
+def test_cameras_move_along_with_the_units_and_the_up_axis() -> None:
+    """They stay rigid, and see every point where it was, so much closer as units are smaller."""
+    seen = striped_ball.cameras([(30, 20), (200, -10)], 40)
+    matrix = frame_transform(splats.Sidecar(up_axis="+z", meters_per_unit=0.25), splats.Sidecar())
+    after = moved(seen, matrix)
+    turns = after.world_to_camera[:, :3, :3]
+    assert torch.allclose(turns @ turns.mT, torch.eye(3).expand(2, 3, 3), atol=1e-5)
+    points = torch.rand(20, 3, generator=torch.Generator().manual_seed(0)) - 0.5
+    there = points @ torch.from_numpy(matrix[:3, :3]).float().T
+    wanted = 0.25 * view_points(points, seen.world_to_camera)
+    assert torch.allclose(view_points(there, after.world_to_camera), wanted, atol=1e-5)
+
+
 def test_degrees_open_one_at_a_time() -> None:
     config = bound.Config(iterations=100, sh_share=0.2)
     assert [coefficients_at(config, k) for k in (0, 19, 20, 40, 60, 99)] == [1, 1, 4, 9, 16, 16]
+
+
+def test_degrees_that_are_closed_are_not_learned(inputs, tmp_path) -> None:
+    bound.run(inputs, replace(SMALL, iterations=3, sh_share=1.0), context(tmp_path))
+    sh = splats.load(tmp_path / "out" / "splats.ply").sh
+    assert sh.shape[1] == 4 and not sh[:, 1:].any() and sh[:, 0].any()
 
 
 def test_triangles_without_area_carry_nothing_and_are_said(files, tmp_path, caplog) -> None:
@@ -255,6 +295,15 @@ def test_another_topology_is_said(tmp_path, posed) -> None:
     trimesh.Trimesh(soup, np.arange(960).reshape(-1, 3), process=False).export(tmp_path / "s.glb")
     with pytest.raises(InputError, match="vertices come apart"):
         found(tmp_path / "s.glb", rest)
+
+
+def test_a_skeleton_is_said(tmp_path) -> None:
+    """Its triangles are as many, but at rest."""
+    path = skinned(tmp_path / "m.glb")
+    model = wild.read(path)
+    rest = torch.from_numpy(model.positions[model.faces])
+    with pytest.raises(InputError, match="holds a skeleton"):
+        matching.posed_corners(path, rest, np.array(model.faces), logging.getLogger("bind"))
 
 
 # --- the commands ---

@@ -9,6 +9,7 @@ import torch
 import trimesh
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.linalg import polar
 from scipy.spatial.transform import Rotation
 from splatworks.pipeline.errors import InputError
 from splatworks.renderers.choose import named
@@ -221,6 +222,25 @@ def test_any_linear_map_carries_the_covariances_in_the_plane(seed: int) -> None:
     wanted = matrix[:3, :3] @ spread(rest(b)) @ matrix[:3, :3].T
     scale = np.abs(wanted).max(axis=(1, 2))
     assert (np.abs(found - wanted).max(axis=(1, 2)) / scale).max() < 1e-4
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_color_turns_by_the_rotation_within_a_shear(seed: int) -> None:
+    """Of each triangle, by SciPy's polar decomposition of the whole map of its frame."""
+    rng = np.random.default_rng(seed)
+    b = binding(1, degree=1, seed=seed)
+    matrix = np.eye(4)
+    matrix[:3, :3] = np.eye(3) + 0.4 * rng.normal(size=(3, 3))
+    corners = attached.rest_corners(b).numpy()
+    pairs = []
+    for places in (corners, corners @ matrix[:3, :3].T):
+        edges = np.stack([places[:, 1] - places[:, 0], places[:, 2] - places[:, 0]], axis=2)
+        normals = trimesh.triangles.normals(places)[0]
+        pairs.append(np.concatenate([edges, normals[:, :, None]], axis=2))
+    found = moved(b, matrix).sh
+    for k, (before, after) in enumerate(zip(*pairs, strict=True)):
+        rotation, _ = polar(after @ np.linalg.inv(before))
+        assert np.abs(found[k] - turned(b.sh.numpy()[k : k + 1], rotation)[0]).max() < 1e-5
 
 
 def test_of_equal_axes_none_is_swapped() -> None:
