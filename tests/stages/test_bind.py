@@ -87,6 +87,9 @@ def test_what_comes_out(whole, files) -> None:
     assert 0 < shift.max() < 0.1 * RADIUS, "faces keep their order; vertices have moved a little"
     binding = bindings.load(whole / "binding.safetensors")
     assert np.array_equal(binding.vertices.numpy()[binding.faces], mesh.positions[mesh.faces])
+    assert np.bincount(binding.owner.numpy()).tolist() == [3] * 320
+    middles = mesh.positions[mesh.faces].mean(axis=1)
+    assert np.allclose(made_of.means.reshape(320, 3, 3).mean(axis=1), middles, atol=1e-6)
 
 
 @pytest.mark.parametrize("stop_at", [1, 23, 40])

@@ -336,6 +336,10 @@ def changed(path, *, values=None, drop=(), **metadata) -> None:
         ({"values": {"sh": torch.full((480, 4, 3), math.nan)}}, "not finite"),
         ({"values": {"log_scales": torch.zeros(480, 3)}}, "log_scales is"),
         ({"values": {"barycentrics": torch.ones(480, 3, dtype=F64)}}, "add up to 1"),
+        (
+            {"values": {"barycentrics": torch.tensor([[2.0, -1, 0]], dtype=F64).repeat(480, 1)}},
+            "negative",
+        ),
     ],
 )
 def test_a_damaged_binding_is_refused(tmp_path, change, said) -> None:
