@@ -6,14 +6,10 @@ from typing import Annotated, Literal
 
 import tyro
 
-from ...stages import STAGES
 from ..errors import InputError
-from ..fault import faults_in
-from ..plan import bind
-from ..recipe import Recipe, Step, with_settings
-from ..runner import held, run_steps
-from ..store import open_store
-from .options import MachineOptions, print_results
+from ..recipe import Step
+from .options import MachineOptions
+from .single import run_single
 
 
 def fit(
@@ -42,12 +38,7 @@ def fit(
     path = file.absolute()
     given = {"photo": str(path)} if kind == "image" else {"mesh": f"mesh/1:{path}"}
     step = Step(name="fit", stage=f"fit-{kind}", inputs=given, config={})
-    recipe = with_settings(Recipe(steps=(step,), seed=seed), set, STAGES)
-    target = open_store(out, store)
-    machine = options.machine()
-    with faults_in(target.run), held(target):
-        finished = run_steps(recipe, bind(recipe, STAGES), target, machine)
-    print_results(target, finished)
+    target, finished = run_single(step, out=out, set=set, seed=seed, store=store, options=options)
     report = target.folder(finished[0].request) / "report.json"
     print(_told(kind, json.loads(report.read_text("utf-8"))))
     return 0

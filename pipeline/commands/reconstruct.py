@@ -6,14 +6,10 @@ from typing import Annotated, Literal
 
 import tyro
 
-from ...stages import STAGES
 from ..errors import InputError
-from ..fault import faults_in
-from ..plan import bind
-from ..recipe import Recipe, Step, with_settings
-from ..runner import held, run_steps
-from ..store import open_store
-from .options import MachineOptions, print_results
+from ..recipe import Step
+from .options import MachineOptions
+from .single import run_single
 
 
 def reconstruct(
@@ -61,12 +57,7 @@ def reconstruct(
             "surface": {"mode": surface},
         },
     )
-    recipe = with_settings(Recipe(steps=(step,), seed=seed), set, STAGES)
-    target = open_store(out, store)
-    machine = options.machine()
-    with faults_in(target.run), held(target):
-        finished = run_steps(recipe, bind(recipe, STAGES), target, machine)
-    print_results(target, finished)
+    target, finished = run_single(step, out=out, set=set, seed=seed, store=store, options=options)
     report = json.loads((target.folder(finished[0].request) / "report.json").read_text("utf-8"))
     print(_told(report))
     return 0
