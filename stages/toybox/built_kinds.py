@@ -1,10 +1,13 @@
-"""The built toys: chair, table, house, car, crate. See `turned_kinds` for the roles."""
+"""The built toys: chair, table, house, car, crate."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
 
 import numpy as np
 
 from . import solids
+from .recipe import Parts, Recipe, Vary
 from .solids import Solid
-from .turned_kinds import Parts, Vary
 
 
 def chair(vary: Vary) -> Parts:
@@ -16,7 +19,7 @@ def chair(vary: Vary) -> Parts:
     for x in (-1, 1):
         for z in (-1, 1):
             place = (x * (wide - leg) / 2, high / 2, z * (deep - leg) / 2)
-            parts.append(("base", _box((leg, high, leg), place, 0.02)))
+            parts.append(("part", _box((leg, high, leg), place, 0.02)))
         post = (x * (wide - leg) / 2, high + back / 2, (leg - deep) / 2)
         parts.append(("base", _box((leg, back, leg), post, 0.02)))
     panel = (wide - leg, 0.66 * back, 0.055)
@@ -32,7 +35,7 @@ def table(vary: Vary) -> Parts:
     for x in (-1, 1):
         for z in (-1, 1):
             place = (x * (wide - leg - 0.04) / 2, high / 2, z * (deep - leg - 0.04) / 2)
-            parts.append(("base", _box((leg, high, leg), place, 0.025)))
+            parts.append(("part", _box((leg, high, leg), place, 0.025)))
     parts.append(("base", _box((wide - 0.12, 0.15, deep - 0.10), (0, high - 0.10, 0), 0.01)))
     front = (deep - 0.10) / 2
     parts.append(
@@ -198,3 +201,15 @@ def _car_glass(base: np.ndarray, top: np.ndarray) -> Parts:
             pane = np.stack([at(u0, 0.24), at(u1, 0.24), at(u1, 0.90), at(u0, 0.90)])
             parts.append(("glass", solids.prism(pane - 0.02 * normal, 0.028 * normal)))
     return parts
+
+
+RECIPES: Mapping[str, Recipe] = MappingProxyType(
+    {
+        "chair": Recipe(build=chair, stripes="x"),
+        "table": Recipe(build=table, stripes="x"),
+        "house": Recipe(build=house, part_color=(0.44, 0.25, 0.17)),
+        "car": Recipe(build=car, stripes="z"),
+        "crate": Recipe(build=crate),
+    }
+)
+"""Every kind of this file."""

@@ -41,7 +41,17 @@ COLORS: Mapping[str, Rgb] = MappingProxyType(
 PATTERNS: tuple[str, ...] = ("none", "dots", "stripes", "checks")
 
 PARTS: Mapping[str, str] = MappingProxyType(
-    {"mushroom": "stem", "house": "roof", "car": "roof", "rocket": "fins"}
+    {
+        "mushroom": "stem",
+        "mug": "handle",
+        "chair": "legs",
+        "table": "legs",
+        "house": "roof",
+        "tree": "trunk",
+        "car": "roof",
+        "rocket": "fins",
+        "barrel": "hoops",
+    }
 )
 """Kinds of which one part's color can be named, and the word for that part."""
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from . import catalog
 from .casting import Caster
-from .shapes import nominal
+from .shapes import RECIPES, nominal
 
 Places = NDArray[np.float32]
 
@@ -21,11 +21,6 @@ DOT_RADIUS_M = 0.058
 
 BAND_M = 0.085
 """Width of a stripe or of a check."""
-
-ROUND = frozenset({"mushroom", "mug", "barrel", "donut", "tree", "rocket"})
-"""Kinds whose checks run around +Y."""
-
-SECTORS = {"mushroom": 16, "mug": 16, "barrel": 16, "donut": 20, "tree": 14, "rocket": 10}
 
 
 def mask(kind: str, pattern: str, places: Places) -> NDArray[np.bool_]:
@@ -97,16 +92,18 @@ def _outer_points(kind: str) -> Places:
 
 def _stripes(kind: str, places: Places) -> NDArray[np.bool_]:
     x, y, z = places.T
-    if kind in ("donut", "barrel"):
-        return np.floor(np.arctan2(x, z) / (2 * np.pi) * SECTORS[kind]) % 2 == 0
-    along = {"chair": x, "table": x, "car": z}.get(kind, y)
+    recipe = RECIPES[kind]
+    if recipe.stripes == "around":
+        return np.floor(np.arctan2(x, z) / (2 * np.pi) * recipe.sectors) % 2 == 0
+    along = {"x": x, "y": y, "z": z}[recipe.stripes]
     return np.floor((along + 10.25 * BAND_M) / BAND_M) % 2 == 0
 
 
 def _checks(kind: str, places: Places) -> NDArray[np.bool_]:
     x, y, z = places.T
-    if kind in ROUND:
-        around = np.floor(np.arctan2(x, z) / (2 * np.pi) * SECTORS[kind] + 0.5)
+    sectors = RECIPES[kind].sectors
+    if sectors:
+        around = np.floor(np.arctan2(x, z) / (2 * np.pi) * sectors + 0.5)
         up = np.floor(y / (1.25 * BAND_M) + 10.25)
         if kind == "donut":  # From above: rings instead of layers.
             up = np.floor((np.hypot(x, z) - 0.348) / (1.25 * BAND_M) + 10.5)

@@ -1,6 +1,6 @@
 """From a prop's words to triangles in the standard frame, with a color role on every face."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from . import built_kinds, catalog, turned_kinds
 from .catalog import Rgb
-from .turned_kinds import Parts, Vary
+from .recipe import Recipe
 
 NATURAL: Mapping[str, Rgb] = MappingProxyType(
     {
@@ -33,25 +33,11 @@ NATURAL: Mapping[str, Rgb] = MappingProxyType(
 )
 """Colors of parts that no caption names, in sRGB."""
 
-PART_COLORS: Mapping[str, Rgb] = MappingProxyType(
-    {"mushroom": (0.93, 0.86, 0.72), "house": (0.44, 0.25, 0.17), "rocket": (0.55, 0.56, 0.60)}
-)
-"""Natural color of the part that a caption can name; a car's roof has its body's color."""
-
 SHADES: Mapping[str, float] = MappingProxyType({"inside": 0.32, "trim": 0.45})
 """Roles that are the base color, darkened by a factor in linear light."""
 
-BUILDERS: Mapping[str, Callable[[Vary], Parts]] = MappingProxyType(
-    {
-        **{
-            kind: getattr(turned_kinds, kind)
-            for kind in ("mushroom", "mug", "tree", "rocket", "duck", "barrel", "donut")
-        },
-        **{
-            kind: getattr(built_kinds, kind) for kind in ("chair", "table", "house", "car", "crate")
-        },
-    }
-)
+RECIPES: Mapping[str, Recipe] = MappingProxyType({**turned_kinds.RECIPES, **built_kinds.RECIPES})
+"""How every kind of `catalog.KINDS` is made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,17 +63,17 @@ def build(kind: str, seed: int) -> Shape:
     rest, faces, roles, parts, names = nominal(kind)
     draws = np.random.default_rng(seed)
     vertices = np.concatenate(
-        [part[1][0] for part in BUILDERS[kind](lambda length: length * draws.uniform(0.9, 1.1))]
+        [solid[0] for _, solid in RECIPES[kind].build(lambda x: x * draws.uniform(0.9, 1.1))]
     )
     vertices = framed(vertices)
     normals = vertex_normals(vertices, faces).astype(np.float32)
     return Shape(vertices.astype(np.float32), rest, normals, faces, roles, parts, names)
 
 
-@lru_cache(maxsize=len(BUILDERS))
+@lru_cache(maxsize=len(RECIPES))
 def nominal(kind: str) -> tuple:
     """Vertices, faces, roles, part numbers and role names at nominal proportions."""
-    pieces = BUILDERS[kind](lambda length: length)
+    pieces = RECIPES[kind].build(lambda length: length)
     names = tuple(dict.fromkeys(role for role, _ in pieces))
     starts = np.cumsum([0, *(len(solid[0]) for _, solid in pieces)])
     faces = np.concatenate([f + start for (_, (_, f)), start in zip(pieces, starts, strict=False)])
@@ -150,7 +136,7 @@ def colors(kind: str, color: str, part_color: str, roles: tuple[str, ...]) -> ND
         if role in ("main", "base", *SHADES):
             rows.append(base)
         elif role == "part":
-            natural = PART_COLORS.get(kind, base)
+            natural = RECIPES[kind].part_color or base
             rows.append(catalog.COLORS[part_color] if part_color else natural)
         else:
             rows.append(NATURAL[role])

@@ -1,20 +1,12 @@
-"""The round toys: mushroom, mug, tree, rocket, duck, barrel, donut.
+"""The round toys: mushroom, mug, tree, rocket, duck, barrel, donut."""
 
-Each function takes `vary`, which scales a length by up to 10 %, and returns parts: (role,
-solid). Roles: `main` carries the pattern, `base` the plain color, `part` the color that a
-caption can name, `inside` a dark tone of the color; the rest are in `shapes.NATURAL`.
-Units are arbitrary; the result is scaled to the standard frame. Fronts face +Z.
-"""
-
-from collections.abc import Callable
+from collections.abc import Mapping
+from types import MappingProxyType
 
 import numpy as np
 
 from . import solids
-from .solids import Solid
-
-Vary = Callable[[float], float]
-Parts = list[tuple[str, Solid]]
+from .recipe import Parts, Recipe, Vary
 
 
 def mushroom(vary: Vary) -> Parts:
@@ -54,7 +46,7 @@ def mug(vary: Vary) -> Parts:
     return [
         ("main", solids.ring(wall, smooth=2)),
         ("inside", solids.turned(lining, smooth=1)),
-        ("base", solids.tube(path, np.full(25, 0.058))),
+        ("part", solids.tube(path, np.full(25, 0.058))),
     ]
 
 
@@ -63,7 +55,7 @@ def tree(vary: Vary) -> Parts:
     parts: Parts = []
     trunk, foot = vary(0.10), 0.38
     profile = [(0, 0), (1.25 * trunk, 0), (1.2 * trunk, 0.03), (trunk, 0.12), (trunk, 0.5)]
-    parts.append(("wood", solids.turned([*profile, (0, 0.5)], segments=24)))
+    parts.append(("part", solids.turned([*profile, (0, 0.5)], segments=24)))
     wide, tall = vary(0.46), vary(0.52)
     cone = [(0, 0.0), (0.55, -0.02), (0.93, -0.04), (1.0, 0.02), (0.93, 0.12), (0.50, 0.56)]
     cone += [(0.12, 0.95), (0, 1.0)]
@@ -175,7 +167,7 @@ def barrel(vary: Vary) -> Parts:
         a, b = radius(low), radius(high)
         hoop = [(a - 0.03, low), (a + 0.016, low), (b + 0.016, high), (b - 0.03, high)]
         hoop = [point for point in hoop for _ in range(2)]
-        parts.append(("iron", solids.ring(hoop, smooth=1)))
+        parts.append(("part", solids.ring(hoop, smooth=1)))
     tap = 0.16 * h
     spout = solids.turned_by(solids.cylinder(0.035, 0.14), (1, 0, 0), 90)
     parts.append(("wood", solids.moved(spout, (0, tap, radius(tap) + 0.06))))
@@ -210,3 +202,17 @@ def donut(vary: Vary) -> Parts:
         axis=-1,
     )
     return [("dough", dough), ("main", solids.grid(points, wrap_rows=True, wrap_columns=True))]
+
+
+RECIPES: Mapping[str, Recipe] = MappingProxyType(
+    {
+        "mushroom": Recipe(build=mushroom, part_color=(0.93, 0.86, 0.72), sectors=16),
+        "mug": Recipe(build=mug, sectors=16),
+        "tree": Recipe(build=tree, part_color=(0.47, 0.29, 0.15), sectors=14),
+        "rocket": Recipe(build=rocket, part_color=(0.55, 0.56, 0.60), sectors=10),
+        "duck": Recipe(build=duck),
+        "barrel": Recipe(build=barrel, part_color=(0.29, 0.29, 0.32), sectors=16, stripes="around"),
+        "donut": Recipe(build=donut, sectors=20, stripes="around"),
+    }
+)
+"""Every kind of this file."""
