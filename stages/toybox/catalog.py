@@ -35,8 +35,21 @@ COLORS: Mapping[str, Rgb] = MappingProxyType(
         "yellow": (0.98, 0.80, 0.08),
         "white": (0.95, 0.95, 0.94),
         "purple": (0.53, 0.16, 0.70),
+        "orange": (0.96, 0.50, 0.06),
+        "pink": (0.97, 0.55, 0.72),
+        "brown": (0.45, 0.26, 0.13),
+        "black": (0.10, 0.10, 0.11),
+        "gray": (0.55, 0.56, 0.58),
     }
 )
+
+MATERIALS: Mapping[str, Rgb] = MappingProxyType(
+    {"wooden": (0.72, 0.50, 0.28), "golden": (0.90, 0.66, 0.18)}
+)
+"""What a whole toy can be made of, in place of a color; it is never painted with a pattern."""
+
+LOOKS: Mapping[str, Rgb] = MappingProxyType({**COLORS, **MATERIALS})
+"""What a toy's main color can be."""
 
 PATTERNS: tuple[str, ...] = ("none", "dots", "stripes", "checks")
 

@@ -130,7 +130,7 @@ def vertex_normals(vertices: NDArray[np.float64], faces: NDArray[np.uint32]) -> 
 
 def colors(kind: str, color: str, part_color: str, roles: tuple[str, ...]) -> NDArray[np.float32]:
     """sRGB per role."""
-    base = catalog.COLORS[color]
+    base = catalog.LOOKS[color]
     rows = []
     for role in roles:
         if role in ("main", "base", *SHADES):
