@@ -40,26 +40,28 @@ def cake(vary: Vary) -> Parts:
 
 
 def ice_cream(vary: Vary) -> Parts:
-    """Two scoops, one upon the other, on a waffle cone that stands on its tip."""
-    r, tall = vary(0.29), vary(0.54)
+    """A big scoop, a wafer stuck in it, on a waffle cone that stands on its tip."""
+    r, tall = vary(0.37), vary(0.64)
     wide = 0.86 * r
     cone = [(0, 0), (0.035, 0.01), (0.06, 0.06), (0.78 * wide, 0.78 * tall)]
     cone += [(0.78 * wide, 0.78 * tall), (1.02 * wide, 0.79 * tall), (1.06 * wide, 0.82 * tall)]
     cone += [(1.12 * wide, tall - 0.03), (1.10 * wide, tall), (0.98 * wide, tall), (0, tall)]
-    scoop = [(0, 1.0), (0.40, 0.92), (0.72, 0.70), (0.94, 0.35), (1.0, 0.0), (1.04, -0.22)]
-    scoop += [(1.09, -0.34), (1.08, -0.44), (0.98, -0.52), (0.84, -0.48), (0, -0.45)]
+    scoop = [(0, 1.0), (0.40, 0.92), (0.72, 0.70), (0.94, 0.35), (1.0, 0.0), (0.99, -0.22)]
+    scoop += [(1.06, -0.34), (1.08, -0.44), (0.98, -0.52), (0.80, -0.48), (0, -0.45)]
     points, faces = solids.turned(cone, segments=96, smooth=8)
     turn, climb = np.arctan2(points[:, 0], points[:, 2]), 30 * points[:, 1]
     groove = np.maximum(np.cos(8 * turn + climb), np.cos(8 * turn - climb)) ** 8
     groove *= np.clip(6 * (0.74 * tall - points[:, 1]), 0, 1)
     points[:, [0, 2]] *= (1 - 0.10 * groove)[:, None]
-    parts: Parts = [("part", (points, faces))]
-    upper = vary(0.25)
-    for size, height, drops in ((r, tall + 0.12, 7), (upper, tall + 0.12 + 1.26 * r, 6)):
-        ball = solids.turned([(size * x, size * y) for x, y in scoop], segments=72)
-        ball = _dripping(ball, level=-0.2 * size, depth=0.20 * size, drops=drops)
-        parts.append(("main", solids.moved(ball, (0, height, 0))))
-    return parts
+    ball = solids.turned([(r * x, r * y) for x, y in scoop], segments=80)
+    ball = _dripping(ball, level=-0.26 * r, depth=0.26 * r, drops=8)
+    wafer = solids.cylinder(0.072, vary(0.40), bevel=0.012, segments=24)
+    wafer = solids.turned_by(solids.moved(wafer, (0, 0.20, 0)), (0, 0, 1), -36)
+    return [
+        ("part", (points, faces)),
+        ("main", solids.moved(ball, (0, tall + 0.15, 0))),
+        ("part", solids.moved(wafer, (0.06, tall + 0.15 + 0.5 * r, -0.05))),
+    ]
 
 
 def apple(vary: Vary) -> Parts:
@@ -91,14 +93,14 @@ def pear(vary: Vary) -> Parts:
 
 def carrot(vary: Vary) -> Parts:
     """A thick root that tapers downward, with a tuft of leaves on top."""
-    r, h, tuft = vary(0.29), vary(0.80), vary(0.165)
+    r, h, tuft = vary(0.29), vary(0.82), vary(0.19)
     steps = [(0, 0), (0.16, 0.015), (0.25, 0.06), (0.46, 0.26), (0.455, 0.29), (0.52, 0.32)]
     steps += [(0.71, 0.54), (0.705, 0.57), (0.78, 0.60), (0.93, 0.80), (1.0, 0.90)]
     steps += [(0.93, 0.975), (0.62, 1.0), (0, 0.99)]
     parts: Parts = [("main", solids.turned([(r * x, h * y) for x, y in steps]))]
     for index in range(6):
-        size, lean = (1.0, 42) if index else (1.2, 0)
-        leaf = _leaf(0.105 * size, 2 * tuft * size, 0.085 * size)
+        size, lean = (1.0, 35) if index else (1.25, 0)
+        leaf = _leaf(0.095 * size, 2 * tuft * size, 0.075 * size)
         leaf = solids.turned_by(leaf, (1, 0, 0), lean)
         leaf = solids.turned_by(leaf, (0, 1, 0), 72 * index)
         parts.append(("part", solids.moved(leaf, (0, h - 0.05, 0))))
@@ -138,12 +140,12 @@ def flower(vary: Vary) -> Parts:
     center = vary(0.145)
     parts: Parts = []
     blossom: Parts = []
-    for index in range(8):
-        petal = solids.moved(solids.ball((wide, long, 0.075), segments=24), (0, 0.55 * long, 0))
-        petal = solids.turned_by(petal, (1, 0, 0), 14)
+    for index in range(7):
+        petal = solids.moved(solids.ball((wide, long, 0.07), segments=24), (0, 0.55 * long, 0))
+        petal = solids.turned_by(petal, (1, 0, 0), 7)
         petal = solids.moved(petal, (0, 0.14, 0))
-        blossom.append(("main", solids.turned_by(petal, (0, 0, 1), 45 * index)))
-    disc = solids.ball((center, center, 0.115), segments=32)
+        blossom.append(("main", solids.turned_by(petal, (0, 0, 1), 360 / 7 * index)))
+    disc = solids.ball((center, center, 0.095), segments=32)
     blossom.append(("part", solids.moved(disc, (0, 0, 0.045))))
     cup = solids.ball((0.13, 0.13, 0.10), segments=24)
     blossom.append(("stalk", solids.moved(cup, (0, 0, -0.03))))
