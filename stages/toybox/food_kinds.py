@@ -52,7 +52,7 @@ def ice_cream(vary: Vary) -> Parts:
     turn, climb = np.arctan2(points[:, 0], points[:, 2]), 30 * points[:, 1]
     groove = np.maximum(np.cos(8 * turn + climb), np.cos(8 * turn - climb)) ** 8
     groove *= np.clip(6 * (0.74 * tall - points[:, 1]), 0, 1)
-    points[:, [0, 2]] *= (1 - 0.10 * groove)[:, None]
+    points[:, [0, 2]] *= (1 - 0.15 * groove)[:, None]
     ball = solids.turned([(r * x, r * y) for x, y in scoop], segments=80)
     ball = _dripping(ball, level=-0.26 * r, depth=0.26 * r, drops=8)
     wafer = solids.cylinder(0.072, vary(0.40), bevel=0.012, segments=24)
@@ -74,7 +74,7 @@ def apple(vary: Vary) -> Parts:
     low = np.clip(0.35 - points[:, 1] / h, 0, 1)
     turn = np.arctan2(points[:, 0], points[:, 2])
     points[:, [0, 2]] *= (1 + 0.25 * low * np.cos(5 * turn))[:, None]
-    return [("main", (points, faces)), *_stem_and_leaf(vary, 0.80 * h, 0.32)]
+    return [("main", (points, faces)), *_stem_and_leaf(vary, 0.80 * h, 0.32, 0.34)]
 
 
 def pear(vary: Vary) -> Parts:
@@ -88,7 +88,7 @@ def pear(vary: Vary) -> Parts:
         (0.56 * head, 0.97 * h),
         (0, 0.99 * h),
     ]
-    return [("main", solids.turned(body)), *_stem_and_leaf(vary, 0.97 * h, 0.22)]
+    return [("main", solids.turned(body)), *_stem_and_leaf(vary, 0.97 * h, 0.23, 0.23)]
 
 
 def carrot(vary: Vary) -> Parts:
@@ -194,9 +194,9 @@ def _finger(path: Points, radius: float) -> Solid:
     return solids.tube(np.concatenate([path, tip]), radii, sides=20)
 
 
-def _stem_and_leaf(vary: Vary, height: float, long: float) -> Parts:
+def _stem_and_leaf(vary: Vary, height: float, tall: float, long: float) -> Parts:
     """A bent wooden stem that starts at a height on the axis, and a leaf toward +X."""
-    tall = vary(0.24)
+    tall = vary(tall)
     path: Sequence[tuple[float, float]] = [(0, -0.05), (0.0, 0.4 * tall), (0.05, tall)]
     stem = np.insert(solids.smoothed(path, 5), 2, 0, axis=1)
     thick = np.linspace(0.036, 0.048, len(stem))
@@ -204,7 +204,7 @@ def _stem_and_leaf(vary: Vary, height: float, long: float) -> Parts:
     leaf = solids.turned_by(leaf, (0, 0, 1), -62)
     return [
         ("wood", solids.moved(solids.tube(stem, thick), (0, height, 0))),
-        ("leaf", solids.moved(leaf, (0.0, height + 0.42 * tall, 0))),
+        ("leaf", solids.moved(leaf, (0.0, height + 0.45 * tall, 0))),
     ]
 
 
