@@ -22,9 +22,19 @@ KINDS: tuple[str, ...] = (
     "barrel",
     "crate",
     "donut",
+    "cake",
+    "ice cream",
+    "apple",
+    "pear",
+    "carrot",
+    "cactus",
+    "flower",
+    "bottle",
+    "vase",
+    "teapot",
 )
 
-FRONTED = frozenset({"mug", "chair", "house", "car", "duck"})
+FRONTED = frozenset({"mug", "chair", "house", "car", "duck", "teapot", "flower"})
 """Kinds that look different from the front, the side and the back."""
 
 COLORS: Mapping[str, Rgb] = MappingProxyType(
@@ -64,6 +74,13 @@ PARTS: Mapping[str, str] = MappingProxyType(
         "car": "roof",
         "rocket": "fins",
         "barrel": "hoops",
+        "cake": "icing",
+        "ice cream": "cone",
+        "carrot": "leaves",
+        "cactus": "pot",
+        "flower": "center",
+        "bottle": "cap",
+        "teapot": "lid",
     }
 )
 """Kinds of which one part's color can be named, and the word for that part."""

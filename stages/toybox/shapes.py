@@ -8,7 +8,7 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from . import built_kinds, catalog, turned_kinds
+from . import built_kinds, catalog, food_kinds, turned_kinds, vessel_kinds
 from .catalog import Rgb
 from .recipe import Recipe
 
@@ -29,6 +29,8 @@ NATURAL: Mapping[str, Rgb] = MappingProxyType(
         "trimming": (0.93, 0.91, 0.86),
         "lamp": (1.0, 0.95, 0.72),
         "tail-lamp": (0.80, 0.06, 0.06),
+        "leaf": (0.22, 0.52, 0.14),
+        "stalk": (0.30, 0.55, 0.16),
     }
 )
 """Colors of parts that no caption names, in sRGB."""
@@ -36,7 +38,14 @@ NATURAL: Mapping[str, Rgb] = MappingProxyType(
 SHADES: Mapping[str, float] = MappingProxyType({"inside": 0.32, "trim": 0.45})
 """Roles that are the base color, darkened by a factor in linear light."""
 
-RECIPES: Mapping[str, Recipe] = MappingProxyType({**turned_kinds.RECIPES, **built_kinds.RECIPES})
+RECIPES: Mapping[str, Recipe] = MappingProxyType(
+    {
+        **turned_kinds.RECIPES,
+        **built_kinds.RECIPES,
+        **food_kinds.RECIPES,
+        **vessel_kinds.RECIPES,
+    }
+)
 """How every kind of `catalog.KINDS` is made."""
 
 

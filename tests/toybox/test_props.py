@@ -103,6 +103,7 @@ def test_proportions_differ_by_little_and_correspond(kind: str) -> None:
         ("rocket", "glass"),
         ("barrel", "wood"),
         ("table", "brass"),
+        ("flower", "part"),
     ],
 )
 def test_fronts_face_plus_z(kind: str, role: str) -> None:
