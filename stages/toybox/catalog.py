@@ -22,9 +22,20 @@ KINDS: tuple[str, ...] = (
     "barrel",
     "crate",
     "donut",
+    "bird",
+    "fish",
+    "penguin",
+    "cat",
+    "snowman",
+    "robot",
+    "hat",
+    "umbrella",
+    "lamp",
 )
 
-FRONTED = frozenset({"mug", "chair", "house", "car", "duck"})
+FRONTED = frozenset(
+    {"mug", "chair", "house", "car", "duck", "bird", "fish", "penguin", "cat", "snowman", "robot"}
+)
 """Kinds that look different from the front, the side and the back."""
 
 COLORS: Mapping[str, Rgb] = MappingProxyType(
@@ -51,6 +62,15 @@ PARTS: Mapping[str, str] = MappingProxyType(
         "car": "roof",
         "rocket": "fins",
         "barrel": "hoops",
+        "bird": "wings",
+        "fish": "fins",
+        "penguin": "scarf",
+        "cat": "collar",
+        "snowman": "hat",
+        "robot": "head",
+        "hat": "band",
+        "umbrella": "handle",
+        "lamp": "stand",
     }
 )
 """Kinds of which one part's color can be named, and the word for that part."""

@@ -8,7 +8,7 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from . import built_kinds, catalog, turned_kinds
+from . import animal_kinds, built_kinds, catalog, figure_kinds, turned_kinds
 from .catalog import Rgb
 from .recipe import Recipe
 
@@ -29,6 +29,7 @@ NATURAL: Mapping[str, Rgb] = MappingProxyType(
         "trimming": (0.93, 0.91, 0.86),
         "lamp": (1.0, 0.95, 0.72),
         "tail-lamp": (0.80, 0.06, 0.06),
+        "pink": (0.94, 0.58, 0.62),
     }
 )
 """Colors of parts that no caption names, in sRGB."""
@@ -36,7 +37,14 @@ NATURAL: Mapping[str, Rgb] = MappingProxyType(
 SHADES: Mapping[str, float] = MappingProxyType({"inside": 0.32, "trim": 0.45})
 """Roles that are the base color, darkened by a factor in linear light."""
 
-RECIPES: Mapping[str, Recipe] = MappingProxyType({**turned_kinds.RECIPES, **built_kinds.RECIPES})
+RECIPES: Mapping[str, Recipe] = MappingProxyType(
+    {
+        **turned_kinds.RECIPES,
+        **built_kinds.RECIPES,
+        **animal_kinds.RECIPES,
+        **figure_kinds.RECIPES,
+    }
+)
 """How every kind of `catalog.KINDS` is made."""
 
 

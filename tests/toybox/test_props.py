@@ -103,6 +103,12 @@ def test_proportions_differ_by_little_and_correspond(kind: str) -> None:
         ("rocket", "glass"),
         ("barrel", "wood"),
         ("table", "brass"),
+        ("bird", "orange"),
+        ("fish", "trim"),
+        ("penguin", "orange"),
+        ("cat", "brass"),
+        ("snowman", "orange"),
+        ("robot", "lamp"),
     ],
 )
 def test_fronts_face_plus_z(kind: str, role: str) -> None:
