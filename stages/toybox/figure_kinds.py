@@ -108,16 +108,16 @@ def _robot_head(wide: float, high: float, neck: float) -> Parts:
 def hat(vary: Vary) -> Parts:
     """A tall hat on a broad brim that curls up; a band around the crown's foot."""
     crown, rise, brim = vary(0.30), vary(0.66), vary(0.52)
-    outside = [(crown - 0.05, 0.0), (0.80 * brim, 0.015), (0.96 * brim, 0.07), (brim, 0.11)]
-    outside += [(0.97 * brim, 0.135), (0.91 * brim, 0.125), (0.78 * brim, 0.085)]
+    outside = [(crown - 0.05, 0.0), (0.80 * brim, 0.0), (0.96 * brim, 0.03), (brim, 0.065)]
+    outside += [(0.975 * brim, 0.095), (0.91 * brim, 0.09), (0.78 * brim, 0.072)]
     outside += [(crown + 0.02, 0.07), (crown + 0.02, 0.07), (0.93 * crown, 0.5 * rise)]
-    outside += [(1.02 * crown, 0.95 * rise), (1.0 * crown, rise), (0.93 * crown, rise + 0.015)]
-    outside += [(0.5 * crown, rise), (0, rise - 0.01)]
+    outside += [(1.02 * crown, 0.95 * rise), (1.0 * crown, rise), (0.92 * crown, rise + 0.018)]
+    outside += [(0.5 * crown, rise + 0.02), (0, rise + 0.02)]
     lining = [(0, 0.04), (crown - 0.05, 0.04), (crown - 0.05, 0.0)]
     bottom = solids.cylinder(crown - 0.04, 0.02)
-    tall = vary(0.13)
+    tall = vary(0.17)
     belt = [(crown - 0.06, 0.06), (crown + 0.035, 0.06), (crown + 0.035, 0.06)]
-    belt += [(0.975 * crown + 0.033, 0.06 + tall), (0.975 * crown + 0.033, 0.06 + tall)]
+    belt += [(0.96 * crown + 0.035, 0.06 + tall), (0.96 * crown + 0.035, 0.06 + tall)]
     belt += [(crown - 0.06, 0.06 + tall)]
     return [
         ("main", solids.turned([*lining, *outside])),
@@ -128,51 +128,59 @@ def hat(vary: Vary) -> Parts:
 
 def umbrella(vary: Vary) -> Parts:
     """An open umbrella of eight scalloped panels, on a shaft with a hooked handle."""
-    wide, dome, long = vary(0.60), vary(0.36), vary(0.58)
-    turn = np.arange(64) * (2 * np.pi / 64)
-    sag = np.abs(np.sin(4 * turn))[:, None]
-    share = np.linspace(0, 1, 15)[None]
-    radius = wide * share * (1 - 0.07 * sag * share)
-    outer = long + dome * (1 - share**2) + 0.10 * sag * share**2.5
-    inner = outer - 0.05 * (1 - 0.4 * share)
-    radius = np.concatenate([radius, 0.985 * radius[:, ::-1]], axis=1)
-    height = np.concatenate([outer, inner[:, ::-1]], axis=1)
-    canopy = np.stack(
-        [radius * np.sin(turn)[:, None], height, radius * np.cos(turn)[:, None]], axis=-1
-    )
-    hook = vary(0.12)
+    wide, dome, long, hook = vary(0.60), vary(0.36), vary(0.58), vary(0.12)
     bend = np.radians(np.linspace(0, -195, 20))
     path = np.c_[hook * (np.cos(bend) - 1), hook * np.sin(bend), np.zeros(20)]
-    grip = solids.tube(path, np.full(20, 0.058))
-    end = _ball((0.058,) * 3, path[-1], 20)
     shaft = solids.cylinder(0.044, long + 0.9 * dome, segments=20)
     handle = solids.cylinder(0.058, 0.18, segments=20, bevel=0.012)
     tip = solids.turned([(0, 0), (0.05, 0), (0.05, 0), (0.042, 0.07), (0, 0.13)], segments=24)
     return [
-        ("main", solids.grid(canopy, wrap_rows=True)),
+        ("main", solids.moved(_canopy(wide, dome), (0, long, 0))),
+        ("trim", solids.moved(_canopy(0.97 * wide, dome), (0, long - 0.022, 0))),
         ("part", solids.moved(shaft, (0, (long + 0.9 * dome) / 2, 0))),
         ("part", solids.moved(handle, (0, 0.09, 0))),
-        ("part", grip),
-        ("part", end),
+        ("part", solids.tube(path, np.full(20, 0.058))),
+        ("part", _ball((0.058,) * 3, path[-1], 20)),
         ("part", solids.moved(tip, (0, long + dome - 0.025, 0))),
     ]
 
 
+def _canopy(wide: float, dome: float) -> Solid:
+    """A shell that hangs in eight arcs between its ribs, the first of them at +Z."""
+    turn = np.arange(64)[:, None] * (2 * np.pi / 64)
+    arc = np.abs(np.sin(4 * turn))
+    share = np.linspace(0, 1, 15)
+    out = wide * share * (1 - 0.07 * arc * share)
+    up = dome * (1 - share**2) + 0.10 * arc * share**2.5
+    out = np.concatenate([out, 0.985 * out[:, ::-1]], axis=1)
+    up = np.concatenate([up, up[:, ::-1] - 0.03], axis=1)
+    return solids.grid(
+        np.stack([out * np.sin(turn), up, out * np.cos(turn)], axis=-1), wrap_rows=True
+    )
+
+
 def lamp(vary: Vary) -> Parts:
-    """A table lamp: a wide shade, its bulb aglow inside, on a turned stand."""
+    """A table lamp: a wide shade, bright inside, on a turned stand with a knob on top."""
     low, top, tall = vary(0.42), vary(0.25), vary(0.46)
-    foot, stem = vary(0.26), vary(0.54)
-    shade = [(low, 0), (top, tall), (top - 0.045, tall), (low - 0.045, 0)]
-    shade = [point for point in shade for _ in range(2)]
+    foot, stem = vary(0.29), vary(0.54)
     stand = [(0, 0), (foot, 0), (foot, 0), (foot, 0.05), (0.85 * foot, 0.075), (0.075, 0.11)]
     stand += [(0.055, 0.15), (0.10, 0.24), (0.115, 0.32), (0.08, 0.41), (0.05, 0.45)]
     stand += [(0.05, stem + 0.14), (0.05, stem + 0.14), (0, stem + 0.14)]
-    bulb = solids.ball((0.13, 0.16, 0.13))
-    return [
-        ("main", solids.moved(solids.ring(shade, smooth=1), (0, stem, 0))),
-        ("lamp", solids.moved(bulb, (0, stem + 0.24, 0))),
-        ("part", solids.turned(stand)),
-    ]
+    parts: Parts = [("part", solids.turned(stand))]
+    for role, into, short in (("main", 0, 0), ("lamp", 0.03, 0.004)):
+        shade = [
+            (low, short),
+            (top, tall - short),
+            (top - 0.035, tall - short),
+            (low - 0.035, short),
+        ]
+        shade = [(r - into, y) for r, y in shade for _ in range(2)]
+        parts.append((role, solids.moved(solids.ring(shade, smooth=1), (0, stem, 0))))
+    parts.append(("lamp", _ball((0.13, 0.17, 0.13), (0, stem + 0.22, 0), 32)))
+    cover = solids.cylinder(top - 0.02, 0.02)
+    parts.append(("lamp", solids.moved(cover, (0, stem + tall - 0.035, 0))))
+    parts.append(("part", _ball((0.075, 0.065, 0.075), (0, stem + tall + 0.015, 0), 24)))
+    return parts
 
 
 def _box(size: object, center: object, bevel: float) -> Solid:
