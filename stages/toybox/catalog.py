@@ -32,9 +32,21 @@ KINDS: tuple[str, ...] = (
     "bottle",
     "vase",
     "teapot",
+    "bird",
+    "fish",
+    "penguin",
+    "cat",
+    "snowman",
+    "robot",
+    "hat",
+    "umbrella",
+    "lamp",
 )
 
-FRONTED = frozenset({"mug", "chair", "house", "car", "duck", "teapot", "flower"})
+FRONTED = frozenset(
+    {"mug", "chair", "house", "car", "duck", "teapot", "flower", "bird", "fish", "penguin", "cat"}
+    | {"snowman", "robot"}
+)
 """Kinds that look different from the front, the side and the back."""
 
 COLORS: Mapping[str, Rgb] = MappingProxyType(
@@ -81,6 +93,15 @@ PARTS: Mapping[str, str] = MappingProxyType(
         "flower": "center",
         "bottle": "cap",
         "teapot": "lid",
+        "bird": "wings",
+        "fish": "fins",
+        "penguin": "scarf",
+        "cat": "collar",
+        "snowman": "hat",
+        "robot": "head",
+        "hat": "band",
+        "umbrella": "handle",
+        "lamp": "stand",
     }
 )
 """Kinds of which one part's color can be named, and the word for that part."""

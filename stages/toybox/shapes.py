@@ -8,7 +8,15 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from . import built_kinds, catalog, food_kinds, turned_kinds, vessel_kinds
+from . import (
+    animal_kinds,
+    built_kinds,
+    catalog,
+    figure_kinds,
+    food_kinds,
+    turned_kinds,
+    vessel_kinds,
+)
 from .catalog import Rgb
 from .recipe import Recipe
 
@@ -31,6 +39,7 @@ NATURAL: Mapping[str, Rgb] = MappingProxyType(
         "tail-lamp": (0.80, 0.06, 0.06),
         "leaf": (0.22, 0.52, 0.14),
         "stalk": (0.30, 0.55, 0.16),
+        "pink": (0.94, 0.58, 0.62),
     }
 )
 """Colors of parts that no caption names, in sRGB."""
@@ -44,6 +53,8 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
         **built_kinds.RECIPES,
         **food_kinds.RECIPES,
         **vessel_kinds.RECIPES,
+        **animal_kinds.RECIPES,
+        **figure_kinds.RECIPES,
     }
 )
 """How every kind of `catalog.KINDS` is made."""

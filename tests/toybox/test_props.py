@@ -104,6 +104,12 @@ def test_proportions_differ_by_little_and_correspond(kind: str) -> None:
         ("barrel", "wood"),
         ("table", "brass"),
         ("flower", "part"),
+        ("bird", "orange"),
+        ("fish", "trim"),
+        ("penguin", "orange"),
+        ("cat", "brass"),
+        ("snowman", "orange"),
+        ("robot", "lamp"),
     ],
 )
 def test_fronts_face_plus_z(kind: str, role: str) -> None:
