@@ -22,9 +22,35 @@ KINDS: tuple[str, ...] = (
     "barrel",
     "crate",
     "donut",
+    "truck",
+    "boat",
+    "plane",
+    "tower",
+    "chest",
+    "book",
+    "sword",
+    "shield",
+    "hammer",
 )
 
-FRONTED = frozenset({"mug", "chair", "house", "car", "duck"})
+FRONTED = frozenset(
+    {
+        "mug",
+        "chair",
+        "house",
+        "car",
+        "duck",
+        "truck",
+        "boat",
+        "plane",
+        "tower",
+        "chest",
+        "book",
+        "sword",
+        "shield",
+        "hammer",
+    }
+)
 """Kinds that look different from the front, the side and the back."""
 
 COLORS: Mapping[str, Rgb] = MappingProxyType(
@@ -51,6 +77,14 @@ PARTS: Mapping[str, str] = MappingProxyType(
         "car": "roof",
         "rocket": "fins",
         "barrel": "hoops",
+        "truck": "cab",
+        "boat": "sails",
+        "plane": "wings",
+        "tower": "roof",
+        "chest": "lid",
+        "sword": "handle",
+        "shield": "rim",
+        "hammer": "handle",
     }
 )
 """Kinds of which one part's color can be named, and the word for that part."""

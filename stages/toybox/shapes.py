@@ -8,7 +8,7 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from . import built_kinds, catalog, turned_kinds
+from . import built_kinds, catalog, gear_kinds, turned_kinds, vehicle_kinds
 from .catalog import Rgb
 from .recipe import Recipe
 
@@ -36,7 +36,14 @@ NATURAL: Mapping[str, Rgb] = MappingProxyType(
 SHADES: Mapping[str, float] = MappingProxyType({"inside": 0.32, "trim": 0.45})
 """Roles that are the base color, darkened by a factor in linear light."""
 
-RECIPES: Mapping[str, Recipe] = MappingProxyType({**turned_kinds.RECIPES, **built_kinds.RECIPES})
+RECIPES: Mapping[str, Recipe] = MappingProxyType(
+    {
+        **turned_kinds.RECIPES,
+        **built_kinds.RECIPES,
+        **vehicle_kinds.RECIPES,
+        **gear_kinds.RECIPES,
+    }
+)
 """How every kind of `catalog.KINDS` is made."""
 
 

@@ -103,6 +103,12 @@ def test_proportions_differ_by_little_and_correspond(kind: str) -> None:
         ("rocket", "glass"),
         ("barrel", "wood"),
         ("table", "brass"),
+        ("truck", "lamp"),
+        ("plane", "brass"),
+        ("tower", "wood"),
+        ("chest", "brass"),
+        ("shield", "brass"),
+        ("book", "trimming"),
     ],
 )
 def test_fronts_face_plus_z(kind: str, role: str) -> None:
