@@ -41,11 +41,40 @@ KINDS: tuple[str, ...] = (
     "hat",
     "umbrella",
     "lamp",
+    "truck",
+    "boat",
+    "plane",
+    "tower",
+    "chest",
+    "book",
+    "sword",
+    "shield",
+    "hammer",
 )
 
 FRONTED = frozenset(
-    {"mug", "chair", "house", "car", "duck", "teapot", "flower", "bird", "fish", "penguin", "cat"}
-    | {"snowman", "robot"}
+    {
+        "mug",
+        "chair",
+        "house",
+        "car",
+        "duck",
+        "teapot",
+        "flower",
+        "bird",
+        "fish",
+        "penguin",
+        "cat",
+        "snowman",
+        "robot",
+        "truck",
+        "boat",
+        "plane",
+        "tower",
+        "chest",
+        "book",
+        "shield",
+    }
 )
 """Kinds that look different from the front, the side and the back."""
 
@@ -102,6 +131,14 @@ PARTS: Mapping[str, str] = MappingProxyType(
         "hat": "band",
         "umbrella": "handle",
         "lamp": "stand",
+        "truck": "cab",
+        "boat": "sails",
+        "plane": "wings",
+        "tower": "roof",
+        "chest": "lid",
+        "sword": "handle",
+        "shield": "rim",
+        "hammer": "handle",
     }
 )
 """Kinds of which one part's color can be named, and the word for that part."""

@@ -14,7 +14,9 @@ from . import (
     catalog,
     figure_kinds,
     food_kinds,
+    gear_kinds,
     turned_kinds,
+    vehicle_kinds,
     vessel_kinds,
 )
 from .catalog import Rgb
@@ -55,6 +57,8 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
         **vessel_kinds.RECIPES,
         **animal_kinds.RECIPES,
         **figure_kinds.RECIPES,
+        **vehicle_kinds.RECIPES,
+        **gear_kinds.RECIPES,
     }
 )
 """How every kind of `catalog.KINDS` is made."""

@@ -110,6 +110,12 @@ def test_proportions_differ_by_little_and_correspond(kind: str) -> None:
         ("cat", "brass"),
         ("snowman", "orange"),
         ("robot", "lamp"),
+        ("truck", "lamp"),
+        ("plane", "brass"),
+        ("tower", "wood"),
+        ("chest", "brass"),
+        ("shield", "brass"),
+        ("book", "trimming"),
     ],
 )
 def test_fronts_face_plus_z(kind: str, role: str) -> None:
