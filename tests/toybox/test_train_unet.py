@@ -197,9 +197,7 @@ def test_it_goes_on_from_an_earlier_model(inputs, trained, tmp_path, caplog) -> 
         assert all(torch.equal(first[name], second[name]) for name in first)
 
 
-def test_an_earlier_model_of_another_size_or_with_other_words_is_refused(
-    inputs, trained, tmp_path
-) -> None:
+def test_an_earlier_model_of_another_size_is_refused(inputs, trained, tmp_path) -> None:
     start = replace(inputs, start=trained)
     with pytest.raises(InputError, match=r"has channels \(16, 16\), the settings say \(16, 32\)"):
         train_unet.run(start, replace(UNET_CONFIG, channels=(16, 32)), context(tmp_path / "a"))
@@ -207,16 +205,21 @@ def test_an_earlier_model_of_another_size_or_with_other_words_is_refused(
         train_unet.run(
             replace(inputs, start=GuidanceDir(tmp_path)), UNET_CONFIG, context(tmp_path / "b")
         )
+
+
+def test_an_earlier_model_learns_the_words_that_it_lacks(inputs, trained, tmp_path, caplog) -> None:
     other = tmp_path / "captions"
     shutil.copytree(inputs.captions.path, other)
     words = json.loads((other / "vocabulary.json").read_text())
     (other / "vocabulary.json").write_text(json.dumps([*words, "teapot"]))
-    with pytest.raises(InputError, match="knows other words"):
-        train_unet.run(
-            replace(start, captions=kinds.ToyCaptionsDir(other)),
-            UNET_CONFIG,
-            context(tmp_path / "c"),
-        )
+    start = replace(inputs, start=trained, captions=kinds.ToyCaptionsDir(other))
+    with caplog.at_level("INFO"):
+        again = train_unet.run(start, UNET_CONFIG, context(tmp_path / "c")).model
+    assert "1 words are new to it" in caplog.text
+    table = load_file(again.path / "text_encoder" / "model.safetensors")
+    old = load_file(trained.path / "text_encoder" / "model.safetensors")
+    (name,) = (name for name in table if name.endswith("token_embedding.weight"))
+    assert len(table[name]) == len(old[name]) + 1
 
 
 def test_pictures_of_other_props_are_refused(inputs, tmp_path) -> None:
