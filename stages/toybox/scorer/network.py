@@ -1,0 +1,66 @@
+"""The scorer's network: an image tower, and a vector for every word that a fact can be.
+
+A picture becomes a vector v; every value of every fact has a word vector w and a bias, and
+
+    log p(value | picture) = log softmax over the fact's values of (w . v + bias).
+
+A prompt is the sum of the word vectors of the facts it states, so its similarity with a picture
+is the dot product of the two towers up to the normalizers: a CLIP (Radford et al. 2021) whose
+text tower is a bag of words. It is trained by cross entropies per fact and not by contrast within
+a batch: the words are a closed list, so every wrong value is a distractor at every step, and two
+red mugs in a batch are no mistake. That is the stronger signal per picture, and a sum of
+log-probabilities is a figure with a meaning.
+
+No norms: they would take the flat colors away that are to be told, and cost as much as the
+convolutions on a CPU. Residual branches begin as nothing instead (De & Smith 2020).
+"""
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class Residual(nn.Module):
+    """x + conv(act(conv(act(x)))), the last convolution zero at first."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(channels, channels, 3, padding=1)
+        self.second = nn.Conv2d(channels, channels, 3, padding=1)
+        nn.init.kaiming_normal_(self.first.weight, nonlinearity="relu")
+        nn.init.zeros_(self.second.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.second(functional.relu(self.first(functional.relu(x))))
+
+
+class ScorerNetwork(nn.Module):
+    """Both towers."""
+
+    def __init__(
+        self, channels: Sequence[int], width: int, facts: Mapping[str, Sequence[str]]
+    ) -> None:
+        """One level per number of channels, each of half the side of the one before."""
+        super().__init__()
+        self.channels, self.width = tuple(channels), width
+        layers: list[nn.Module] = [nn.Conv2d(3, channels[0], 5, stride=2, padding=2)]
+        for before, after in pairwise(channels):
+            layers += [Residual(before), nn.Conv2d(before, after, 3, stride=2, padding=1)]
+        self.tower = nn.Sequential(*layers, Residual(channels[-1]), Residual(channels[-1]))
+        self.embed = nn.Linear(2 * channels[-1], width)
+        self.words = nn.ModuleDict({name: nn.Linear(width, len(v)) for name, v in facts.items()})
+
+    def forward(self, pictures: Float[Tensor, "picture 3 row column"]) -> dict[str, Tensor]:
+        """Log-probabilities per fact, picture value, of sRGB pictures in 0..1."""
+        x = (4 * pictures - 2).contiguous(memory_format=torch.channels_last)
+        maps = functional.relu(self.tower(x))
+        pooled = torch.cat([maps.mean((2, 3)), maps.amax((2, 3))], dim=1)
+        vector = functional.relu(self.embed(pooled))
+        return {
+            name: functional.log_softmax(words(vector), dim=-1)
+            for name, words in self.words.items()
+        }
