@@ -19,7 +19,7 @@ from ...pipeline.contract import Context, replacing
 from . import catalog, images, props
 from .kinds import ToyCaptionsDir, ToyImagesDir
 
-VERSION = 1
+VERSION = 2
 
 WORDINGS = 3
 """Captions per picture without the background, and as many with it."""
@@ -36,13 +36,28 @@ KIND_WORDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "tree": ("fir", "fir tree"),
         "duck": ("rubber duck",),
         "barrel": ("cask",),
-        "crate": ("wooden crate", "box"),
+        "crate": ("box",),
         "donut": ("doughnut",),
+        "lamp": ("table lamp",),
+        "tower": ("castle tower",),
+        "truck": ("lorry",),
+        "boat": ("sailing boat", "ship"),
+        "plane": ("airplane", "aeroplane"),
+        "snowman": ("snow man",),
+        "cake": ("birthday cake",),
+        "flower": ("daisy",),
+        "chest": ("treasure chest",),
+        "hat": ("top hat",),
+        "teapot": ("tea pot",),
+        "bird": ("songbird",),
+        "cat": ("kitten",),
     }
 )
 """What else a kind is called."""
 
-COLOR_WORDS: Mapping[str, str] = MappingProxyType({"purple": "violet", "gray": "grey"})
+COLOR_WORDS: Mapping[str, str] = MappingProxyType(
+    {"purple": "violet", "gray": "grey", "golden": "gold"}
+)
 
 PATTERN_PHRASES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
@@ -132,7 +147,7 @@ def describe(toy: props.Prop) -> str:
         extras.append(PATTERN_PHRASES[toy.pattern][0].format(toy.pattern_color))
     if toy.part_color:
         extras.append(f"with {_part(toy)}")
-    return f"a {toy.color} {toy.kind}{_listed(extras)}"
+    return _spoken(f"a {toy.color} {toy.kind}{_listed(extras)}")
 
 
 def wordings(toy: props.Prop, entry: images.Entry, seed: int) -> list[str]:
@@ -148,7 +163,7 @@ def wordings(toy: props.Prop, entry: images.Entry, seed: int) -> list[str]:
             if number == 0:
                 captions.append(_canonical(toy, entry, named))
                 continue
-            prompt = _renamed(pick(list(prompts(toy)), label, "prompt"), label, pick)
+            prompt = _renamed(pick(list(prompts(toy)), label, "prompt"), toy.kind, label, pick)
             if entry.zoom > 1:
                 prompt = pick(CLOSE_UP_PHRASES, label, "close-up").format(prompt)
             parts = [prompt]
@@ -163,22 +178,26 @@ def wordings(toy: props.Prop, entry: images.Entry, seed: int) -> list[str]:
 
 def prompts(toy: props.Prop) -> Iterator[str]:
     """All ways to name a toy, the canonical one first; kinds and colors by their usual words."""
+    yield describe(toy)
+    yield from map(_spoken, _plain(toy) if toy.pattern == "none" else _patterned(toy))
+
+
+def _plain(toy: props.Prop) -> Iterator[str]:
     part = [f"with {_part(toy)}"] if toy.part_color else []
-    tails = [*part]
+    extras = [part]
     if toy.part_color:
         noun = catalog.PARTS[toy.kind]
         be = "are" if noun.endswith("s") else "is"
-        tails.append(f"whose {noun} {be} {toy.part_color}")
-    yield describe(toy)
-    if toy.pattern == "none":
-        extras = [[tail] for tail in tails] or [[]]
-        for start, extra in product(STARTS, extras):
-            yield f"{start} {toy.color} {toy.kind}{_listed(extra)}".strip()
-        yield f"a {toy.kind}, {toy.color}{_listed(part)}"
-        yield f"a plain {toy.color} {toy.kind}{_listed(part)}"
-        return
-    phrases = [text.format(toy.pattern_color) for text in PATTERN_PHRASES[toy.pattern]]
-    for phrase in phrases:
+        extras.append([f"whose {noun} {be} {toy.part_color}"])
+    for start, extra in product(STARTS, extras):
+        yield f"{start} {toy.color} {toy.kind}{_listed(extra)}".strip()
+    yield f"a {toy.kind}, {toy.color}{_listed(part)}"
+    yield f"a plain {toy.color} {toy.kind}{_listed(part)}"
+
+
+def _patterned(toy: props.Prop) -> Iterator[str]:
+    part = [f"with {_part(toy)}"] if toy.part_color else []
+    for phrase in (text.format(toy.pattern_color) for text in PATTERN_PHRASES[toy.pattern]):
         for start in STARTS:
             yield f"{start} {toy.color} {toy.kind}{_listed([phrase, *part])}".strip()
         yield f"a {toy.kind}, {toy.color}{_listed([phrase, *part])}"
@@ -187,8 +206,9 @@ def prompts(toy: props.Prop) -> Iterator[str]:
 
 
 def vocabulary() -> list[str]:
-    """Every word of every wording, whether or not it was drawn: about 90."""
-    texts = [*catalog.COLORS, *catalog.AZIMUTHS, *catalog.BACKGROUNDS, *COLOR_WORDS.values()]
+    """Every word of every wording, whether or not it was drawn: about 150."""
+    texts = [*catalog.LOOKS, *catalog.AZIMUTHS, *catalog.BACKGROUNDS, *COLOR_WORDS.values()]
+    texts.extend(("a", "an"))
     for kind, pattern in product(catalog.KINDS, catalog.PATTERNS):
         for part in ("", "red") if kind in catalog.PARTS else ("",):
             color = "" if pattern == "none" else "red"
@@ -244,11 +264,11 @@ def _canonical(toy: props.Prop, entry: images.Entry, named: bool) -> str:
     return text
 
 
-def _renamed(prompt: str, label: str, pick: Callable[..., str]) -> str:
+def _renamed(prompt: str, kind: str, label: str, pick: Callable[..., str]) -> str:
     """Now and then another word for the kind or a color: one time in six each."""
-    for kind, others in KIND_WORDS.items():
-        if pick("abcdef", label, "rename") == "a":
-            prompt = re.sub(rf"\b{kind}\b", pick(others, label, "name"), prompt)
+    if kind in KIND_WORDS and pick("abcdef", label, "rename") == "a":
+        name = pick(KIND_WORDS[kind], label, "name")
+        prompt = re.sub(rf"\b{kind}\b", name, prompt, count=1)
     for color, other in COLOR_WORDS.items():
         if pick("abcdef", label, "recolor") == "a":
             prompt = re.sub(rf"\b{color}\b", other, prompt)
@@ -263,6 +283,11 @@ def _shades(background: str) -> list[str]:
 def _part(toy: props.Prop) -> str:
     noun = catalog.PARTS[toy.kind]
     return f"{toy.part_color} {noun}" if noun.endswith("s") else f"a {toy.part_color} {noun}"
+
+
+def _spoken(text: str) -> str:
+    """ "an orange mug", not "a orange mug"."""
+    return re.sub(r"\ba (?=[aeiou])", "an ", text)
 
 
 def _listed(phrases: Sequence[str]) -> str:

@@ -22,9 +22,60 @@ KINDS: tuple[str, ...] = (
     "barrel",
     "crate",
     "donut",
+    "cake",
+    "ice cream",
+    "apple",
+    "pear",
+    "carrot",
+    "cactus",
+    "flower",
+    "bottle",
+    "vase",
+    "teapot",
+    "bird",
+    "fish",
+    "penguin",
+    "cat",
+    "snowman",
+    "robot",
+    "hat",
+    "umbrella",
+    "lamp",
+    "truck",
+    "boat",
+    "plane",
+    "tower",
+    "chest",
+    "book",
+    "sword",
+    "shield",
+    "hammer",
 )
 
-FRONTED = frozenset({"mug", "chair", "house", "car", "duck"})
+FRONTED = frozenset(
+    {
+        "mug",
+        "chair",
+        "house",
+        "car",
+        "duck",
+        "teapot",
+        "flower",
+        "bird",
+        "fish",
+        "penguin",
+        "cat",
+        "snowman",
+        "robot",
+        "truck",
+        "boat",
+        "plane",
+        "tower",
+        "chest",
+        "book",
+        "shield",
+    }
+)
 """Kinds that look different from the front, the side and the back."""
 
 COLORS: Mapping[str, Rgb] = MappingProxyType(
@@ -35,8 +86,21 @@ COLORS: Mapping[str, Rgb] = MappingProxyType(
         "yellow": (0.98, 0.80, 0.08),
         "white": (0.95, 0.95, 0.94),
         "purple": (0.53, 0.16, 0.70),
+        "orange": (0.96, 0.50, 0.06),
+        "pink": (0.97, 0.55, 0.72),
+        "brown": (0.45, 0.26, 0.13),
+        "black": (0.10, 0.10, 0.11),
+        "gray": (0.55, 0.56, 0.58),
     }
 )
+
+MATERIALS: Mapping[str, Rgb] = MappingProxyType(
+    {"wooden": (0.72, 0.50, 0.28), "golden": (0.90, 0.66, 0.18)}
+)
+"""What a whole toy can be made of, in place of a color; it is never painted with a pattern."""
+
+LOOKS: Mapping[str, Rgb] = MappingProxyType({**COLORS, **MATERIALS})
+"""What a toy's main color can be."""
 
 PATTERNS: tuple[str, ...] = ("none", "dots", "stripes", "checks")
 
@@ -51,6 +115,30 @@ PARTS: Mapping[str, str] = MappingProxyType(
         "car": "roof",
         "rocket": "fins",
         "barrel": "hoops",
+        "cake": "icing",
+        "ice cream": "cone",
+        "carrot": "leaves",
+        "cactus": "pot",
+        "flower": "center",
+        "bottle": "cap",
+        "teapot": "lid",
+        "bird": "wings",
+        "fish": "fins",
+        "penguin": "scarf",
+        "cat": "collar",
+        "snowman": "hat",
+        "robot": "head",
+        "hat": "band",
+        "umbrella": "handle",
+        "lamp": "stand",
+        "truck": "cab",
+        "boat": "sails",
+        "plane": "wings",
+        "tower": "roof",
+        "chest": "lid",
+        "sword": "handle",
+        "shield": "rim",
+        "hammer": "handle",
     }
 )
 """Kinds of which one part's color can be named, and the word for that part."""

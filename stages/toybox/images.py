@@ -1,15 +1,17 @@
 """Stage `toybox-images`: pictures of every prop from all sides, on eight flat backgrounds.
 
-Each prop is seen 16 times: every view word twice, at two of the three heights, every
-background twice. Three pictures in ten are close-ups, cut from the same camera's picture. A
+Each prop is seen from every side and on every background, some of them twice at another height.
+Three pictures in ten are close-ups, cut from the same camera's picture. A
 picture depends on the seed and its own number alone, so an interrupted run continues with
 identical bytes.
 """
 
 import json
+import multiprocessing
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,7 +24,7 @@ from .kinds import ToyImagesDir
 if TYPE_CHECKING:
     import numpy as np
 
-VERSION = 1
+VERSION = 2
 
 BLOCK_PROPS = 40
 """Props between two checkpoints: about 15 s."""
@@ -59,7 +61,7 @@ class Inputs:
 class Config:
     """How many pictures, and how they vary."""
 
-    views_per_prop: int = 16
+    views_per_prop: int = 12
     """Pictures of each prop that is trained on, at most 16."""
     heldout_views_per_prop: int = 4
     """Pictures of each prop that is held out, at most 16."""
@@ -96,21 +98,22 @@ def run(inputs: Inputs, config: Config, ctx: Context) -> Outputs:
     pixels = _open(ctx.scratch / "images.npy", sum(counts))
     starts = [sum(counts[:k]) for k in range(0, len(toys), BLOCK_PROPS)]
     blocks = [toys[k : k + BLOCK_PROPS] for k in range(0, len(toys), BLOCK_PROPS)]
-    done = sum(len(block) for k, block in enumerate(blocks) if _index(ctx, k).exists())
+    del pixels
+    done = sum(len(block) for k, block in enumerate(blocks) if _index(ctx.scratch, k).exists())
     with ctx.progress("pictures of props", len(toys), done=done) as bar:
-        for number, (block, start) in enumerate(zip(blocks, starts, strict=True)):
-            if _index(ctx, number).exists():
-                continue
-            entries: list[Entry] = []
-            for toy in block:
-                entries.extend(_take(toy, config, ctx.seed, start + len(entries), pixels))
-                bar.advance()
-            pixels.flush()
-            _write_index(_index(ctx, number), entries)
+        missing = [k for k in range(len(blocks)) if not _index(ctx.scratch, k).exists()]
+        jobs = {k: (blocks[k], config, ctx.seed, starts[k], ctx.scratch, k) for k in missing}
+        if ctx.threads == 1:
+            for job in jobs.values():
+                _take_block(*job, advance=bar.advance)
+        else:
+            _side_by_side(list(jobs.values()), ctx.threads, bar.advance)
     folder = ctx.out / "images"
     folder.mkdir(exist_ok=True)
     with replacing(folder / "index.jsonl") as path:
-        parts = [_index(ctx, number).read_text(encoding="utf-8") for number in range(len(blocks))]
+        parts = [
+            _index(ctx.scratch, number).read_text(encoding="utf-8") for number in range(len(blocks))
+        ]
         path.write_text("".join(parts), encoding="utf-8")
     _publish(ctx.scratch / "images.npy", folder / "images.npy")
     return Outputs(ToyImagesDir(folder))
@@ -171,6 +174,42 @@ def _views(toy: props.Prop, config: Config) -> int:
     return config.views_per_prop if toy.split == "train" else config.heldout_views_per_prop
 
 
+def _take_block(
+    block: Sequence[props.Prop],
+    config: Config,
+    seed: int,
+    start: int,
+    scratch: Path,
+    number: int,
+    *,
+    advance: Callable[[], None] = lambda: None,
+) -> int:
+    """Take and index a block's pictures, in their own rows of the file; returns its props."""
+    import numpy as np
+
+    pixels = np.lib.format.open_memmap(scratch / "images.npy", mode="r+")
+    entries: list[Entry] = []
+    for toy in block:
+        entries.extend(_take(toy, config, seed, start + len(entries), pixels))
+        advance()
+    pixels.flush()
+    _write_index(_index(scratch, number), entries)
+    return len(block)
+
+
+def _side_by_side(jobs: Sequence[tuple], workers: int, advance: Callable[[int], None]) -> None:
+    """Blocks do not depend on one another: each in one of `workers` processes."""
+    fresh = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=fresh) as pool:
+        futures = [pool.submit(_take_block, *job) for job in jobs]
+        try:
+            for future in as_completed(futures):
+                advance(future.result())
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
 def _take(
     toy: props.Prop, config: Config, seed: int, first: int, pixels: "np.ndarray"
 ) -> Iterator[Entry]:
@@ -201,8 +240,8 @@ def _open(path: Path, count: int) -> "np.ndarray":
     return np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
 
 
-def _index(ctx: Context, block: int) -> Path:
-    return ctx.scratch / f"index-{block:04d}.jsonl"
+def _index(scratch: Path, block: int) -> Path:
+    return scratch / f"index-{block:04d}.jsonl"
 
 
 def _write_index(path: Path, entries: list[Entry]) -> None:

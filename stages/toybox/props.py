@@ -3,23 +3,30 @@
 A prop is a few words (kind, color, pattern, part color) and a seed for its proportions. One
 fifth of the combinations of kind, color, pattern and part color is held out, by hash: no prop
 of such a combination, whatever its pattern's color, is ever trained on.
+
+Colors of patterns and of parts are a few by hash, not all: that every word is seen beside every
+other is what matters, and forty kinds with everything would be a fortnight's pictures.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from types import MappingProxyType
 from typing import Literal
 
 from ...pipeline.contract import Artifact, Context, replacing
 from ...pipeline.errors import InputError
 from . import catalog
 
-VERSION = 1
+VERSION = 2
 
 Split = Literal["train", "heldout"]
 
-ALWAYS_TRAINED = frozenset({("mushroom", "red", "dots", "")})
-"""Combinations that the documentation promises, whatever their hash says."""
+ALWAYS_TRAINED: Mapping[tuple[str, str, str, str], str] = MappingProxyType(
+    {("mushroom", "red", "dots", ""): "white"}
+)
+"""Combinations that the documentation promises, whatever their hash says, and a color of the
+pattern that is among them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +43,7 @@ class Prop:
     id: int
     kind: str
     color: str
+    """One of `catalog.LOOKS`: a color or a material."""
     pattern: str
     """One of `catalog.PATTERNS`; `none` is a plain surface."""
     pattern_color: str
@@ -57,10 +65,12 @@ class Config:
 
     kinds: tuple[str, ...] = catalog.KINDS
     """Which kinds to make."""
-    plain_props: int = 4
+    plain_props: int = 2
     """Props per combination that names no pattern and no part."""
     other_props: int = 1
     """Props per combination with a pattern or a part's color."""
+    second_colors: int = 2
+    """Colors of its pattern, and of its part, that a toy's color is combined with."""
     heldout_fraction: float = 0.2
     """Share of combinations that are kept for judging."""
 
@@ -68,7 +78,7 @@ class Config:
         for kind in self.kinds:
             if kind not in catalog.KINDS:
                 raise ValueError(f"kinds has {kind!r}; there are {', '.join(catalog.KINDS)}.")
-        for name in ("plain_props", "other_props"):
+        for name in ("plain_props", "other_props", "second_colors"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")
         if not 0 <= self.heldout_fraction < 1:
@@ -108,7 +118,7 @@ def make(config: Config, seed: int) -> Iterator[Prop]:
     """All props of the toybox, by kind."""
     number = 0
     for kind in config.kinds:
-        for color, pattern, pattern_color, part_color in _combinations(kind):
+        for color, pattern, pattern_color, part_color in _combinations(kind, config.second_colors):
             plain = pattern == "none" and not part_color
             copies = config.plain_props if plain else config.other_props
             for copy in range(copies):
@@ -136,23 +146,34 @@ def split_of(
     return "heldout" if drawn < heldout_fraction else "train"
 
 
-def _combinations(kind: str) -> Iterator[tuple[str, str, str, str]]:
+def _combinations(kind: str, count: int) -> Iterator[tuple[str, str, str, str]]:
     """(color, pattern, pattern color, part color) of one kind.
 
-    Every color with every pattern in every other color. Part colors: all on plain props, one
-    (by hash) beside every second pattern, so that four kinds do not outweigh the rest.
+    Every look plain and with some part colors; every color with every pattern, in some other
+    colors. Beside every second pattern (by hash) a part's color is named too.
     """
-    others = list(catalog.COLORS)
+    named = kind in catalog.PARTS
+    for look in catalog.LOOKS:
+        yield look, "none", "", ""
+        if named:
+            for part_color in _some(list(catalog.COLORS), count, "part", kind, look):
+                yield look, "none", "", part_color
     for color in catalog.COLORS:
-        yield color, "none", "", ""
-        if kind in catalog.PARTS:
-            for part_color in others:
-                yield color, "none", "", part_color
         for pattern in catalog.PATTERNS[1:]:
-            for pattern_color in others:
-                if pattern_color == color:
-                    continue
+            labels = (kind, color, pattern)
+            others = [other for other in catalog.COLORS if other != color]
+            chosen = _some(others, count, *labels)
+            promised = ALWAYS_TRAINED.get((*labels, ""))
+            if promised and promised not in chosen:
+                chosen.append(promised)
+            for pattern_color in chosen:
                 yield color, pattern, pattern_color, ""
-                pick = catalog.digest("part", kind, color, pattern, pattern_color)
-                if kind in catalog.PARTS and pick // 64 % 2:
-                    yield color, pattern, pattern_color, others[pick % len(others)]
+                pick = catalog.digest("part", *labels, pattern_color)
+                if named and pick // 64 % 2:
+                    part_color = _some(list(catalog.COLORS), 1, "part", *labels, pattern_color)[0]
+                    yield color, pattern, pattern_color, part_color
+
+
+def _some(colors: Sequence[str], count: int, *labels: str) -> list[str]:
+    """The first `count` colors in an order that hangs on the labels."""
+    return sorted(colors, key=lambda color: catalog.digest("some", *labels, color))[:count]

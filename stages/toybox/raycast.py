@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from . import catalog, shapes
 from .casting import MISS, Caster
+from .materials import grain, sheen
 from .patterns import mask
 from .props import Prop
 
@@ -63,7 +64,8 @@ class Model:
                 table[names.index(role)] *= factor
         self.table = table.astype(np.float32)
         self.main = names.index("main")
-        pattern = catalog.COLORS[prop.pattern_color or prop.color]
+        self.made = [k for k, name in enumerate(names) if name in ("main", "base", *shapes.SHADES)]
+        pattern = catalog.LOOKS[prop.pattern_color or prop.color]
         self.pattern = linear(np.asarray(pattern, dtype=np.float32)).astype(np.float32)
 
     def picture(self, view: View, background: tuple[int, int, int]) -> NDArray[np.uint8]:
@@ -105,6 +107,13 @@ class Model:
             places = np.einsum("nkc,nk->nc", self.shape.rest[corners[on]], weights[on])
             on = on[mask(self.prop.kind, self.prop.pattern, places)]
             color[on] = self.pattern
+        if self.prop.color in catalog.MATERIALS:
+            on = np.flatnonzero(np.isin(role, self.made))
+            if self.prop.color == "wooden":
+                places = np.einsum("nkc,nk->nc", self.shape.rest[corners[on]], weights[on])
+                color[on] *= grain(places)[:, None]
+            else:
+                color[on] *= sheen(normal[on])[:, None]
         return seen, color, normal
 
 

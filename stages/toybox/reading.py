@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional
 from transformers import CLIPTextModel
@@ -24,7 +24,7 @@ from .props import Prop
 UNSAID = ""
 FACTS: Mapping[str, tuple[str, ...]] = {
     "kind": catalog.KINDS,
-    "color": tuple(catalog.COLORS),
+    "color": tuple(catalog.LOOKS),
     "pattern": catalog.PATTERNS,
     "pattern_color": (UNSAID, *catalog.COLORS),
     "part_color": (UNSAID, *catalog.COLORS),
@@ -54,16 +54,24 @@ def learn_to_read(
     steps: int,
     batch: int = 128,
     rate: float = 2e-3,
+    only: Bool[Tensor, " word"] | None = None,
     report: Callable[[int, float], None] = lambda step, loss: None,
 ) -> None:
     """Train `encoder` and `pooling` (diffusers' `TextTimeEmbedding`) in place.
 
     The layers that read the facts off the pooled text are thrown away. Cross entropies are
     added, so every fact counts the same however little of a picture it decides.
+
+    Args:
+        only: Train the embeddings of these words and nothing else: what the encoder says of
+            captions without them does not change.
     """
     width = pooling.proj.in_features
     layers = [linear(width, len(values), draw) for values in FACTS.values()]
+    words = encoder.get_input_embeddings().weight
     students = [*encoder.parameters(), *pooling.norm1.parameters(), *pooling.pool.parameters()]
+    if only is not None:
+        students = [words]
     learned = [*students, *(part for layer in layers for part in layer)]
     for tensor in learned:
         tensor.requires_grad_(True)
@@ -84,6 +92,9 @@ def learn_to_read(
         gradients = torch.autograd.grad(loss, learned, allow_unused=True)
         for tensor, gradient in zip(learned, gradients, strict=True):
             tensor.grad = gradient
+        if only is not None:
+            # Adam leaves alone what never had a gradient.
+            words.grad = words.grad * only[:, None]
         adam.step()
         report(step + 1, loss.item() / len(layers))
     for tensor in students:

@@ -8,7 +8,17 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from . import built_kinds, catalog, turned_kinds
+from . import (
+    animal_kinds,
+    built_kinds,
+    catalog,
+    figure_kinds,
+    food_kinds,
+    gear_kinds,
+    turned_kinds,
+    vehicle_kinds,
+    vessel_kinds,
+)
 from .catalog import Rgb
 from .recipe import Recipe
 
@@ -29,6 +39,9 @@ NATURAL: Mapping[str, Rgb] = MappingProxyType(
         "trimming": (0.93, 0.91, 0.86),
         "lamp": (1.0, 0.95, 0.72),
         "tail-lamp": (0.80, 0.06, 0.06),
+        "leaf": (0.22, 0.52, 0.14),
+        "stalk": (0.30, 0.55, 0.16),
+        "pink": (0.94, 0.58, 0.62),
     }
 )
 """Colors of parts that no caption names, in sRGB."""
@@ -36,7 +49,18 @@ NATURAL: Mapping[str, Rgb] = MappingProxyType(
 SHADES: Mapping[str, float] = MappingProxyType({"inside": 0.32, "trim": 0.45})
 """Roles that are the base color, darkened by a factor in linear light."""
 
-RECIPES: Mapping[str, Recipe] = MappingProxyType({**turned_kinds.RECIPES, **built_kinds.RECIPES})
+RECIPES: Mapping[str, Recipe] = MappingProxyType(
+    {
+        **turned_kinds.RECIPES,
+        **built_kinds.RECIPES,
+        **food_kinds.RECIPES,
+        **vessel_kinds.RECIPES,
+        **animal_kinds.RECIPES,
+        **figure_kinds.RECIPES,
+        **vehicle_kinds.RECIPES,
+        **gear_kinds.RECIPES,
+    }
+)
 """How every kind of `catalog.KINDS` is made."""
 
 
@@ -130,7 +154,7 @@ def vertex_normals(vertices: NDArray[np.float64], faces: NDArray[np.uint32]) -> 
 
 def colors(kind: str, color: str, part_color: str, roles: tuple[str, ...]) -> NDArray[np.float32]:
     """sRGB per role."""
-    base = catalog.COLORS[color]
+    base = catalog.LOOKS[color]
     rows = []
     for role in roles:
         if role in ("main", "base", *SHADES):

@@ -1,9 +1,12 @@
 """What the denoiser and its text encoder begin with."""
 
+from collections.abc import Mapping
+
 import torch
 from diffusers import UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor
-from torch import nn
+from jaxtyping import Bool, Int
+from torch import Tensor, nn
 from transformers import CLIPTextModel, PreTrainedTokenizerFast
 
 from ...pipeline.contract import Context
@@ -27,16 +30,36 @@ def first_model(
     ctx: Context,
 ) -> nn.ModuleDict:
     """Denoiser and text encoder: those of `start`, or new ones that have learned to read."""
+    wordings, facts = lessons.wordings[lessons.chosen], lessons.facts[lessons.chosen]
     if start is not None:
-        model = loaded(start, config, tokenizer)
+        model, new_words = loaded(start, config, tokenizer, ctx.seed)
         ctx.log.info(
             "begins with the weights in %s, new moments and %d steps of warm-up",
             start.path,
             config.warmup_steps,
         )
+        if new_words.any():
+            ctx.log.info("%d words are new to it", int(new_words.sum()))
+            _read(model, wordings, facts, config, ctx, new_words)
         return model
     model = new(config, tokenizer, lessons.latents.shape[2], ctx.seed)
-    wordings, facts = lessons.wordings[lessons.chosen], lessons.facts[lessons.chosen]
+    _read(model, wordings, facts, config, ctx)
+    draw = generator(ctx.seed, "captions")
+    images = torch.randint(len(wordings), (SOME,), generator=draw)
+    picks = torch.randint(wordings.shape[1], (SOME,), generator=draw)
+    spread_conditions(model["text_encoder"], model["unet"], wordings[images, picks].long())
+    return model
+
+
+def _read(
+    model: nn.ModuleDict,
+    wordings: Int[Tensor, "image wording token"],
+    facts: Int[Tensor, "image wording fact"],
+    config: Config,
+    ctx: Context,
+    only: Bool[Tensor, " word"] | None = None,
+) -> None:
+    """Let the text encoder learn to read, with a progress bar."""
     with ctx.progress("learn to read", config.reading_steps) as bar:
         learn_to_read(
             model["text_encoder"],
@@ -45,13 +68,9 @@ def first_model(
             facts,
             generator(ctx.seed, "reading"),
             steps=config.reading_steps,
+            only=only,
             report=lambda step, loss: bar.advance(note=f"loss {loss:.4f}"),
         )
-    draw = generator(ctx.seed, "captions")
-    images = torch.randint(len(wordings), (SOME,), generator=draw)
-    picks = torch.randint(wordings.shape[1], (SOME,), generator=draw)
-    spread_conditions(model["text_encoder"], model["unet"], wordings[images, picks].long())
-    return model
 
 
 def new(
@@ -74,10 +93,15 @@ def new(
     return nn.ModuleDict({"unet": unet, "text_encoder": text_encoder})
 
 
-def loaded(start: GuidanceDir, config: Config, tokenizer: PreTrainedTokenizerFast) -> nn.ModuleDict:
-    """Networks of an earlier training; its words and sizes must be the same."""
+def loaded(
+    start: GuidanceDir, config: Config, tokenizer: PreTrainedTokenizerFast, seed: int
+) -> tuple[nn.ModuleDict, Bool[Tensor, " word"]]:
+    """Networks of an earlier training, of the same sizes, and which words are new to them.
+
+    Words that it knows keep their meaning, bit for bit; new ones get fresh embeddings.
+    """
     try:
-        words = PreTrainedTokenizerFast.from_pretrained(start.path / "tokenizer")
+        words = PreTrainedTokenizerFast.from_pretrained(start.path / "tokenizer").get_vocab()
         unet = UNet2DConditionModel.from_pretrained(
             start.path / "unet", torch_dtype=torch.float32, local_files_only=True
         )
@@ -86,14 +110,34 @@ def loaded(start: GuidanceDir, config: Config, tokenizer: PreTrainedTokenizerFas
         )
     except (OSError, ValueError) as error:
         raise InputError(f"{start.path} is not a model to begin with: {error}") from error
-    if words.get_vocab() != tokenizer.get_vocab():
-        raise InputError(
-            f"{start.path} knows other words than these captions; train without `start`."
-        )
     if tuple(unet.config["block_out_channels"]) != config.channels:
         raise InputError(
             f"{start.path} has channels {tuple(unet.config['block_out_channels'])}, the settings "
             f"say {config.channels}."
         )
+    new_words = respelled(text_encoder, words, tokenizer, generator(seed, "new words"))
     unet.set_attn_processor(AttnProcessor())
-    return nn.ModuleDict({"unet": unet.train(), "text_encoder": text_encoder.train()})
+    return nn.ModuleDict({"unet": unet.train(), "text_encoder": text_encoder.train()}), new_words
+
+
+@torch.no_grad()
+def respelled(
+    encoder: CLIPTextModel,
+    words: Mapping[str, int],
+    tokenizer: PreTrainedTokenizerFast,
+    draw: torch.Generator,
+) -> Bool[Tensor, " word"]:
+    """Give `encoder` one embedding per word of `tokenizer`, in place: those of `words` in their new
+    order, random ones of the same size for the others. Returns which are random."""
+    old = encoder.get_input_embeddings().weight
+    fresh = old.std() * torch.randn(len(tokenizer), old.shape[1], generator=draw)
+    new_words = torch.ones(len(tokenizer), dtype=torch.bool)
+    for word, number in tokenizer.get_vocab().items():
+        if word in words:
+            fresh[number] = old[words[word]]
+            new_words[number] = False
+    encoder.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+    encoder.get_input_embeddings().weight.copy_(fresh)
+    for name in ("pad_token_id", "bos_token_id", "eos_token_id"):
+        setattr(encoder.config, name, getattr(tokenizer, name))
+    return new_words

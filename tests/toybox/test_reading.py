@@ -1,5 +1,6 @@
 """The text encoder learns what captions say."""
 
+import re
 from itertools import product
 
 import torch
@@ -39,6 +40,7 @@ def test_facts_are_what_the_captions_say() -> None:
             assert (f"with {said['pattern_color']} {said['pattern']}" in text) == (
                 said["pattern"] != "none"
             )
+            assert not re.search(r"\ba (?=[aeiou])", text)
             if said["part_color"]:
                 assert f"{said['part_color']} {catalog.PARTS[said['kind']]}" in text
 

@@ -41,13 +41,14 @@ def test_other_names_of_kinds_and_colors_are_read() -> None:
             said = facts.read(f"The red {name}, with white dots.")
             assert (said.kind, said.color, said.pattern_color) == (kind, "red", "white")
     for color, other in captions.COLOR_WORDS.items():
-        if color in catalog.COLORS:
+        if color in catalog.LOOKS:
             assert facts.read(f"a {other} duck").color == color
 
 
 def test_what_is_not_said_is_no_fact() -> None:
     said = facts.read("a yellow duck").said()
     assert said == {"kind": "duck", "color": "yellow", "pattern": "none"}
+    assert facts.read("a golden car with a red roof").color == "golden"
     said = facts.read("a green striped red mug with a blue handle").said()
     assert said == {
         "kind": "mug",
@@ -66,6 +67,8 @@ def test_what_is_not_said_is_no_fact() -> None:
         ("a duck", "not worded like a caption"),
         ("dots red mug white", "not worded like a caption"),
         ("a red duck with a blue roof", "not worded like a caption"),
+        ("a wooden duck with white dots", "not worded like a caption"),
+        ("a red duck with wooden dots", "not worded like a caption"),
         ("", "not worded like a caption"),
     ],
 )

@@ -52,7 +52,7 @@ def values(kinds: Sequence[str] = catalog.KINDS) -> dict[str, tuple[str, ...]]:
     colors = tuple(catalog.COLORS)
     return {
         "kind": tuple(kinds),
-        "color": colors,
+        "color": tuple(catalog.LOOKS),
         "pattern": catalog.PATTERNS,
         "pattern_color": colors,
         "part_color": colors,
@@ -79,11 +79,20 @@ def read(prompt: str) -> Facts:
             form = tuple(ANY_COLOR if _color(word) else word for word in rest)
             if form in _forms(kind):
                 pattern, slots = _forms(kind)[form]
-                return Facts(kind=kind, pattern=pattern, **dict(zip(slots, colors, strict=True)))
+                found = Facts(kind=kind, pattern=pattern, **dict(zip(slots, colors, strict=True)))
+                if _can_be(found):
+                    return found
     raise InputError(
         f'The prompt "{prompt}" is not worded like a caption, such as '
         '"a red mushroom with white dots and a yellow stem": one toy, its color, what is on it.'
     )
+
+
+def _can_be(found: Facts) -> bool:
+    """Patterns and parts have colors, not materials, and materials have no patterns."""
+    known = values()
+    painted = found.color in catalog.COLORS or found.pattern == "none"
+    return painted and all(value in known[name] for name, value in found.said().items())
 
 
 def _check_words(prompt: str, said: Sequence[str]) -> None:
@@ -145,7 +154,7 @@ def _places(said: Sequence[str], name: Form) -> Iterator[int]:
 
 
 def _color(word: str) -> str:
-    """The catalog's name of a color, empty for other words."""
-    if word in catalog.COLORS:
+    """The catalog's name of a color or material, empty for other words."""
+    if word in catalog.LOOKS:
         return word
     return next((color for color, other in captions.COLOR_WORDS.items() if other == word), "")

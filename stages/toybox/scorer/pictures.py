@@ -88,8 +88,9 @@ def drawn_toy(kind: str, split: Split, draw: np.random.Generator) -> Prop:
     """A random toy of a kind, from the combinations that `props` trains on or holds out."""
     colors = list(catalog.COLORS)
     while True:
-        color = str(draw.choice(colors))
-        pattern = str(draw.choice(catalog.PATTERNS))
+        color = str(draw.choice(list(catalog.LOOKS)))
+        plain = color in catalog.MATERIALS
+        pattern = "none" if plain else str(draw.choice(catalog.PATTERNS))
         others = [other for other in colors if other != color]
         pattern_color = "" if pattern == "none" else str(draw.choice(others))
         part = kind in catalog.PARTS and draw.random() < 0.5
