@@ -106,16 +106,17 @@ def pixels(mug: Model) -> torch.Tensor:
 
 
 def test_disturbed_pictures_differ_and_come_again(pixels: torch.Tensor) -> None:
-    first = disturb.disturbed(pixels, generator())
+    first, alpha = disturb.disturbed(pixels, generator())
     assert first.shape == (64, 3, 64, 64)
     assert first.min() >= 0 and first.max() <= 1 and first.isfinite().all()
-    assert torch.equal(first, disturb.disturbed(pixels, generator()))
+    assert torch.equal(first, disturb.disturbed(pixels, generator())[0])
+    assert alpha.shape == (64, 64, 64) and alpha.amax((1, 2)).min() > 0.8
     assert (first[1:] - first[:-1]).abs().mean((1, 2, 3)).min() > 0.02
 
 
 def test_the_toy_can_still_be_seen(pixels: torch.Tensor) -> None:
     """In the mean over many, backgrounds cancel: the mug stands out in red, and is symmetric."""
-    many = torch.cat([disturb.disturbed(pixels, generator()) for _ in range(2)]).mean(0)
+    many = torch.cat([disturb.disturbed(pixels, generator())[0] for _ in range(2)]).mean(0)
     both = (pixels[0] / 255 + pixels[0].flip(1) / 255) / 2
     inside, outside = both[..., 3] == 1, both[..., 3] == 0
     assert many[0][inside].mean() > 0.6 and many[1][inside].mean() < 0.25

@@ -17,13 +17,15 @@ Layered = Float[Tensor, "picture 4 row column"]
 Picture = Float[Tensor, "picture 3 row column"]
 
 
-def disturbed(pixels: UInt8[Tensor, "picture row column 4"], draw: torch.Generator) -> Picture:
-    """Premultiplied pictures made less perfect, over random backgrounds, in 0..1."""
+def disturbed(
+    pixels: UInt8[Tensor, "picture row column 4"], draw: torch.Generator
+) -> tuple[Picture, Float[Tensor, "picture row column"]]:
+    """Premultiplied pictures made less perfect, over random backgrounds, in 0..1; their alpha."""
     layers = pixels.permute(0, 3, 1, 2).float() / 255
     layers = softened(bulged(layers, draw), draw)
     color, alpha = exposed(layers[:, :3], draw), layers[:, 3:]
     image = color + (1 - alpha) * backgrounds(len(color), color.shape[-1], draw)
-    return compressed(noisy(image, draw), draw).clamp(0, 1)
+    return compressed(noisy(image, draw), draw).clamp(0, 1), alpha[:, 0]
 
 
 def bulged(layers: Layered, draw: torch.Generator) -> Layered:

@@ -21,6 +21,9 @@ from .network import ScorerNetwork
 from .pictures import SEED
 from .train import Config
 
+ALPHA_WEIGHT = 4.0
+"""Of where the toy is, beside what it is; see `network.py`."""
+
 
 def train_scorer(config: Config, ctx: Context) -> Path:
     """Make the pictures, train, measure the ceiling; returns the scorer's directory."""
@@ -71,10 +74,20 @@ def batch_loss(lessons: Lessons, config: Config, seed: int, step: int) -> Loss:
     draws = [generator(seed, SEED, step, half) for half in range(len(parts))]
 
     def loss(replica: Any, half: int) -> Tensor:
-        seen = disturbed(pixels[parts[half]], draws[half])
-        return entropy(replica(seen), said[parts[half]])
+        seen, alpha = disturbed(pixels[parts[half]], draws[half])
+        answers, where = replica.see(seen)
+        return entropy(answers, said[parts[half]]) + ALPHA_WEIGHT * misplaced(where, alpha)
 
     return loss
+
+
+def misplaced(
+    where: Float[Tensor, "picture cell cell"], alpha: Float[Tensor, "picture row column"]
+) -> Tensor:
+    """Cross entropy of the cells' guesses and the share of each that is covered."""
+    factor = alpha.shape[-1] // where.shape[-1]
+    covered = functional.avg_pool2d(alpha, factor).clamp(0, 1)
+    return functional.binary_cross_entropy_with_logits(where, covered)
 
 
 def entropy(

@@ -11,6 +11,10 @@ a batch: the words are a closed list, so every wrong value is a distractor at ev
 red mugs in a batch are no mistake. That is the stronger signal per picture, and a sum of
 log-probabilities is a figure with a meaning.
 
+Before the last level every cell is weighed by how much it looks like a toy, which is learned from
+the pictures' alpha: backgrounds are anything, and what is none of the toy's matter should not get
+through. This also teaches the early layers from the first step on.
+
 No norms: they would take the flat colors away that are to be told, and cost as much as the
 convolutions on a CPU. Residual branches begin as nothing instead (De & Smith 2020).
 """
@@ -22,6 +26,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
+
+Picture = Float[Tensor, "picture 3 row column"]
 
 
 class Residual(nn.Module):
@@ -50,17 +56,29 @@ class ScorerNetwork(nn.Module):
         layers: list[nn.Module] = [nn.Conv2d(3, channels[0], 5, stride=2, padding=2)]
         for before, after in pairwise(channels):
             layers += [Residual(before), nn.Conv2d(before, after, 3, stride=2, padding=1)]
-        self.tower = nn.Sequential(*layers, Residual(channels[-1]), Residual(channels[-1]))
-        self.embed = nn.Linear(2 * channels[-1], width)
+        last = channels[-1]
+        self.near, down = nn.Sequential(*layers[:-1]), layers[-1]
+        self.where = nn.Conv2d(channels[-2], 1, 1)
+        self.far = nn.Sequential(down, Residual(last), Residual(last))
+        self.embed = nn.Linear(2 * last, width)
         self.words = nn.ModuleDict({name: nn.Linear(width, len(v)) for name, v in facts.items()})
 
-    def forward(self, pictures: Float[Tensor, "picture 3 row column"]) -> dict[str, Tensor]:
-        """Log-probabilities per fact, picture value, of sRGB pictures in 0..1."""
-        x = (4 * pictures - 2).contiguous(memory_format=torch.channels_last)
-        maps = functional.relu(self.tower(x))
-        pooled = torch.cat([maps.mean((2, 3)), maps.amax((2, 3))], dim=1)
+    def forward(self, pictures: Picture) -> dict[str, Float[Tensor, "picture value"]]:
+        """Log-probabilities per fact, of sRGB pictures in 0..1."""
+        return self.see(pictures)[0]
+
+    def see(
+        self, pictures: Picture
+    ) -> tuple[dict[str, Float[Tensor, "picture value"]], Float[Tensor, "picture cell cell"]]:
+        """The same, and per cell of the last level but one the logit of its being toy."""
+        x = self.near((4 * pictures - 2).contiguous(memory_format=torch.channels_last))
+        where = self.where(functional.relu(x))
+        x = self.far(x * (2 * where.sigmoid()))
+        x = functional.relu(x)
+        pooled = torch.cat([x.mean((2, 3)), x.amax((2, 3))], dim=1)
         vector = functional.relu(self.embed(pooled))
-        return {
+        answers = {
             name: functional.log_softmax(words(vector), dim=-1)
             for name, words in self.words.items()
         }
+        return answers, where[:, 0]
