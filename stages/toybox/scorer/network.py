@@ -35,9 +35,8 @@ class Residual(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.first = nn.Conv2d(channels, channels, 3, padding=1)
-        self.second = nn.Conv2d(channels, channels, 3, padding=1)
-        nn.init.kaiming_normal_(self.first.weight, nonlinearity="relu")
+        self.first = _conv(channels, channels)
+        self.second = _conv(channels, channels)
         nn.init.zeros_(self.second.weight)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -53,13 +52,14 @@ class ScorerNetwork(nn.Module):
         """One level per number of channels, each of half the side of the one before."""
         super().__init__()
         self.channels, self.width = tuple(channels), width
-        layers: list[nn.Module] = [nn.Conv2d(3, channels[0], 5, stride=2, padding=2)]
-        for before, after in pairwise(channels):
-            layers += [Residual(before), nn.Conv2d(before, after, 3, stride=2, padding=1)]
+        near: list[nn.Module] = [_conv(3, channels[0], side=5, stride=2)]
+        for before, after in pairwise(channels[:-1]):
+            near += [nn.ReLU(), _conv(before, after, stride=2), Residual(after)]
         last = channels[-1]
-        self.near, down = nn.Sequential(*layers[:-1]), layers[-1]
+        self.near = nn.Sequential(*near, nn.ReLU())
         self.where = nn.Conv2d(channels[-2], 1, 1)
-        self.far = nn.Sequential(down, Residual(last), Residual(last))
+        down = _conv(channels[-2], last, stride=2)
+        self.far = nn.Sequential(down, Residual(last), Residual(last), nn.ReLU())
         self.embed = nn.Linear(2 * last, width)
         self.words = nn.ModuleDict({name: nn.Linear(width, len(v)) for name, v in facts.items()})
 
@@ -72,9 +72,8 @@ class ScorerNetwork(nn.Module):
     ) -> tuple[dict[str, Float[Tensor, "picture value"]], Float[Tensor, "picture cell cell"]]:
         """The same, and per cell of the last level but one the logit of its being toy."""
         x = self.near((4 * pictures - 2).contiguous(memory_format=torch.channels_last))
-        where = self.where(functional.relu(x))
+        where = self.where(x)
         x = self.far(x * (2 * where.sigmoid()))
-        x = functional.relu(x)
         pooled = torch.cat([x.mean((2, 3)), x.amax((2, 3))], dim=1)
         vector = functional.relu(self.embed(pooled))
         answers = {
@@ -82,3 +81,11 @@ class ScorerNetwork(nn.Module):
             for name, words in self.words.items()
         }
         return answers, where[:, 0]
+
+
+def _conv(before: int, after: int, *, side: int = 3, stride: int = 1) -> nn.Conv2d:
+    """Keeps the size of what a ReLU lets through (He et al. 2015)."""
+    layer = nn.Conv2d(before, after, side, stride=stride, padding=side // 2)
+    nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+    nn.init.zeros_(layer.bias)
+    return layer

@@ -28,12 +28,12 @@ class Config:
     """Per level (32, 16, 8 and 4 pixels wide). Multiples of 8."""
     width: int = 96
     """Of the vectors that pictures and words become."""
-    blocks: int = 60
+    blocks: int = 44
     """Of pictures, made before the training begins."""
     shapes_per_block: int = 120
     """Eight pictures are made of each shape, each in other colors."""
-    steps: int = 3_000
-    batch: int = 128
+    steps: int = 5_000
+    batch: int = 64
     """Pictures per step. Even."""
     learning_rate: float = 1.5e-3
     """At its peak; a cosine brings it to 0."""
