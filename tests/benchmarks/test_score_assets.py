@@ -77,7 +77,7 @@ def test_true_toy_and_mesh_are_seen_from_the_same_sides(meshes: Path) -> None:
         mesh = [framed(view) for view in score_assets.mesh_views(path, 64)[..., 3]]
         true = [framed(view) for view in score_assets.true_views(prompt)[..., 3]]
         unlike = np.array([[(a != b).mean() for b in true] for a in mesh])
-        assert unlike.diagonal().max() < 0.06
+        assert unlike.diagonal().max() < 0.09
         assert (unlike.argmin(axis=1) == np.arange(8)).sum() >= 6
 
 
