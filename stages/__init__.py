@@ -35,5 +35,6 @@ STAGES: Mapping[str, str] = MappingProxyType(
         "toybox-train-vae": f"{__name__}.toybox.train_vae",
         "toybox-latents": f"{__name__}.toybox.latents",
         "toybox-train-unet": f"{__name__}.toybox.train_unet",
+        "toybox-train-scorer": f"{__name__}.toybox.scorer.train",
     }
 )

@@ -129,6 +129,20 @@ def test_generate_cannot_reach_the_training_props() -> None:
     assert {"stages.artifacts", "pipeline.contract"} <= reachable(starts), "the walk is broken"
 
 
+def test_only_its_own_training_reaches_the_scorer() -> None:
+    """A judge that a loss or the prior could ask would be no judge."""
+    from splatworks.stages import STAGES
+
+    def judges(path: str) -> set[str]:
+        found = reachable([path.removeprefix(PACKAGE + ".")])
+        return {name for name in found if "scorer" in name}
+
+    reaching = {name for name, path in STAGES.items() if judges(path)}
+    assert reaching == {"toybox-train-scorer"}
+    others = [module_of(p) for top in ("pipeline", "studio") for p in (ROOT / top).rglob("*.py")]
+    assert not {n for n in reachable(others) if below(n, "stages.toybox.scorer")}
+
+
 def test_the_training_props_are_stages_of_their_own() -> None:
     """No recipe for users contains one."""
     for recipe in sorted((ROOT / "configs").glob("*.toml")):

@@ -31,3 +31,10 @@ class LatentsDir(Artifact):
     """`latents.npy`, float16, image channel row column; unscaled posterior means."""
 
     kind = "toybox-latents/1"
+
+
+@dataclass(frozen=True, slots=True)
+class ScorerDir(Artifact):
+    """`scorer.safetensors` and `scorer.json`; see `stages/toybox/scorer/files.py`."""
+
+    kind = "toybox-scorer/1"

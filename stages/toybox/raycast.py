@@ -5,6 +5,7 @@ upper front left. No highlights and no cast shadows, so that what a picture show
 form. Background and edges are blended in linear light from 3x3 rays per pixel.
 """
 
+import copy
 import math
 from dataclasses import dataclass
 
@@ -43,9 +44,19 @@ class Model:
     """One prop, ready to be seen: its ray-casting scene and its color tables."""
 
     def __init__(self, prop: Prop) -> None:
-        self.prop = prop
         self.shape = shapes.build(prop.kind, prop.shape_seed)
         self.caster = Caster(self.shape.vertices, self.shape.faces)
+        self._paint(prop)
+
+    def repainted(self, prop: Prop) -> "Model":
+        """The same shape in the colors and the pattern of another prop of its kind."""
+        assert prop.kind == self.prop.kind, (prop.kind, self.prop.kind)
+        other = copy.copy(self)
+        other._paint(prop)
+        return other
+
+    def _paint(self, prop: Prop) -> None:
+        self.prop = prop
         names = self.shape.role_names
         table = linear(shapes.colors(prop.kind, prop.color, prop.part_color, names))
         for role, factor in shapes.SHADES.items():
@@ -63,9 +74,9 @@ class Model:
         back = linear(np.asarray(background, dtype=np.float32) / 255)
         origin, directions, pixels = _rays(view)
         image = np.tile(back, (size * size, 1)).astype(np.float32)
-        seen, color = self._shade(origin, directions, view.light)
+        seen, color, normal = self.surface(origin, directions)
         samples = np.tile(back, (len(directions), 1)).astype(np.float32)
-        samples[seen] = color
+        samples[seen] = color * irradiance(normal, view.light)[:, None]
         image[pixels] = samples.reshape(-1, SAMPLES * SAMPLES, 3).mean(axis=1)
         return np.rint(encoded(image) * 255).astype(np.uint8).reshape(size, size, 3)
 
@@ -78,10 +89,10 @@ class Model:
         face, _, _ = self.caster.first(origin, directions)
         return (face != MISS).reshape(size, size)
 
-    def _shade(
-        self, origin: NDArray[np.float32], directions: NDArray[np.float32], light: float
-    ) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
-        """Indices of the rays that hit, and their linear colors."""
+    def surface(
+        self, origin: NDArray[np.float32], directions: NDArray[np.float32]
+    ) -> tuple[NDArray[np.intp], NDArray[np.float32], NDArray[np.float32]]:
+        """Indices of the rays that hit; there, the linear colors without light, and the normals."""
         face, uv, _ = self.caster.first(origin, directions)
         seen = np.flatnonzero(face != MISS)
         face, uv = face[seen], uv[seen]
@@ -103,7 +114,7 @@ class Model:
                 color[on] *= grain(places)[:, None]
             else:
                 color[on] *= sheen(normal[on])[:, None]
-        return seen, color * irradiance(normal, light)[:, None]
+        return seen, color, normal
 
 
 def irradiance(normal: NDArray[np.float32], light: float) -> NDArray[np.float32]:
