@@ -7,7 +7,8 @@ OUT/ablation.json and a table. Repeat the line to continue. All rows of a prompt
 same shape, which is made once.
 
 What was made is compared with the true toy of its prompt from eight sides (`toys.py`); the last
-row says what one true toy scores against another. With `--scorer` a scorer's figure is added. Rows
+row says what one true toy scores against another. `--scorer` adds the verdict of the shipped scorer
+(stages/toybox/scorer), which knows neither the toy nor the model. Rows
 are compared with `full` prompt by prompt: a difference of less than two standard errors says
 nothing. Where less than 0.1 % of the pixels were clipped, clipping was not at work, and a row that
 is there to test it is inactive: it has no result.
@@ -17,17 +18,16 @@ import argparse
 import json
 import math
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Protocol
 
 import generating
 import numpy as np
-import torch
 import toys
-from scorers import Scorer, scorer_named
 from splatworks.pipeline.commands.generate import slug
-from splatworks.stages.distill.loop import CALIBRATION_STEPS
+from splatworks.stages.distill.stage import AT_WORK
 from splatworks.stages.formats import tensors
 from splatworks.stages.preview.contact import Row, contact_sheet
 
@@ -44,10 +44,29 @@ ROWS: Mapping[str, tuple[str, ...]] = {
 """The settings of each row, on top of the preset's."""
 CLIPPING_TESTED = {"no clipping": "full", "clipping + PixSDS": "clipping + PixSDS"}
 """Rows that are there to test clipping, and the row in which it has to be at work for that."""
-INACTIVE = 0.001
-"""Below this share of clipped pixels clipping does nothing."""
 SIDES = ((0.0, 15.0), (90.0, 15.0), (180.0, 15.0), (315.0, 45.0))
-FIGURES = {"psnr_db": "PSNR dB", "iou": "IoU", "color_error_255": "color error", "score": "score"}
+FIGURES = {
+    "psnr_db": "PSNR dB",
+    "iou": "IoU",
+    "color_error_255": "color error",
+    "kind_share": "sides of its kind",
+    "similarity": "similarity",
+}
+
+
+class Verdict(Protocol):
+    """What a scorer says about one object."""
+
+    @property
+    def similarity(self) -> float: ...
+    @property
+    def kind_hits(self) -> int: ...
+    @property
+    def views(self) -> int: ...
+
+
+Scorer = Callable[[np.ndarray, str], Verdict]
+"""From pictures (view, size, size, premultiplied RGBA) and a prompt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +79,10 @@ class Measured:
     psnr_db: float
     iou: float
     color_error_255: float
-    score: float | None
-    """Of the scorer, mean over the views."""
+    kind_share: float | None
+    """Of the sides, those that the scorer takes for the prompt's kind."""
+    similarity: float | None
+    """The scorer's log-probability of all that the prompt says."""
     clipped_share: float
     seconds: float
     """Of the distillation."""
@@ -83,7 +104,7 @@ def main() -> int:
     ended = generating.run_all(list(jobs.values()), at_once=options.jobs, minutes=options.minutes)
     if generating.unfinished(ended) or any(one.code for one in ended):
         return 1
-    scorer = None if options.scorer is None else scorer_named(options.scorer)
+    scorer = shipped_scorer() if options.scorer else None
     measured = [measure(*key, jobs[key].run, scorer) for key in jobs]
     summary = {row: summarize([m for m in measured if m.row == row]) for row in options.rows}
     print("\n".join(table(measured, summary)))
@@ -107,7 +128,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("out", type=Path)
     generating.add_options(parser, preset="probe", names="ablation")
     parser.add_argument("--rows", nargs="*", choices=list(ROWS), default=list(ROWS))
-    parser.add_argument("--scorer", help="of scorers.py, in addition to the truth")
+    parser.add_argument("--scorer", action="store_true", help="ask the shipped scorer as well")
     return parser.parse_args()
 
 
@@ -128,23 +149,28 @@ def measure(row: str, prompt: str, seed: int, run: Path, scorer: Scorer | None) 
     toy = toys.named(prompt)
     assert toy is not None
     made = toys.of_splats(run / "latest" / "distill" / "splats.ply")
-    log, metadata = tensors.load(run / "latest" / "distill" / "log.safetensors")
+    _, noted = tensors.load(run / "latest" / "distill" / "log.safetensors")
     found = toys.agreement(made, toys.of_toy(toy))
+    said = None if scorer is None else scorer(made.rgba, prompt)
     return Measured(
         row=row,
         prompt=prompt,
         seed=seed,
         **asdict(found),
-        score=None if scorer is None else float(np.mean(scorer.score(made.rgb, prompt))),
-        clipped_share=clipped_share(log["clipped_share"], metadata["clip_threshold"]),
+        kind_share=None if said is None else said.kind_hits / said.views,
+        similarity=None if said is None else said.similarity,
+        clipped_share=noted["clipped_share"],
         seconds=generating.seconds_of(run)["distill"],
     )
 
 
-def clipped_share(column: torch.Tensor, threshold: float | None) -> float:
-    """Over the iterations that were clipped: all but the calibration's, if there was one."""
-    at_work = column if threshold is None else column[CALIBRATION_STEPS:]
-    return float(at_work.mean()) if len(at_work) else 0.0
+def shipped_scorer() -> Scorer:
+    """The embedded prior's independent judge."""
+    try:
+        from splatworks.stages.toybox.scorer.score import score
+    except ImportError:
+        raise SystemExit("This version of splatworks comes without a scorer.") from None
+    return score
 
 
 def summarize(measured: Sequence[Measured]) -> dict[str, float]:
@@ -159,7 +185,7 @@ def summarize(measured: Sequence[Measured]) -> dict[str, float]:
 def inactive(row: str, summary: Mapping[str, Mapping[str, float]]) -> bool:
     """Whether the row tests clipping where clipping was not at work."""
     tested = CLIPPING_TESTED.get(row)
-    return tested in summary and summary[tested]["clipped_share"] < INACTIVE
+    return tested in summary and summary[tested]["clipped_share"] < AT_WORK
 
 
 def against_full(row: str, figure: str, measured: Sequence[Measured]) -> tuple[float, float]:
@@ -200,7 +226,7 @@ def table(
 def conclusion(row: str, measured: Sequence[Measured], idle: bool) -> str:
     """One sentence on what a row shows."""
     if idle:
-        return f"- {row}: inactive, under {INACTIVE:.1%} of the pixels were clipped; no result."
+        return f"- {row}: inactive, under {AT_WORK:.1%} of the pixels were clipped; no result."
     mean, error = against_full(row, "psnr_db", measured)
     said = f"- {row}: {mean:+.2f} dB against full, standard error {error:.2f}"
     if not abs(mean) >= 2 * error:

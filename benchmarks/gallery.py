@@ -74,6 +74,7 @@ def main() -> int:
     }
     text = json.dumps(document, indent=1, ensure_ascii=False) + "\n"
     (options.out / "gallery.json").write_text(text, "utf-8")
+    (options.out / "prompts.txt").write_text("\n".join(texts) + "\n", "utf-8")
     print("\n".join(times(results)))
     return 0
 

@@ -43,8 +43,19 @@ class Shots:
 
     rgb: Float[np.ndarray, "view size size 3"]
     """sRGB in 0..1 on `GRAY`."""
-    mask: Bool[np.ndarray, "view size size"]
-    """Where the object is."""
+    alpha: Float[np.ndarray, "view size size"]
+
+    @property
+    def mask(self) -> Bool[np.ndarray, "view size size"]:
+        """Where the object is."""
+        return self.alpha > 0.5
+
+    @property
+    def rgba(self) -> Float[np.ndarray, "view size size 4"]:
+        """Premultiplied."""
+        alpha = self.alpha[..., None]
+        bare = np.clip(self.rgb - (1 - alpha) * (GRAY / 255), 0, 1)
+        return np.concatenate([bare, alpha], axis=-1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +87,7 @@ def of_toy(toy: Prop, views: Sequence[tuple[float, float]] = VIEWS) -> Shots:
     looks = [raycast.View(azimuth, elevation) for azimuth, elevation in views]
     return Shots(
         np.stack([model.picture(look, (GRAY,) * 3) / 255 for look in looks]),
-        np.stack([model.coverage(look, size) for look in looks]),
+        np.stack([model.coverage(look, size) for look in looks]).astype(np.float64),
     )
 
 
@@ -152,7 +163,7 @@ def cameras(views: Sequence[tuple[float, float]], size_px: int) -> Cameras:
 
 def _on_gray(rgb: torch.Tensor, alpha: torch.Tensor) -> Shots:
     shown = rgb + (1 - alpha) * (GRAY / 255)
-    return Shots(shown.clamp(0, 1).double().numpy(), alpha[..., 0].numpy() > 0.5)
+    return Shots(shown.clamp(0, 1).double().numpy(), alpha[..., 0].double().numpy())
 
 
 @functools.cache

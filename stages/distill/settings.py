@@ -83,6 +83,12 @@ class Looks:
             raise ValueError(f"elevation_weights must be >= 0 and not all zero, got {weights}.")
 
 
+def check_sides(guide: Guide, views: Looks) -> None:
+    """Refuse what cannot go together."""
+    if guide.perp_neg and not views.name_sides:
+        raise ValueError("perp_neg pushes away from the words of other sides: it needs name_sides.")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageTerms:
     """What pulls at the picture itself, beside the latents. 0 switches a term off."""

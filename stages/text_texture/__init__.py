@@ -22,7 +22,16 @@ from ..artifacts import (
     TexturedMeshFile,
 )
 from ..distill.ramp import Ramp
-from ..distill.settings import Clipping, Guide, ImageTerms, Inversion, Looks, Noise, Weight
+from ..distill.settings import (
+    Clipping,
+    Guide,
+    ImageTerms,
+    Inversion,
+    Looks,
+    Noise,
+    Weight,
+    check_sides,
+)
 
 VERSION = 1
 
@@ -113,6 +122,7 @@ class Config:
     checkpoint_every_s: float = field(default=20.0, metadata=RUNTIME)
 
     def __post_init__(self) -> None:
+        check_sides(self.guide, self.views)
         ranges = {
             "iterations": (1, 1_000_000),
             "front_deg": (-360.0, 360.0),
