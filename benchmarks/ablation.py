@@ -7,11 +7,11 @@ OUT/ablation.json and a table. Repeat the line to continue. All rows of a prompt
 same shape, which is made once.
 
 What was made is compared with the true toy of its prompt from eight sides (`toys.py`); the last
-row says what one true toy scores against another. `--scorer` adds the verdict of the shipped scorer
-(stages/toybox/scorer), which knows neither the toy nor the model. Rows
-are compared with `full` prompt by prompt: a difference of less than two standard errors says
-nothing. Where less than 0.1 % of the pixels were clipped, clipping was not at work, and a row that
-is there to test it is inactive: it has no result.
+row says what one true toy scores against another. `--scorer` adds the verdict of the shipped
+scorer (stages/toybox/scorer), which had no part in making anything. Rows are compared with `full`
+prompt by prompt: a difference of less than two standard errors says nothing. Where less than
+0.1 % of the pixels were clipped, clipping was not at work, and a row that is there to test it is
+inactive: it has no result.
 """
 
 import argparse
@@ -231,7 +231,7 @@ def conclusion(row: str, measured: Sequence[Measured], idle: bool) -> str:
     said = f"- {row}: {mean:+.2f} dB against full, standard error {error:.2f}"
     if not abs(mean) >= 2 * error:
         return f"{said}: no difference that can be told from chance."
-    return f"{said}: {'better' if mean > 0 else 'worse'} without doubt of chance."
+    return f"{said}: {'better' if mean > 0 else 'worse'}, by more than two of them."
 
 
 def save_grid(

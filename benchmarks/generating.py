@@ -7,6 +7,7 @@ itself sees to that), so the line that started a list also continues it.
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -19,6 +20,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 from splatworks.pipeline.commands.generate import slug
+from splatworks.pipeline.store import Store
 
 STOPPED = -1
 """Code of a run that was stopped, or not begun, because the time was up."""
@@ -65,15 +67,25 @@ def run_all(jobs: Sequence[Job], *, at_once: int, minutes: float | None = None) 
         minutes: When these are over, runs in work are interrupted and no other is begun.
     """
     end = time.monotonic() + (float("inf") if minutes is None else 60 * minutes)
+    running: set[subprocess.Popen[bytes]] = set()
 
     def one(job: Job) -> Ended:
-        ended = _run(job, end)
+        ended = _run(job, end, running)
         state = {0: "done", STOPPED: "stopped"}.get(ended.code, "failed")
         print(f"{state:8} {job.run}  {ended.said}", flush=True)
         return ended
 
-    with ThreadPoolExecutor(at_once) as pool:
-        return list(pool.map(one, jobs))
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with ThreadPoolExecutor(at_once) as pool:
+            try:
+                return list(pool.map(one, jobs))
+            except BaseException:
+                for process in list(running):
+                    process.terminate()
+                raise
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def unfinished(ended: Sequence[Ended]) -> bool:
@@ -84,7 +96,7 @@ def unfinished(ended: Sequence[Ended]) -> bool:
     return waiting > 0
 
 
-def _run(job: Job, end: float) -> Ended:
+def _run(job: Job, end: float, running: set[subprocess.Popen[bytes]]) -> Ended:
     left = end - time.monotonic()
     if left <= 0:
         return Ended(job, STOPPED, "not begun")
@@ -93,14 +105,14 @@ def _run(job: Job, end: float) -> Ended:
     line = [sys.executable, "-m", "splatworks.pipeline.cli", *job.words]
     with log.open("ab") as file:
         process = subprocess.Popen(line, stdout=file, stderr=file, env=one_thread())
+        running.add(process)
         try:
             code = process.wait(None if left == float("inf") else left)
         except subprocess.TimeoutExpired:
+            process.terminate()
+            process.wait()
             code = STOPPED
-        finally:
-            if process.poll() is None:  # The time is up, or this program is being ended.
-                process.terminate()
-                process.wait()
+        running.discard(process)
     said = log.read_text("utf-8", errors="replace").strip().splitlines()
     return Ended(job, code, said[-1] if code and said else "")
 
@@ -113,11 +125,9 @@ def one_thread() -> dict[str, str]:
 
 def steps_of(run: Path) -> dict[str, dict[str, Any]]:
     """What every finished step of a run noted about itself (`provenance.json`), in order."""
-    latest = run / "latest"
     found = {
-        link.name: json.loads((link / "provenance.json").read_text("utf-8"))
-        for link in (latest.iterdir() if latest.is_dir() else ())
-        if (link / "provenance.json").is_file()
+        name: json.loads((folder / "provenance.json").read_text("utf-8"))
+        for name, folder in Store(run).latest().items()
     }
     return dict(sorted(found.items(), key=lambda item: item[1]["finished"]))
 
