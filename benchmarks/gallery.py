@@ -39,7 +39,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Many prompts, each from eight sides.")
     parser.add_argument("out", type=Path)
     generating.add_options(parser, preset="draft", names="gallery")
-    parser.add_argument("--picture", type=Path, help="instead of OUT/gallery.png")
+    parser.add_argument("--picture", type=Path, help="another place than OUT/gallery.png")
     parser.add_argument("--size-px", type=int, default=112)
     options = parser.parse_args()
     texts = generating.read_list(options.prompts, options.list)
