@@ -101,6 +101,9 @@ class Config:
     """Its terms on alpha have nothing to move here."""
     inversion: Inversion = field(default=Inversion())
     light: Light = field(default=Light())
+    depth_hint: float = 1.0
+    """How strongly the model is told the depth of what it looks at, where it has a depth
+    ControlNet; 1 is as that was trained, 0 is not at all."""
     start: Literal["sampled", "gray", "own"] = "sampled"
     """`sampled` begins with pictures of the prompt, painted from one side after the other; `own`
     with the look that the mesh came with."""
@@ -125,6 +128,7 @@ class Config:
         check_sides(self.guide, self.views)
         ranges = {
             "iterations": (1, 1_000_000),
+            "depth_hint": (0.0, 2.0),
             "front_deg": (-360.0, 360.0),
             "samples": (1, 8),
             "detail": (0.1, 64.0),

@@ -59,6 +59,25 @@ def build(
     return folder
 
 
+def build_controlled(folder: Path, *, seed: int = 0) -> Path:
+    """The same with a ControlNet, as diffusers saves its ControlNet pipeline."""
+    from diffusers import (
+        ControlNetModel,
+        StableDiffusionControlNetPipeline,
+        StableDiffusionPipeline,
+    )
+
+    plain = StableDiffusionPipeline.from_pretrained(build(folder, seed=seed), safety_checker=None)
+    control = ControlNetModel.from_unet(
+        plain.unet, conditioning_embedding_out_channels=(4, 8, 8), load_weights_from_unet=False
+    )
+    _fill(control, seed + 7)
+    StableDiffusionControlNetPipeline(
+        **plain.components, controlnet=control, requires_safety_checker=False
+    ).save_pretrained(folder)
+    return folder
+
+
 def build_xl(folder: Path, *, seed: int = 0) -> Path:
     """SDXL's classes and layout: two text encoders, pooled text, sizes as a condition."""
     from diffusers import (
