@@ -101,11 +101,8 @@ class Lesson:
         pictures = compose(
             seen, lit(colors, lamps), torch.cat([question.backgrounds for question in asked])
         )
-        counts = [len(question.timesteps) for question in asked]
-        groups = pictures.detach().split(counts)
-        rules = self._rules()
-
-        asked = self._told(asked, seen, cameras)
+        groups = pictures.detach().split([len(question.timesteps) for question in asked])
+        asked, rules = self._told(asked, seen, cameras), self._rules()
 
         def ask(pair: tuple[Question, Tensor]) -> Answer:
             question, shown = pair

@@ -54,19 +54,24 @@ def pattern(rows: int) -> torch.Tensor:
 # --- the model ---
 
 
-@pytest.mark.parametrize("strength", [1.0, 0.4])
-def test_sampling_with_a_hint_is_that_of_diffusers(folder, guidance, strength) -> None:
-    """Its whole ControlNet pipeline, from the same noise."""
-    from diffusers import DDIMScheduler, StableDiffusionControlNetPipeline
+@pytest.mark.parametrize("strength, xl", [(1.0, False), (0.4, False), (0.7, True)])
+def test_sampling_with_a_hint_is_that_of_diffusers(folder, tmp_path, strength, xl) -> None:
+    """Its whole ControlNet pipelines, from the same noise."""
+    import diffusers
 
+    kind = "StableDiffusionXL" if xl else "StableDiffusion"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        theirs = StableDiffusionControlNetPipeline.from_pretrained(
-            folder, torch_dtype=torch.float32, safety_checker=None
+        if xl:
+            folder = tiny_pipeline.build_controlled(tmp_path / "xl", xl=True)
+        guidance = diffusion.load(folder)
+        theirs = getattr(diffusers, f"{kind}ControlNetPipeline").from_pretrained(
+            folder, torch_dtype=torch.float32
         )
-        theirs.scheduler = DDIMScheduler.from_config(
-            theirs.scheduler.config, timestep_spacing="trailing", set_alpha_to_one=True
-        )
+        theirs.scheduler = diffusers.DDIMScheduler.from_config(
+            theirs.scheduler.config, timestep_spacing="trailing", set_alpha_to_one=True,
+            clip_sample=False,
+        )  # fmt: skip
         theirs.set_progress_bar_config(disable=True)
         noise, hint = drawn(1, 4, 8, 8), pattern(1)
         expected = theirs(
@@ -217,5 +222,8 @@ def test_what_is_painted_follows_the_depth(inputs, folder, tmp_path, start) -> N
         run = tmp_path / str(strength)
         paint(given, config, context(run))
         made[strength] = results(run)
+        sampled = run / "scratch" / "side-000.safetensors"
+        made[strength]["first side"] = sampled.read_bytes() if start == "sampled" else b""
     assert made[1.0]["field.safetensors"] != made[0.0]["field.safetensors"]
+    assert (made[1.0]["first side"] != made[0.0]["first side"]) == (start == "sampled")
     assert made[1.0]["conditions.safetensors"] == made[0.0]["conditions.safetensors"]

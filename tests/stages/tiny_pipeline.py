@@ -59,21 +59,22 @@ def build(
     return folder
 
 
-def build_controlled(folder: Path, *, seed: int = 0) -> Path:
-    """The same with a ControlNet, as diffusers saves its ControlNet pipeline."""
-    from diffusers import (
-        ControlNetModel,
-        StableDiffusionControlNetPipeline,
-        StableDiffusionPipeline,
-    )
+def build_controlled(folder: Path, *, xl: bool = False, seed: int = 0) -> Path:
+    """Either with a ControlNet, as diffusers saves its ControlNet pipelines."""
+    import diffusers
 
-    plain = StableDiffusionPipeline.from_pretrained(build(folder, seed=seed), safety_checker=None)
-    control = ControlNetModel.from_unet(
+    kind, options = "StableDiffusion", {"requires_safety_checker": False}
+    if xl:
+        kind = "StableDiffusionXL"
+        options = {"force_zeros_for_empty_prompt": True, "add_watermarker": False}
+    (build_xl if xl else build)(folder, seed=seed)
+    plain = getattr(diffusers, f"{kind}Pipeline").from_pretrained(folder)
+    control = diffusers.ControlNetModel.from_unet(
         plain.unet, conditioning_embedding_out_channels=(4, 8, 8), load_weights_from_unet=False
     )
     _fill(control, seed + 7)
-    StableDiffusionControlNetPipeline(
-        **plain.components, controlnet=control, requires_safety_checker=False
+    getattr(diffusers, f"{kind}ControlNetPipeline")(
+        **plain.components, controlnet=control, **options
     ).save_pretrained(folder)
     return folder
 
