@@ -9,7 +9,8 @@ same shape, which is made once.
 What was made is compared with the true toy of its prompt from eight sides (`toys.py`); the last
 row says what one true toy scores against another. `--scorer` adds the verdict of the shipped
 scorer (stages/toybox/scorer), which had no part in making anything. Rows are compared with `full`
-prompt by prompt: a difference of less than two standard errors says nothing. Where less than
+prompt by prompt, mean ± standard error: what is less than two of these is called chance. (With
+eight prompts, one figure in twelve exceeds them where nothing differs at all.) Where less than
 0.1 % of the pixels were clipped, clipping was not at work, and a row that is there to test it is
 inactive: it has no result.
 """
@@ -64,6 +65,9 @@ class Verdict(Protocol):
     @property
     def views(self) -> int: ...
 
+
+LOWER_IS_BETTER = ("color_error_255",)
+INACTIVE = f"inactive, under {AT_WORK:.1%} of the pixels were clipped; no result"
 
 Scorer = Callable[[np.ndarray, str], Verdict]
 """From pictures (view, size, size, premultiplied RGBA) and a prompt."""
@@ -220,18 +224,21 @@ def table(
     yield ""
     for row in summary:
         if row != "full" and "full" in summary:
-            yield conclusion(row, measured, inactive(row, summary))
+            idle = inactive(row, summary)
+            yield f"- {row}: {INACTIVE if idle else conclusion(row, figures, measured)}."
 
 
-def conclusion(row: str, measured: Sequence[Measured], idle: bool) -> str:
-    """One sentence on what a row shows."""
-    if idle:
-        return f"- {row}: inactive, under {AT_WORK:.1%} of the pixels were clipped; no result."
-    mean, error = against_full(row, "psnr_db", measured)
-    said = f"- {row}: {mean:+.2f} dB against full, standard error {error:.2f}"
-    if not abs(mean) >= 2 * error:
-        return f"{said}: no difference that can be told from chance."
-    return f"{said}: {'better' if mean > 0 else 'worse'}, by more than two of them."
+def conclusion(row: str, figures: Sequence[str], measured: Sequence[Measured]) -> str:
+    """What a row shows: differences from `full`, and which of them are not to be put down to
+    chance."""
+    differences, clear = [], []
+    for figure in figures:
+        mean, error = against_full(row, figure, measured)
+        differences.append(f"{FIGURES[figure]} {mean:+.2g} ± {error:.1g}")
+        if abs(mean) >= 2 * error and mean:
+            better = (mean > 0) == (figure not in LOWER_IS_BETTER)
+            clear.append(f"{'better' if better else 'worse'} by {FIGURES[figure]}")
+    return f"{', '.join(differences)}: {', '.join(clear) or 'no more than chance'}"
 
 
 def save_grid(

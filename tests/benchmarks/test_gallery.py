@@ -13,6 +13,9 @@ import pytest
 from splatworks.pipeline.config import build
 from splatworks.pipeline.recipe import load_recipe, with_settings
 from splatworks.stages import STAGES, distill
+from splatworks.stages.formats import gltf, pictures
+from splatworks.stages.preview.contact import contact_sheet
+from splatworks.stages.toybox import shapes
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 
@@ -120,7 +123,36 @@ def test_ending_the_program_ends_its_runs(tmp_path: Path) -> None:
     assert not (tmp_path / "b").exists()
 
 
-# --- the gallery's times ---
+# --- the gallery ---
+
+
+def test_rows_show_all_sides_and_failures_stay_in(tmp_path: Path) -> None:
+    toy = shapes.build("chair", 0)
+    mesh = gltf.Mesh(positions=toy.vertices + 3, faces=toy.faces.astype(np.int64))
+    (tmp_path / "made" / "latest" / "export").mkdir(parents=True)
+    gltf.save(mesh, tmp_path / "made" / "latest" / "export" / "asset.glb")
+    rows = []
+    for name, code, prompt in (
+        ("made", 0, "a red chair"), ("not", 2, "a blue chair"), ("made", 1, "a dog"),
+    ):  # fmt: skip
+        job = generating.Job(prompt, tmp_path / name, "draft", seed=2)
+        ended = generating.Ended(job, code, "why" if code else "")
+        result = gallery.result_of(ended)
+        assert result["failed"] == ("why" if code else None)
+        rows.append(gallery.row(ended, result, 32))
+    assert [row.title.split("\n")[0] for row in rows] == ["a red chair", "a blue chair", "a dog"]
+    assert rows[0].title.endswith("seed 2, unseen, 0 s")
+    assert rows[1].title.endswith("seed 2, failed")
+    for row, shown in zip(rows, (True, False, False), strict=True):
+        assert len(row.pictures) == 8
+        for picture in row.pictures:
+            assert picture.shape == (32, 32, 3)
+            assert (np.ptp(picture) > 0.2) == shown
+            border = np.concatenate([picture[0], picture[-1], picture[:, 0], picture[:, -1]])
+            assert np.allclose(border, gallery.BACKGROUND)  # All of the mesh is in the picture.
+    sheet = contact_sheet(rows, [""] * 8, "heading", "", gallery.BACKGROUND)
+    generating.save_sheet(sheet, tmp_path / "new" / "sheet.png")
+    assert pictures.load(tmp_path / "new" / "sheet.png").shape[:2] == sheet.shape[:2]
 
 
 def test_times_leave_out_what_is_not_whole() -> None:
@@ -186,14 +218,23 @@ def test_rows_are_compared_prompt_by_prompt() -> None:
     mean, error = ablation.against_full("no APG", "psnr_db", found)
     assert mean == pytest.approx(-1.0)
     assert error == pytest.approx(np.std([-1.1, -1.0, -0.9], ddof=1) / math.sqrt(3))
-    assert "worse" in ablation.conclusion("no APG", found, idle=False)
+    said = ablation.conclusion("no APG", ["psnr_db", "iou"], found)
+    assert said == "PSNR dB -1 ± 0.06, IoU +0 ± 0: worse by PSNR dB"
     one = [m for m in found if m.prompt == "a blue chair"]
-    assert "told from chance" in ablation.conclusion("no APG", one, idle=False)
+    assert ablation.conclusion("no APG", ["psnr_db"], one).endswith("no more than chance")
 
 
 def test_a_difference_within_its_error_is_called_chance() -> None:
     found = [*measured("full", [10, 20, 30], 0.01), *measured("no APG", [11, 19, 30.5], 0.01)]
-    assert "told from chance" in ablation.conclusion("no APG", found, idle=False)
+    said = ablation.conclusion("no APG", ["psnr_db"], found)
+    assert said == "PSNR dB +0.17 ± 0.6: no more than chance"
+
+
+def test_less_color_error_is_better() -> None:
+    full, other = measured("full", [10, 20, 30], 0.01), measured("no APG", [10, 20, 30], 0.01)
+    other = [replace(m, color_error_255=4.0 + k / 10) for k, m in enumerate(other)]
+    said = ablation.conclusion("no APG", ["color_error_255"], [*full, *other])
+    assert said == "color error -5.9 ± 0.06: better by color error"
 
 
 def test_where_clipping_did_nothing_its_rows_are_inactive() -> None:
