@@ -8,10 +8,9 @@ proportion, so a perfect result does not agree perfectly either; `ceiling` is wh
 scores against another.
 """
 
-import functools
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +34,8 @@ TRUE_SEED = 0
 """Of the true toy's proportions."""
 OTHER_SEEDS = (1, 2, 3)
 """Of the true toys whose agreement with it is the ceiling."""
+LOOKS = {*catalog.COLORS, *getattr(catalog, "MATERIALS", ())}
+"""What a toy can look like, in words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,8 @@ class Agreement:
 
 def named(prompt: str) -> Prop | None:
     """The toy that a prompt in canonical wording asks for; None for any other text."""
-    return _toys().get(" ".join(prompt.lower().split()))
+    text = " ".join(prompt.lower().split())
+    return next((toy for toy in _candidates(text) if captions.describe(toy) == text), None)
 
 
 def unseen(toy: Prop) -> bool:
@@ -166,19 +168,19 @@ def _on_gray(rgb: torch.Tensor, alpha: torch.Tensor) -> Shots:
     return Shots(shown.clamp(0, 1).double().numpy(), alpha[..., 0].double().numpy())
 
 
-@functools.cache
-def _toys() -> dict[str, Prop]:
-    """Every toy by its canonical prompt."""
-    colors = list(catalog.COLORS)
+def _candidates(text: str) -> Iterator[Prop]:
+    """Every toy that can be put together from words of the text."""
+    words = captions.words(text)
+    colors = [word for word in words if word in catalog.COLORS]
     patterns = [("none", ""), *itertools.product(catalog.PATTERNS[1:], colors)]
-    found = {}
-    for kind, color, (pattern, second) in itertools.product(catalog.KINDS, colors, patterns):
-        if second == color:
+    for kind in catalog.KINDS:
+        if kind not in text:
             continue
-        for part in ("", *colors) if kind in catalog.PARTS else ("",):
-            toy = _toy(kind, color, pattern, second, part)
-            found[captions.describe(toy)] = toy
-    return found
+        parts = ("", *colors) if kind in catalog.PARTS else ("",)
+        looks = [word for word in words if word in LOOKS]
+        for color, (pattern, second), part in itertools.product(looks, patterns, parts):
+            if second != color:
+                yield _toy(kind, color, pattern, second, part)
 
 
 def _toy(kind: str, color: str, pattern: str, pattern_color: str, part_color: str) -> Prop:
