@@ -59,7 +59,7 @@ def generate(
         prompt: What to make, such as "a red mushroom with white dots".
         negative: What to keep away from.
         out: The run directory; by default runs/ and the prompt's words.
-        preset: A preset of the package (draft, standard, quality) or a recipe file (.toml).
+        preset: A preset of the package (draft, standard, quality, …) or a recipe file (.toml).
         guidance: `toybox` (built in), a diffusers model directory, or a hub name OWNER/NAME.
         seed: Another seed gives another object.
         prompts: A text file with one prompt per line; makes one run per prompt below `out`.

@@ -21,6 +21,7 @@ from .settings import (
     Rates,
     Weight,
     Wishes,
+    check_sides,
 )
 
 VERSION = 2
@@ -55,6 +56,7 @@ class Config:
     checkpoint_every_s: float = field(default=20.0, metadata=RUNTIME)
 
     def __post_init__(self) -> None:
+        check_sides(self.guide, self.views)
         if self.iterations < 1:
             raise ValueError(f"iterations must be at least 1, got {self.iterations}.")
         if not self.checkpoint_every_s >= 0:
@@ -67,7 +69,8 @@ class Config:
 class Outputs:
     splats: SplatsFile
     log: TensorsFile
-    """Per iteration: loss, share of clipped pixels, number of Gaussians, and more."""
+    """Per iteration: loss, share of clipped pixels, number of Gaussians, and more; as metadata
+    `clip_threshold` and `clipped_share`, that of the whole run."""
     conditions: TensorsFile
     """What the model made of each text."""
 

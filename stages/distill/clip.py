@@ -12,6 +12,7 @@ Notation: g gradient of the loss by the image, g_p its channels at pixel p, c th
     global        g * min(1, c / max |g|), per image     one bad pixel silences the others
     pngd_channel  c g_p,k / (|g_p,k| + c)                smooth; turns the color direction
     pngd_pixel    c g_p / (max_k |g_p,k| + c)            smooth; keeps the color direction
+    none          g_p                                    nothing is bounded
 
 Units. The image is sRGB in [0, 1] at the size that the image encoder sees, and the loss is *summed*
 over the images of a batch, so that c means the same for one view and for eight. Where the loss
@@ -109,7 +110,9 @@ def clip_pixels(
     if norm == "global":
         length = length.amax(dim=(-2, -1), keepdim=True).expand_as(finite)
     above = (length > c) & finite
-    if math.isinf(c):
+    if norm == "none":
+        above, out = torch.zeros_like(above), safe
+    elif math.isinf(c):
         out = safe
     elif norm in ("linf", "l2", "global"):
         out = safe * (c / length.clamp(min=c))

@@ -147,6 +147,12 @@ def step(
     state.iteration += 1
 
 
+def clipped_share(state: State, config: Config) -> float:
+    """Mean over the iterations that clipped: without those of the calibration."""
+    column = state.log["clipped_share"][CALIBRATION_STEPS if config.clip.calibrate else 0 :]
+    return statistics.fmean(column) if column else 0.0
+
+
 def _threshold(config: Config, state: State) -> float:
     """c of this iteration. Fixed from the end of the calibration on."""
     if not config.clip.calibrate:

@@ -64,6 +64,7 @@ def views_of(task: Task, iteration: int) -> list[View]:
         count=looks.per_step,
         elevation_weights=looks.elevation_weights,
         close_up_share=looks.close_up_share,
+        name_sides=looks.name_sides,
     )
 
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 from .ramp import Ramp
 
-Norm = Literal["linf", "l2", "value", "global", "pngd_channel", "pngd_pixel"]
+Norm = Literal["linf", "l2", "value", "global", "pngd_channel", "pngd_pixel", "none"]
 """How a pixel's gradient is bounded; formulas in `clip.py`."""
 Loss = Literal["sds", "x0", "csd", "ism", "sdi", "vsd"]
 """What the difference between the picture and the model's opinion is; formulas in `losses.py`."""
@@ -70,6 +70,8 @@ class Looks:
     """Share of the views that are close-ups, where the model has words for these."""
     elevation_weights: tuple[float, ...] = ()
     """How often each elevation word of the model is used; empty: all equally."""
+    name_sides: bool = True
+    """Say in the caption from which side and height the picture is taken."""
 
     def __post_init__(self) -> None:
         if self.per_step < 1:
@@ -79,6 +81,12 @@ class Looks:
         weights = self.elevation_weights
         if weights and not (min(weights) >= 0 and 0 < sum(weights) < math.inf):
             raise ValueError(f"elevation_weights must be >= 0 and not all zero, got {weights}.")
+
+
+def check_sides(guide: Guide, views: Looks) -> None:
+    """Refuse what cannot go together."""
+    if guide.perp_neg and not views.name_sides:
+        raise ValueError("perp_neg pushes away from the words of other sides: it needs name_sides.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,11 +20,13 @@ from . import VERSION, Config, captions, checkpoint
 from .checkpoint import State
 from .forecast import check_memory
 from .learning import new_copy
-from .loop import Work, distill, finished
+from .loop import Work, clipped_share, distill, finished
 from .questions import Task
 
 PREVIEW_AZIMUTHS_DEG = (0.0, 90.0, 180.0, 270.0)
 PREVIEW_ELEVATION_DEG = 15.0
+AT_WORK = 1e-3
+"""Share of clipped pixels below which clipping might as well be off."""
 
 
 def run(
@@ -71,7 +73,14 @@ def run(
     values = finished(state, config)
     _preview(values, renderer, camera, ctx.out / "preview.png", ctx.device)
     log = {name: torch.tensor(column, dtype=torch.float64) for name, column in state.log.items()}
-    metadata = {"clip_threshold": state.clip_threshold}
+    share = clipped_share(state, config)
+    if config.clip.norm != "none":
+        ctx.log.info(
+            "clipped %.2f %% of the pixels%s",
+            100 * share,
+            "" if share >= AT_WORK else ": so few that clipping changed nothing",
+        )
+    metadata = {"clip_threshold": state.clip_threshold, "clipped_share": share}
     return (
         splats.save(_raw(values), ctx.out / "splats.ply"),
         tensor_files.save(log, ctx.out / "log.safetensors", metadata),

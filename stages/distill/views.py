@@ -55,6 +55,7 @@ def draw(
     count: int,
     elevation_weights: Sequence[float] = (),
     close_up_share: float = 0.0,
+    name_sides: bool = True,
 ) -> list[View]:
     """The views of one iteration, determined by (seed, iteration).
 
@@ -62,6 +63,7 @@ def draw(
         elevation_weights: How often each elevation word is used; none: all equally. Ignored
             for a model without elevation words, whose elevations are uniform in its range.
         close_up_share: Probability of a close-up; ignored by models without words for one.
+        name_sides: Whether the captions say where the camera stands.
     """
     if elevation_weights and words.elevation and len(elevation_weights) != len(words.elevation):
         raise ValueError(
@@ -79,7 +81,9 @@ def draw(
         name, background = _background(words, color)
         is_close = words.close_up_template is not None and close < close_up_share
         low, high = CLOSE_UP_ZOOM
-        caption = words.text(prompt, azimuth, elevation, background=name, close_up=is_close)
+        caption = words.text(
+            prompt, azimuth, elevation, background=name, close_up=is_close, sides=name_sides
+        )
         views.append(
             View(
                 azimuth % 360,

@@ -19,10 +19,12 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from ...pipeline.errors import InputError
+from .control import additions, check_fit
 from .layout import (
     check_tokenizer,
     check_weights,
     fingerprint,
+    has_control,
     read_index,
     read_json,
     text_endings,
@@ -54,11 +56,13 @@ class DiffusionGuidance:
         device: str = "cpu",
         unet_dtype: torch.dtype | None = None,
         empty_is_zero: bool = False,
+        control: nn.Module | None = None,
     ) -> None:
         if unet_dtype is None:
             unet_dtype = torch.float32 if torch.device(device).type == "cpu" else torch.float16
         self.unet = _frozen(unet, device, unet_dtype)
         self.vae = _frozen(vae, device, torch.float32)
+        self.control = None if control is None else _frozen(control, device, unet_dtype)
         self.text_encoders = tuple(
             TextEncoder(each.tokenizer, _frozen(each.network, device, torch.float32))
             for each in text_encoders
@@ -142,7 +146,9 @@ class DiffusionGuidance:
         """As `predict`, of a network that is called as the UNet is; keeps the graph."""
         z_t, t = z_t.to(self.device), t.to(self.device)
         asked = z_t.to(self.unet_dtype)
-        out = network(asked, t, **network_arguments(condition, asked)).sample
+        arguments = network_arguments(condition, asked)
+        arguments |= additions(self.control, asked, t, condition, arguments)
+        out = network(asked, t, **arguments).sample
         return to_prediction(
             out.to(z_t.dtype), z_t, self._alphas_cumprod.to(z_t.dtype)[t], self.prediction_type
         )
@@ -226,6 +232,10 @@ def _read(
     view_words = load_view_words(model_dir)
     scheduler_config = read_json(model_dir / "scheduler" / "scheduler_config.json")
     networks = {part: _read_module(model_dir / part, *index[part]) for part in ("unet", "vae")}
+    if has_control(index):
+        networks["control"] = _read_module(model_dir / "controlnet", *index["controlnet"])
+        pixels = 2 ** (len(networks["vae"].config.block_out_channels) - 1)
+        check_fit(networks["control"], networks["unet"], pixels, f"{model_dir / 'controlnet'}")
     guidance = DiffusionGuidance(
         **networks,
         text_encoders=[

@@ -51,14 +51,20 @@ def text_endings(index: Mapping[str, Any]) -> tuple[str, ...]:
     return ("", "_2") if isinstance(second, list) and any(second) else ("",)
 
 
+def has_control(index: Mapping[str, Any]) -> bool:
+    """Whether there is a ControlNet, as diffusers' ControlNet pipelines save one."""
+    entry = index.get("controlnet")
+    return isinstance(entry, list) and any(entry)
+
+
 def _parts_of(index: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
-    if len(text_endings(index)) == 1:
-        return dict(PARTS)
-    return {
-        **PARTS,
-        "text_encoder_2": ("CLIPTextModelWithProjection",),
-        "tokenizer_2": PARTS["tokenizer"],
-    }
+    parts = dict(PARTS)
+    if has_control(index):
+        parts["controlnet"] = ("ControlNetModel",)
+    if len(text_endings(index)) == 2:
+        parts["text_encoder_2"] = ("CLIPTextModelWithProjection",)
+        parts["tokenizer_2"] = PARTS["tokenizer"]
+    return parts
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -41,8 +41,12 @@ def encoder_bytes(vae: Any, views: int, image_size_px: int) -> int:
     return sum(kept.values())
 
 
-def denoiser_bytes(unet: Any, rows: int, bytes_per_value: int) -> int:
-    """Used by one pass of the denoiser over so many samples."""
+def denoiser_bytes(unet: Any, rows: int, bytes_per_value: int, *, controlled: bool = False) -> int:
+    """Used by one pass of the denoiser over so many samples.
+
+    Args:
+        controlled: Whether a ControlNet adds to the skip connections: as much again.
+    """
     net = _without_memory(unet)
     config, side = unet.config, int(unet.config.sample_size)
     largest, skips = 0, 0
@@ -71,20 +75,24 @@ def denoiser_bytes(unet: Any, rows: int, bytes_per_value: int) -> int:
         )
     for hook in hooks:
         hook.remove()
-    return (skips + LARGEST_AT_ONCE * largest) * bytes_per_value
+    return (skips * (1 + controlled) + LARGEST_AT_ONCE * largest) * bytes_per_value
 
 
 def weight_bytes(guidance: Any) -> int:
     """Of all networks that are still there."""
-    texts = [each.network for each in guidance.text_encoders]
-    return parameter_bytes(guidance.unet, guidance.vae, *texts)
+    rest = [each.network for each in guidance.text_encoders]
+    rest += [] if guidance.control is None else [guidance.control]
+    return parameter_bytes(guidance.unet, guidance.vae, *rest)
 
 
 def call_bytes(guidance: Any, views: int, passes: int) -> int:
     """Beside the weights, to encode `views` and to denoise each of them `passes` times at once."""
     value_bytes = torch.empty((), dtype=guidance.unet_dtype).element_size()
     encoding = encoder_bytes(guidance.vae, views, guidance.image_size)
-    return encoding + denoiser_bytes(guidance.unet, views * passes, value_bytes)
+    controlled = guidance.control is not None
+    return encoding + denoiser_bytes(
+        guidance.unet, views * passes, value_bytes, controlled=controlled
+    )
 
 
 def free_bytes(device: str, memory_bytes: int) -> int:

@@ -78,12 +78,12 @@ def embed_double(
 
 def network_arguments(condition: Condition, like: Tensor) -> dict[str, Any]:
     """What the denoiser is called with for a condition, in the type and place of `like`."""
-    tensors = {name: value.to(like) for name, value in condition.tensors.items()}
-    arguments: dict[str, Any] = {"encoder_hidden_states": tensors["states"]}
+    tensors = condition.tensors
+    arguments: dict[str, Any] = {"encoder_hidden_states": tensors["states"].to(like)}
     if "pooled" in tensors:
         arguments["added_cond_kwargs"] = {
-            "text_embeds": tensors["pooled"],
-            "time_ids": tensors["time_ids"],
+            "text_embeds": tensors["pooled"].to(like),
+            "time_ids": tensors["time_ids"].to(like),
         }
     return arguments
 

@@ -91,25 +91,32 @@ class ViewWords:
         *,
         background: str | None = None,
         close_up: bool = False,
+        sides: bool = True,
     ) -> str:
         """The caption of one view. The background's name comes last.
 
         A background name is left out for models that name none, so callers need not ask.
+
+        Args:
+            sides: Whether to say where the camera stands.
         """
         if close_up:
             if self.close_up_template is None:
                 raise ValueError("this model has no words for a close-up.")
             prompt = _fill(self.close_up_template, {"prompt": prompt})
+        caption = self._with_side(prompt, azimuth_deg, elevation_deg) if sides else prompt
+        if background is not None and self.background_template is not None:
+            caption = _fill(self.background_template, {"prompt": caption, "background": background})
+        return caption
+
+    def _with_side(self, prompt: str, azimuth_deg: float, elevation_deg: float) -> str:
         around = self.nearest_azimuth(azimuth_deg).word
         if self.overhead is not None and elevation_deg >= self.overhead.center_deg:
             around = self.overhead.word
         values = {"prompt": prompt, "azimuth": around}
         if self.elevation:
             values["elevation"] = self.nearest_elevation(elevation_deg).word
-        caption = _fill(self.template, values)
-        if background is not None and self.background_template is not None:
-            caption = _fill(self.background_template, {"prompt": caption, "background": background})
-        return caption
+        return _fill(self.template, values)
 
     def nearest_azimuth(self, azimuth_deg: float) -> Word:
         """The word whose centre is nearest around the circle; the first one at a tie."""

@@ -19,6 +19,7 @@ class Row:
     """One row of pictures of one size."""
 
     title: str
+    """May have several lines."""
     pictures: Sequence[Cell]
     captions: Sequence[str] = ()
     """One per picture, below it; may be empty."""
@@ -31,7 +32,8 @@ def contact_sheet(
     side = rows[0].pictures[0].shape[0]
     text = max(11, side // 14)
     margin, line = 2 * text, round(1.7 * text)
-    left = margin + round(0.62 * text * max(len(row.title) for row in rows)) + text
+    longest = max(len(line) for row in rows for line in row.title.split("\n"))
+    left = margin + round(0.62 * text * longest) + text
     wide = max(len(row.pictures) for row in rows)
     width = max(left + wide * (side + GAP_PX) + margin, 40 * text)
     heights = [side + (line if any(row.captions) else GAP_PX) for row in rows]

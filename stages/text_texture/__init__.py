@@ -22,7 +22,16 @@ from ..artifacts import (
     TexturedMeshFile,
 )
 from ..distill.ramp import Ramp
-from ..distill.settings import Clipping, Guide, ImageTerms, Inversion, Looks, Noise, Weight
+from ..distill.settings import (
+    Clipping,
+    Guide,
+    ImageTerms,
+    Inversion,
+    Looks,
+    Noise,
+    Weight,
+    check_sides,
+)
 
 VERSION = 1
 
@@ -92,6 +101,9 @@ class Config:
     """Its terms on alpha have nothing to move here."""
     inversion: Inversion = field(default=Inversion())
     light: Light = field(default=Light())
+    depth_hint: float = 1.0
+    """How strongly the model is told the depth of what it looks at, where it has a depth
+    ControlNet; 1 is as that was trained, 0 is not at all."""
     start: Literal["sampled", "gray", "own"] = "sampled"
     """`sampled` begins with pictures of the prompt, painted from one side after the other; `own`
     with the look that the mesh came with."""
@@ -113,8 +125,10 @@ class Config:
     checkpoint_every_s: float = field(default=20.0, metadata=RUNTIME)
 
     def __post_init__(self) -> None:
+        check_sides(self.guide, self.views)
         ranges = {
             "iterations": (1, 1_000_000),
+            "depth_hint": (0.0, 2.0),
             "front_deg": (-360.0, 360.0),
             "samples": (1, 8),
             "detail": (0.1, 64.0),

@@ -9,7 +9,7 @@ import json
 import math
 import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -24,9 +24,11 @@ from ..distill.judge import Answer, Question, Rules, answer, first_not_finite
 from ..distill.opinion import Manner
 from ..distill.questions import Task, questions
 from ..encoding.field import Field
+from ..guidance.control import follows_hints, hinted
 from ..guidance.protocol import Condition
 from ..randomness import generator
 from . import Config
+from .depth import hints
 from .object import Object
 from .surface import Seen, compose, lit, look
 
@@ -100,7 +102,7 @@ class Lesson:
             seen, lit(colors, lamps), torch.cat([question.backgrounds for question in asked])
         )
         groups = pictures.detach().split([len(question.timesteps) for question in asked])
-        rules = self._rules()
+        asked, rules = self._told(asked, seen, cameras), self._rules()
 
         def ask(pair: tuple[Question, Tensor]) -> Answer:
             question, shown = pair
@@ -108,6 +110,15 @@ class Lesson:
                 return answer(shown, question, rules, self.task.guidance)
 
         return pictures, self.spread(ask, list(zip(asked, groups, strict=True)))
+
+    def _told(self, asked: list[Question], seen: Seen, cameras: Cameras) -> list[Question]:
+        """The questions with the depth of their views."""
+        strength, guidance = self.config.depth_hint, self.task.guidance
+        if strength == 0 or not follows_hints(guidance):
+            return asked
+        pictures = hints(seen, cameras).to(self.task.device)
+        groups = pictures.split([len(question.timesteps) for question in asked])
+        return [_hinted(*pair, strength) for pair in zip(asked, groups, strict=True)]
 
     def _rules(self) -> Rules:
         config = self.config
@@ -148,6 +159,21 @@ class Lesson:
                 f"guidance model, or lower guide.scale and the rate."
             )
         return torch.nan_to_num(pictures).sum() * 0
+
+
+def _hinted(
+    question: Question, pictures: Float[Tensor, "view 3 height width"], strength: float
+) -> Question:
+    avoided = question.negatives and replace(
+        question.negatives,
+        conditions=[hinted(each, pictures, strength) for each in question.negatives.conditions],
+    )
+    return replace(
+        question,
+        text=hinted(question.text, pictures, strength),
+        unconditional=hinted(question.unconditional, pictures, strength),
+        negatives=avoided,
+    )
 
 
 STANDARD_DISTANCE_M = 1.8

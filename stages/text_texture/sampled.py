@@ -26,11 +26,13 @@ from ..formats import tensors
 from ..geometry.orbit import look_at_origin
 from ..geometry.rays import first_hits
 from ..guidance.backgrounds import contrasting
+from ..guidance.control import follows_hints, hinted
 from ..guidance.protocol import Condition
 from ..guidance.sample import sample
 from ..guidance.view_words import Background, ViewWords
 from ..randomness import generator
 from . import Sampling
+from .depth import hints
 from .object import Object
 from .surface import Seen, compose, coverage, look
 
@@ -87,8 +89,14 @@ def begin_with_samples(
     planned: Sequence[Side],
     conditions: dict[str, Condition],
     ctx: Context,
+    *,
+    depth_hint: float = 0.0,
 ) -> None:
-    """Paint the field from all sides, in place. Finished pictures are kept in `ctx.scratch`."""
+    """Paint the field from all sides, in place. Finished pictures are kept in `ctx.scratch`.
+
+    Args:
+        depth_hint: As the stage's setting.
+    """
     cameras = _cameras(task, planned)
     views = [look(subject.surface, subject.normals, _one(cameras, k), 2)
              for k in range(len(planned))]  # fmt: skip
@@ -101,7 +109,11 @@ def begin_with_samples(
             mine = torch.from_numpy(owners[k] == k)
             known = float(((owners[k] >= 0) & (owners[k] < k)).mean()) if len(owners[k]) else 0.0
             share = settings.later + (1 - known) * (settings.first - settings.later)
-            picture = _picture(painted, task, settings, share, side, views[k], conditions, k, ctx)
+            asked = [conditions[side.caption], conditions[task.negative]]
+            if depth_hint and follows_hints(task.guidance):
+                hint = hints(views[k], _one(cameras, k)).to(task.device)
+                asked = [hinted(each, hint, depth_hint) for each in asked]
+            picture = _picture(painted, task, settings, share, side, views[k], asked, k, ctx)
             points.append(views[k].points[mine])
             colors.append(picture.permute(1, 2, 0).reshape(-1, 3)[views[k].pixel[mine]].clamp(0, 1))
             _fit(painted, optimizer, torch.cat(points), torch.cat(colors), task.seed, k)
@@ -115,12 +127,16 @@ def _picture(
     share: float,
     side: Side,
     seen: Seen,
-    conditions: dict[str, Condition],
+    asked: Sequence[Condition],
     number: int,
     ctx: Context,
 ) -> Float[Tensor, "3 height width"]:
     """What the model makes of one side from `share` of its noise on; read back where an interrupted
-    run has sampled it."""
+    run has sampled it.
+
+    Args:
+        asked: With and without the text.
+    """
     path = ctx.scratch / f"side-{number:03d}.safetensors"
     if path.is_file():
         return tensors.load(path, ["picture"])[0]["picture"]
@@ -128,7 +144,7 @@ def _picture(
         shown = compose(seen, painted(seen.points), torch.tensor([side.background]))
         noise = torch.randn(1, *task.guidance.latent_shape, generator=generator(task.seed, "side"))
         latents = sample(
-            task.guidance, conditions[side.caption], conditions[task.negative], noise,
+            task.guidance, *asked, noise,
             steps=settings.steps, scale=settings.scale, method="apg",
             start=task.guidance.encode(shown),
             start_share=share,

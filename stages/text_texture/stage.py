@@ -69,7 +69,10 @@ def paint(inputs: Inputs, config: Config, ctx: Context) -> Outputs:
     if config.start == "own":
         begin_with_own_look(painted, model, frame, ctx)
     elif config.start == "sampled":
-        begin_with_samples(painted, task, config.sampling, subject, planned, conditions, ctx)
+        begin_with_samples(
+            painted, task, config.sampling, subject, planned, conditions, ctx,
+            depth_hint=config.depth_hint,
+        )  # fmt: skip
     with workers(ctx.threads) as spread:
         lesson = Lesson(task, config, subject, conditions, spread, ctx)
         lesson.threshold = lesson.calibrate(painted)

@@ -16,7 +16,7 @@ from splatworks.stages.distill.clip import (
 )
 
 KEEP_DIRECTION = ("linf", "l2", "global", "pngd_pixel")
-ALL = (*KEEP_DIRECTION, "value", "pngd_channel")
+ALL = (*KEEP_DIRECTION, "value", "pngd_channel", "none")
 
 
 def by_loop(g: torch.Tensor, c: float, norm: str) -> torch.Tensor:
@@ -35,6 +35,8 @@ def by_loop(g: torch.Tensor, c: float, norm: str) -> torch.Tensor:
                     new = [v * min(1.0, c / length) if length else v for v in p]
                 elif norm == "global":
                     new = [v * min(1.0, c / largest) if largest else v for v in p]
+                elif norm == "none":
+                    new = p
                 elif norm == "value":
                     new = [max(-c, min(c, v)) for v in p]
                 elif norm == "pngd_channel":
@@ -64,7 +66,10 @@ def test_matches_the_definition(norm, seed, c, decade) -> None:
     if norm in ("linf", "value", "pngd_channel", "pngd_pixel"):
         tops = g.abs().amax(dim=1)
         assert done.report.clipped == int((tops > c).sum())
-    assert float(pixel_length(done.gradient, norm).max()) <= c * (1 + 1e-12) or norm == "value"
+    if norm == "none":
+        assert done.report.clipped == 0
+    elif norm != "value":
+        assert float(pixel_length(done.gradient, norm).max()) <= c * (1 + 1e-12)
 
 
 def test_l2_and_global_count_what_they_shorten() -> None:

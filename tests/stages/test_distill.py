@@ -92,6 +92,7 @@ def test_outputs_and_log(inputs, whole) -> None:
     assert not log["clipped_share"][:20].any()  # The calibration does not clip,
     assert 0 < log["clipped_share"][20:].mean() < 0.1  # and a hundredth is clipped after it.
     assert metadata["clip_threshold"] > 0
+    assert metadata["clipped_share"] == pytest.approx(log["clipped_share"][20:].mean())
     assert log["gaussians"].max() <= 220 and len(log["gaussians"].unique()) > 1
     assert (whole / "out" / "preview.png").is_file()
 
@@ -187,8 +188,27 @@ def test_the_seed_matters(inputs, whole, tmp_path) -> None:
 def test_a_fixed_threshold_holds_from_the_start(inputs, tmp_path) -> None:
     config = replace(SMALL, iterations=3, clip=Clipping(calibrate=False, threshold=1e-9))
     done = distill.run(inputs, config, context(tmp_path))
-    log, _ = tensor_files.load(done.log.path)
+    log, metadata = tensor_files.load(done.log.path)
     assert (log["clipped_share"] > 0.3).all()  # All but the plain background.
+    assert metadata["clipped_share"] == pytest.approx(log["clipped_share"].mean())
+
+
+def test_clipping_that_does_nothing_is_said(inputs, tmp_path, caplog) -> None:
+    caplog.set_level("INFO")
+    config = replace(SMALL, iterations=3, clip=Clipping(calibrate=False, threshold=1e9))
+    high = distill.run(inputs, config, context(tmp_path / "high"))
+    assert "clipped 0.00 % of the pixels: so few that clipping changed nothing" in caplog.text
+    config = replace(SMALL, iterations=3, clip=Clipping(norm="none", threshold=1e-9))
+    none = distill.run(inputs, config, context(tmp_path / "none"))
+    assert caplog.text.count("of the pixels") == 1  # Nothing to say where it is off.
+    assert high.splats.path.read_bytes() == none.splats.path.read_bytes()
+
+
+def test_without_view_words_the_model_is_not_told_the_side(inputs, tmp_path) -> None:
+    config = replace(SMALL, iterations=2, views=Looks(name_sides=False))
+    done = distill.run(inputs, config, context(tmp_path))
+    _, metadata = tensor_files.load(done.conditions.path)
+    assert all("view" not in text for text in metadata["texts"])
 
 
 # --- a real pipeline ---

@@ -1,6 +1,7 @@
 """Views, Adam, regularizers, settings: the parts of distillation that need no guidance."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -112,6 +113,17 @@ def test_close_ups_come_as_often_as_asked() -> None:
     low, high = CLOSE_UP_ZOOM
     assert low <= min(close) < low + 0.05 and high - 0.05 < max(close) <= high
     assert not any(v.zoom > 1 for v in draw(STABLE_DIFFUSION, "x", 0, 0, count=8, close_up_share=1))
+
+
+def test_sides_may_go_unnamed() -> None:
+    """The cameras and backgrounds stay, only the captions lose where they stand."""
+    for k in range(20):
+        named = draw(WORDS, "x", 2, k, count=4, close_up_share=0.25)
+        silent = draw(WORDS, "x", 2, k, count=4, close_up_share=0.25, name_sides=False)
+        assert [replace(v, caption="") for v in named] == [replace(v, caption="") for v in silent]
+        for view in silent:
+            start = "close-up of x" if view.zoom > 1 else "x"
+            assert view.caption == f"{start}, {view.background_name} background"
 
 
 def test_a_model_without_names_gets_any_background_and_any_side() -> None:
@@ -277,6 +289,12 @@ def test_disks_are_no_needles() -> None:
         (lambda: LowRank(rate=0.0), "rate"),
         (lambda: LowRank(poseless_share=1.5), "poseless_share"),
         (lambda: distill.Config(checkpoint_every_s=-1.0), "checkpoint_every_s"),
+        (
+            lambda: distill.Config(
+                guide=Guide(method="cfg", perp_neg=True), views=Looks(name_sides=False)
+            ),
+            "needs name_sides",
+        ),
         (lambda: Clipping(threshold=0.0), "threshold"),
         (lambda: Clipping(calibrate_percentile=0.0), "calibrate_percentile"),
         (lambda: Rates(means_m=-1.0), "means_m"),

@@ -59,6 +59,26 @@ def build(
     return folder
 
 
+def build_controlled(folder: Path, *, xl: bool = False, seed: int = 0) -> Path:
+    """Either with a ControlNet, as diffusers saves its ControlNet pipelines."""
+    import diffusers
+
+    kind, options = "StableDiffusion", {"requires_safety_checker": False}
+    if xl:
+        kind = "StableDiffusionXL"
+        options = {"force_zeros_for_empty_prompt": True, "add_watermarker": False}
+    (build_xl if xl else build)(folder, seed=seed)
+    plain = getattr(diffusers, f"{kind}Pipeline").from_pretrained(folder)
+    control = diffusers.ControlNetModel.from_unet(
+        plain.unet, conditioning_embedding_out_channels=(4, 8, 8), load_weights_from_unet=False
+    )
+    _fill(control, seed + 7)
+    getattr(diffusers, f"{kind}ControlNetPipeline")(
+        **plain.components, controlnet=control, **options
+    ).save_pretrained(folder)
+    return folder
+
+
 def build_xl(folder: Path, *, seed: int = 0) -> Path:
     """SDXL's classes and layout: two text encoders, pooled text, sizes as a condition."""
     from diffusers import (
