@@ -138,6 +138,13 @@ class CaptureDir(Artifact):
 
 
 @dataclass(frozen=True, slots=True)
+class PhotosDir(Artifact):
+    """Photographs without cameras: in `images/`, else in the folder itself."""
+
+    kind = "photos/1"
+
+
+@dataclass(frozen=True, slots=True)
 class PhotoFile(Artifact):
     """One picture as it comes: JPEG, PNG, WebP and the like."""
 
