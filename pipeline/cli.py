@@ -22,7 +22,7 @@ from .fault import Fault, say, write_fault
 COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
         "generate": (".commands.generate:generate", "a prompt to splats, a textured mesh, LODs"),
-        "reconstruct": (".commands.reconstruct:reconstruct", "posed photographs to splats"),
+        "reconstruct": (".commands.reconstruct:reconstruct", "photographs to splats"),
         "mesh": (".commands.mesh:mesh", "splats to a triangle mesh, in one of seven ways"),
         "evaluate": (".commands.evaluate:evaluate", "how good a mesh is, or splats, in figures"),
         "render": (".commands.render:render", "pictures of a scene, with their cameras"),

@@ -7,6 +7,7 @@ STAGES: Mapping[str, str] = MappingProxyType(
     {
         "shape": f"{__name__}.shape",
         "distill": f"{__name__}.distill",
+        "poses": f"{__name__}.poses",
         "reconstruct": f"{__name__}.reconstruct",
         "mesh": f"{__name__}.mesh",
         "surface": f"{__name__}.surface",

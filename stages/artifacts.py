@@ -138,6 +138,32 @@ class CaptureDir(Artifact):
 
 
 @dataclass(frozen=True, slots=True)
+class DataparserFile(Artifact):
+    """JSON: nerfstudio's `dataparser_transforms.json`, beside a run's `config.yml`."""
+
+    kind = "dataparser/1"
+
+
+@dataclass(frozen=True, slots=True)
+class TransformsFile(Artifact):
+    """JSON: a nerfstudio capture's `transforms.json`, without its photographs. Where it lacks an
+    entry, nerfstudio looks whether COLMAP's model lies beside it."""
+
+    kind = "transforms/1"
+
+    @classmethod
+    def companions(cls, path: Path) -> tuple[Path, ...]:
+        return (path.parent / "colmap" / "sparse" / "0" / "cameras.bin",)
+
+
+@dataclass(frozen=True, slots=True)
+class PhotosDir(Artifact):
+    """Photographs without cameras: in `images/`, else in the folder itself."""
+
+    kind = "photos/1"
+
+
+@dataclass(frozen=True, slots=True)
 class PhotoFile(Artifact):
     """One picture as it comes: JPEG, PNG, WebP and the like."""
 

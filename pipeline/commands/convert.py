@@ -33,6 +33,8 @@ def convert(
     out: Path,
     up: Axis | None = None,
     from_up: Axis | None = None,
+    dataparser: Path | None = None,
+    capture: Path | None = None,
     options: Annotated[MachineOptions, tyro.conf.arg(name="")] = MachineOptions(),  # noqa: B008
 ) -> int:
     """Write splats as .ply, .compressed.ply, .splat or .spz, by the ending of OUT.
@@ -44,6 +46,9 @@ def convert(
         out: Where to; a file that exists is replaced only when all went well.
         up: Turn the scene so that this axis points up.
         from_up: Which axis points up in SCENE, where nothing beside it says so.
+        dataparser: Of splats from ns-export: the dataparser_transforms.json of their run, by which
+            they go back to the coordinates of the photographs.
+        capture: With --dataparser: the folder they were trained on, where ns-process-data made it.
     """
     if not scene.is_file():
         raise InputError(f"{scene}: no such file.")
@@ -54,10 +59,17 @@ def convert(
         raise InputError(f"--out {out}: there is no directory {out.parent}.")
     if out.exists() and out.samefile(scene):
         raise InputError(f"--out {out}: is the scene itself. Choose another name.")
+    inputs = {"splats": f"splats/1:{scene.absolute()}"}
+    if capture is not None:
+        if dataparser is None:
+            raise ConfigError("--capture: is of use only together with --dataparser.")
+        inputs["transforms"] = str((capture / "transforms.json").absolute())
+    if dataparser is not None:
+        inputs["dataparser"] = str(dataparser.absolute())
     step = Step(
         name="convert",
         stage="convert",
-        inputs={"splats": f"splats/1:{scene.absolute()}"},
+        inputs=inputs,
         config={"format": FORMATS[wanted], "up": up, "from_up": from_up},
     )
     recipe = Recipe(steps=(step,))

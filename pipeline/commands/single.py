@@ -1,4 +1,4 @@
-"""What the commands of one step have in common: a recipe of that step, run and printed."""
+"""What the commands of one step, or a short chain, have in common: a recipe, run and printed."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -30,7 +30,20 @@ def run_single(
         store: A directory of results shared between runs.
         prepare: Writes inputs into the run directory once it is held, and names them in the step.
     """
-    recipe = with_settings(Recipe(steps=(step,), seed=seed), tuple(set), STAGES)
+    return run_chain((step,), out=out, set=set, seed=seed, store=store, options=options)
+
+
+def run_chain(
+    steps: Sequence[Step],
+    *,
+    out: Path,
+    set: Sequence[str],
+    seed: int,
+    store: Path | None,
+    options: MachineOptions,
+) -> tuple[Store, list[Finished]]:
+    """As `run_single`, of several steps whose inputs name each other's outputs."""
+    recipe = with_settings(Recipe(steps=tuple(steps), seed=seed), tuple(set), STAGES)
     target = open_store(out, store)
     machine = options.machine()
     with faults_in(target.run), held(target):

@@ -1,12 +1,13 @@
-"""Splats from one file format to another, upright by another axis if asked for."""
+"""Splats from one file format to another, upright by another axis if asked for, and from
+nerfstudio's training coordinates back to the capture's."""
 
 from dataclasses import dataclass
 from typing import Literal
 
 from ...pipeline.contract import Context
-from ..artifacts import SplatsFile
+from ..artifacts import DataparserFile, SplatsFile, TransformsFile
 
-VERSION = 1
+VERSION = 2
 
 Axis = Literal["+x", "-x", "+y", "-y", "+z", "-z"]
 Format = Literal["ply", "compressed-ply", "splat", "spz"]
@@ -16,6 +17,10 @@ Format = Literal["ply", "compressed-ply", "splat", "spz"]
 class Inputs:
     splats: SplatsFile
     """`.ply` (plain or compressed), `.splat` or `.spz`, by its ending."""
+    dataparser: DataparserFile | None = None
+    """Of the nerfstudio run that exported the splats: they go back to the capture's coordinates."""
+    transforms: TransformsFile | None = None
+    """Of the capture that it was trained on, for what ns-process-data did to it before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,4 +41,4 @@ class Outputs:
 def run(inputs: Inputs, config: Config, ctx: Context) -> Outputs:
     from .convert import convert
 
-    return Outputs(SplatsFile(convert(inputs.splats.path, config, ctx)))
+    return Outputs(SplatsFile(convert(inputs, config, ctx)))

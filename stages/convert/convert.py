@@ -9,11 +9,11 @@ import numpy as np
 
 from ...pipeline.contract import Context
 from ...pipeline.errors import InputError
-from ..formats import dot_splat, gsply_files, splats
+from ..formats import dot_splat, gsply_files, nerfstudio_frame, splats
 from ..formats.splats import RawSplats
 from ..scene.affine import carried
 from ..scene.placing import frame_transform
-from . import Config, Format
+from . import Config, Format, Inputs
 
 ENDINGS: Mapping[Format, str] = MappingProxyType(
     {"ply": ".ply", "compressed-ply": ".ply", "splat": ".splat", "spz": ".spz"}
@@ -30,9 +30,10 @@ TOLERANCE = 2e-3
 """How far, relative to the size of the scene, a place may be after a lossy format."""
 
 
-def convert(path: Path, config: Config, ctx: Context) -> Path:
+def convert(inputs: Inputs, config: Config, ctx: Context) -> Path:
     """Returns the file written."""
-    found = read(path)
+    path = inputs.splats.path
+    found = _from_nerfstudio(read(path), inputs)
     if config.from_up is not None:
         found = replace(found, sidecar=replace(found.sidecar, up_axis=config.from_up))
     wanted = "+y" if config.format == "spz" else (config.up or found.sidecar.up_axis)
@@ -73,6 +74,17 @@ def upright(scene: RawSplats, up: str) -> RawSplats:
         return scene
     turned = carried(scene, frame_transform(scene.sidecar, sidecar))
     return replace(turned, sidecar=sidecar)
+
+
+def _from_nerfstudio(scene: RawSplats, inputs: Inputs) -> RawSplats:
+    """As they are, unless a dataparser says where they were trained."""
+    if inputs.dataparser is None:
+        if inputs.transforms is not None:
+            raise InputError("convert: a transforms.json is of use only with a dataparser's file.")
+        return scene
+    transforms = None if inputs.transforms is None else inputs.transforms.path
+    moved = carried(scene, nerfstudio_frame.to_capture(inputs.dataparser.path, transforms))
+    return replace(moved, sidecar=replace(moved.sidecar, up_axis="+z"))
 
 
 def _check(wanted: RawSplats, found: RawSplats, path: Path) -> None:

@@ -68,8 +68,8 @@ def load(folder: Path) -> Capture:
     else:
         raise InputError(
             f"{folder}: no capture: neither transforms.json (nerfstudio), transforms_train.json "
-            f"(Blender) nor a COLMAP model (sparse/0/cameras.bin or .txt). Photographs without "
-            f"cameras need COLMAP first."
+            f"(Blender) nor a COLMAP model (sparse/0/cameras.bin or .txt). Of photographs without "
+            f"cameras: pipeline reconstruct {folder} --poses colmap finds them."
         )
     if len(capture.shots) < 2:
         raise InputError(

@@ -97,7 +97,7 @@ def _cameras(photo: Photo, step: int, height: int, width: int, device: str) -> C
 
 
 def _load(shot: Shot, max_side_px: int, said: dict[str, int]) -> Photo:
-    picture = _picture(shot.path)
+    picture = open_picture(shot.path)
     picture, lens = _fitting(picture, shot, said)
     planes = torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1))).float() / 255
     counts = torch.ones(1, *planes.shape[1:], dtype=torch.bool)
@@ -149,8 +149,8 @@ def _coarser(
     )
 
 
-def _picture(path: Path) -> Image.Image:
-    """Opened, not turned by its EXIF entry yet; at most `MOST_PIXELS`."""
+def open_picture(path: Path) -> Image.Image:
+    """Loaded, not turned by its EXIF entry; at most `MOST_PIXELS`. Raises InputError otherwise."""
     try:
         image = Image.open(path)
         if image.width * image.height > MOST_PIXELS:
@@ -190,10 +190,11 @@ def _fitting(
             )
         lens = resized(lens, width, height)
         _count(said, "have another size than their cameras say; the cameras were scaled")
-    return _eight_bit(image), lens
+    return eight_bit(image), lens
 
 
-def _eight_bit(image: Image.Image) -> UInt8[np.ndarray, "height width channel"]:
+def eight_bit(image: Image.Image) -> UInt8[np.ndarray, "height width channel"]:
+    """Three channels of sRGB, or four with alpha, whatever the picture's mode."""
     if image.mode in ("I;16", "I;16L", "I;16B", "I"):
         values = np.asarray(image).astype(np.float64)
         gray = np.rint(values / 65535 * 255).clip(0, 255).astype(np.uint8)
@@ -203,7 +204,7 @@ def _eight_bit(image: Image.Image) -> UInt8[np.ndarray, "height width channel"]:
 
 
 def _mask(path: Path, width: int, height: int) -> Bool[Tensor, "1 height width"]:
-    with _picture(path) as image:
+    with open_picture(path) as image:
         gray = image.convert("L")
         if gray.size != (width, height):
             gray = gray.resize((width, height), Image.Resampling.NEAREST)

@@ -4,6 +4,7 @@ Only what splat files need: one fixed-size `vertex` element at the start of the 
 that the header promises is compared with the file before anything is allocated.
 """
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,6 +51,18 @@ def read_header(path: Path) -> Header:
     header = Header(path, count, types, offset)
     _check_length(header, exact=len(elements) == 1)
     return header
+
+
+def vertical_axis(path: Path) -> str | None:
+    """ "x", "y" or "z" where a comment says so, as nerfstudio's exporter does; else None."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(LONGEST_HEADER)
+    except OSError:
+        return None
+    head = head[: head.find(b"end_header")] if head.startswith(b"ply") else b""
+    found = re.search(rb"^comment Vertical Axis: ([xyz])\s*$", head, re.MULTILINE)
+    return found[1].decode() if found else None
 
 
 def _split(path: Path) -> tuple[str, int]:

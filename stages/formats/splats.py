@@ -21,7 +21,7 @@ from jaxtyping import Float32
 
 from ...pipeline.contract import replacing
 from ...pipeline.errors import InputError
-from .ply_header import Header, read_header
+from .ply_header import Header, read_header, vertical_axis
 
 Axis = Literal["+x", "-x", "+y", "-y", "+z", "-z"]
 IDENTITY = tuple(float(row == column) for row in range(4) for column in range(4))
@@ -187,10 +187,12 @@ def sidecar_path(path: Path) -> Path:
 
 
 def load_sidecar(path: Path) -> Sidecar:
-    """The sidecar of the PLY `path`, or the defaults where there is none."""
+    """The sidecar of the PLY `path`. Where there is none: the defaults, but for the axis that a
+    comment in the PLY says is up."""
     beside = sidecar_path(path)
     if not beside.exists():
-        return Sidecar()
+        axis = vertical_axis(path)
+        return Sidecar() if axis is None else Sidecar(up_axis=f"+{axis}")  # type: ignore[arg-type]
     try:
         values = json.loads(beside.read_text("utf-8"))
     except (OSError, ValueError) as error:
@@ -227,6 +229,11 @@ def _check_fields(header: Header) -> None:
     names = set(header.types)
     missing = [name for name in field_names(1) if name not in names and name[0] != "n"]
     if missing:
+        if {"red", "green", "blue", "opacity", "rot_0"} <= names:
+            raise InputError(
+                f"{header.path}: splats with red, green, blue instead of f_dc_0..2, as ns-export "
+                f"writes with --ply-color-mode rgb. Export them with sh_coeffs, its default."
+            )
         raise InputError(
             f"{header.path}: no Gaussian splats: the PLY lacks {', '.join(missing)} "
             f"(it has {', '.join(list(header.types)[:8])} …)."
