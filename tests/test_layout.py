@@ -32,10 +32,11 @@ JOINS = ("pipeline/cli.py", "pipeline/commands/")
 USES = {
     "apply": ("stitch", "edit"),
     "bound": ("reconstruct",),
-    "text_texture": ("distill",),
+    "text_texture": ("distill", "simplify"),
 }
 """Stages that may know another one: an edit of a script may be one of these; bound Gaussians are
-trained on photographs as free ones are; and what is distilled may be a texture."""
+trained on photographs as free ones are; and what is distilled may be a texture, on a mesh that
+keeps its maps over a new atlas as a simplified one does."""
 
 
 def sources() -> list[Path]:

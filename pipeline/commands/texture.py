@@ -28,6 +28,7 @@ def texture(
     negative: str = "",
     guidance: str = "toybox",
     keep_look: bool = False,
+    keep_uvs: bool = False,
     set: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = (),
     seed: int = 0,
     store: Path | None = None,
@@ -42,6 +43,7 @@ def texture(
         negative: What to keep away from.
         guidance: `toybox` (built in), a diffusers model directory, or a hub name OWNER/NAME.
         keep_look: Start from the look that the mesh has instead of from gray.
+        keep_uvs: Paint into the mesh's own charts, if they are an atlas, and keep its materials.
         set: texture.FIELD=VALUE, a setting of the stage; may be given several times.
         seed: Another seed gives another texture.
         store: A directory of results shared between runs; OUT remembers it.
@@ -62,7 +64,7 @@ def texture(
         name="texture",
         stage="text-texture",
         inputs=given,
-        config={"start": "own"} if keep_look else {},
+        config={"keep_uvs": keep_uvs, **({"start": "own"} if keep_look else {})},
     )
     recipe = with_settings(Recipe(steps=(step,), seed=seed), set, STAGES)
     machine = options.machine()

@@ -4,7 +4,7 @@ Every texel is followed back to the full mesh (successive mapping), which is ask
 like there. Maps that would be the same everywhere become factors.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int, Int32, UInt8
@@ -113,12 +113,31 @@ def _with_maps(
     look: Look,
     threads: int,
 ) -> Model:
-    atlas = _creased(_unwrapped(surface, look), surface)
+    atlas = creased(_unwrapped(surface, look), crease_normals(surface.positions, surface.faces))
     found = cover(atlas)
     asked = _follow(source, decimation, level, surface, atlas, found, threads)
-    layers = _layers(source, atlas, surface, found, asked, look)
-    pictures = _pictures(found, layers)
     ids = decimation.levels[level].face_ids
+    made = dressed(source, atlas, found, asked, ids, normal_map=look.normal_map)
+    return replace(made, positions=surface.positions[atlas.vertices])
+
+
+def dressed(
+    source: Appearance,
+    atlas: Atlas,
+    found: Cover,
+    asked: Baked,
+    ids: Int[np.ndarray, " face"],
+    *,
+    normal_map: bool,
+) -> Model:
+    """The atlas' mesh with all maps that `source` has, baked anew from the places asked for.
+
+    Args:
+        ids: For each face that of `source` whose number it carries.
+        normal_map: Make one even where `source` has none.
+    """
+    layers = _layers(source, atlas, found, asked, normal_map=normal_map)
+    pictures = _pictures(found, layers)
     groups, face_groups = _groups(source.model, found, asked, layers, ids)
     materials = tuple(
         _material(source.model, layers, pictures, mode, double) for mode, double in groups
@@ -126,7 +145,7 @@ def _with_maps(
     mesh = atlas.mesh
     assert mesh.normals is not None and mesh.uvs is not None
     return Model(
-        positions=surface.positions[atlas.vertices],
+        positions=mesh.positions,
         faces=mesh.faces,
         face_materials=face_groups,
         materials=materials,
@@ -162,9 +181,8 @@ def _unwrapped(surface: Surface, look: Look) -> Atlas:
         size_px *= 2
 
 
-def _creased(atlas: Atlas, surface: Surface) -> Atlas:
+def creased(atlas: Atlas, corner_normals: Float32[np.ndarray, "face 3 3"]) -> Atlas:
     """Vertices split along creases too, so that each has its normal."""
-    corner_normals = crease_normals(surface.positions, surface.faces)
     vertices, faces, normals = split_normals(atlas.mesh.faces, corner_normals)
     old = atlas.mesh
     assert old.uvs is not None
@@ -224,7 +242,7 @@ class Layers:
 
 
 def _layers(
-    source: Appearance, atlas: Atlas, surface: Surface, found: Cover, asked: Baked, look: Look
+    source: Appearance, atlas: Atlas, found: Cover, asked: Baked, *, normal_map: bool
 ) -> Layers:
     materials, places = source.model.materials, asked.places
 
@@ -248,7 +266,7 @@ def _layers(
         strength = max(float(emissive.max(initial=0)), 1.0)
         emissive = emissive / np.float32(strength)
     normal = frames = None
-    if look.normal_map or drawn("normal"):
+    if normal_map or drawn("normal"):
         normal, frames = _normal_layer(source, atlas, found, asked)
     return Layers(base, surface_values, occlusion, emissive, strength, normal, frames)
 

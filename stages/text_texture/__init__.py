@@ -33,7 +33,7 @@ from ..distill.settings import (
     check_sides,
 )
 
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +122,8 @@ class Config:
     texture_size_px: int = 1024
     gutter_px: int = 4
     """Fewest texels between two charts."""
+    keep_uvs: bool = False
+    """Paint into the mesh's own charts, if they are an atlas."""
     checkpoint_every_s: float = field(default=20.0, metadata=RUNTIME)
 
     def __post_init__(self) -> None:

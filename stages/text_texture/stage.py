@@ -8,7 +8,6 @@ import numpy as np
 import torch
 
 from ...pipeline.contract import Context
-from ...pipeline.errors import InputError
 from ..artifacts import FieldFile, PictureFile, TensorsFile, TexturedMeshFile
 from ..distill import captions
 from ..distill.forecast import check_memory
@@ -18,18 +17,17 @@ from ..encoding import field_files, uses
 from ..encoding.field import Field, FieldSettings
 from ..encoding.settings import Settings
 from ..encoding.training import Schedule, signature, train
-from ..formats import gltf, pictures, prompts, wild
+from ..formats import gltf_model, pictures, prompts, wild
 from ..formats import tensors as tensor_files
 from ..formats.model import Model
 from ..geometry.appearance import Appearance
-from ..geometry.atlas import atlas, texels
-from ..geometry.bake import bake, fill
 from ..geometry.components import Surface
 from ..geometry.orbit import look_at_origin
 from ..guidance.load import free_text
 from ..guidance.load import load as load_guidance
 from ..guidance.protocol import Guidance
 from . import VERSION, Config, Inputs, Outputs
+from .charts import Painted, glows, kept_charts, new_charts
 from .frame import Frame, standard
 from .lesson import Lesson, logged
 from .object import Object
@@ -37,8 +35,6 @@ from .own_look import begin_with_own_look
 from .sampled import begin_with_samples, sides
 from .surface import compose, look
 
-CLEAN_MIPS = 4
-"""Mip levels without colors from outside the charts."""
 COARSEST = 4.0
 """Cells of the field's coarsest level along its cube."""
 MARGIN = 1.02
@@ -53,6 +49,7 @@ def paint(inputs: Inputs, config: Config, ctx: Context) -> Outputs:
     model = wild.read(inputs.mesh.path)
     for remark in model.remarks:
         ctx.log.warning("%s: %s", inputs.mesh.path.name, remark)
+    charts = _charts(model, config, inputs.mesh.path, ctx)
     guidance = load_guidance(inputs.guidance.path, ctx.device)
     prompt = prompts.load(inputs.prompt.path)
     _warn_of_unknown(guidance, prompt.text, ctx)
@@ -84,7 +81,7 @@ def paint(inputs: Inputs, config: Config, ctx: Context) -> Outputs:
     log = logged(ctx.scratch, config.iterations)
     ctx.log.info("clipped %.1f %% of the pixels", 100 * float(log["clipped_share"].nanmean()))
     return Outputs(
-        textured=TexturedMeshFile(_baked(model, frame, painted, config, ctx)),
+        textured=TexturedMeshFile(_baked(charts, frame, painted, ctx)),
         field=FieldFile(field_files.save(painted, ctx.out / "field.safetensors")),
         log=TensorsFile(
             tensor_files.save(
@@ -129,28 +126,19 @@ def _field(config: Config, radius_m: float, image_px: int, ctx: Context) -> Fiel
     return Field(settings, seed=ctx.seed, threads=ctx.threads)
 
 
-def _baked(model: Model, frame: Frame, painted: Field, config: Config, ctx: Context) -> Path:
-    mesh = gltf.Mesh(
-        positions=model.positions.astype(np.float32),
-        faces=model.faces,
-        normals=_vertex_normals(model),
-        double_sided=any(material.double_sided for material in model.materials),
-    )
-    unwrapped = atlas(mesh, config.texture_size_px, config.gutter_px)
-    places = texels(unwrapped)
+def _charts(model: Model, config: Config, path: Path, ctx: Context) -> Painted:
+    """What will be painted into; a layout that cannot be kept is refused before the work begins."""
+    if glows(model):
+        ctx.log.warning("%s: what glows (emissive) is part of the old look and goes.", path.name)
+    if config.keep_uvs:
+        return kept_charts(model, config.texture_size_px, config.gutter_px, str(path))
+    return new_charts(model, config.texture_size_px, config.gutter_px)
+
+
+def _baked(charts: Painted, frame: Frame, painted: Field, ctx: Context) -> Path:
     ask = uses.source(painted)
-    maps = bake(places, lambda p, n, f: ask(frame.points(p).astype(np.float32), n, f))
-    if not maps.valid.any():
-        raise InputError(f"texture: no face is large enough for a texel of {places.size_px} px.")
-    colored = replace(unwrapped.mesh, base_color=pictures.to_bytes(fill(maps, CLEAN_MIPS)))
-    return gltf.save(colored, ctx.out / "textured.glb")
-
-
-def _vertex_normals(model: Model) -> np.ndarray | None:
-    """Those of the file, if it has them for all."""
-    if model.normals is None or (model.normals == 0).all(axis=1).any():
-        return None
-    return model.normals
+    made = charts(lambda p, n, f: ask(frame.points(p).astype(np.float32), n, f))
+    return gltf_model.save(made, ctx.out / "textured.glb")
 
 
 @torch.no_grad()
