@@ -62,10 +62,10 @@ def make_chain(inputs: Inputs, config: Config, ctx: Context) -> Path:
     for remark in model.remarks:
         ctx.log.warning("%s: %s", path.name, remark)
     surface = Surface(model.positions, model.faces)
-    weights = weigh(model, inputs, config.shape)
+    source = Appearance(model)
+    weights = weigh(source, inputs, config.shape)
     marked = charts(model) if config.keep_uvs else None
     decimation, targets = _decimated(surface, weights, marked, config, ctx)
-    source = Appearance(model)
     density = texels_per_m(source, decimation.diagonal_m)
     out = ctx.out / "lods"
     out.mkdir()
@@ -152,6 +152,7 @@ def _decimated(
             rules=rules,
             locked=weights.locked,
             importance=weights.of_vertices,
+            shown=weights.shown,
             charts=marked,
             progress=progress,
         )

@@ -35,6 +35,12 @@ CUTOFF = 0.5
 LARGEST_PX = 16_384
 ENOUGH = 0.8
 """Share of the density asked for that does not justify a texture of twice the size."""
+FILLED = 0.6
+"""Share of a picture that charts usually cover."""
+POOR = 0.5
+"""Share of the texels expected below which charts are so many and small that their gutters take
+the picture. Far from what is usual, so that rounding, which differs from machine to machine, does
+not decide on a picture's size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +119,10 @@ def _with_maps(
     look: Look,
     threads: int,
 ) -> Model:
-    atlas = creased(_unwrapped(surface, look), crease_normals(surface.positions, surface.faces))
+    size_px = _size_px(look, float(source.areas_m2.sum()))
+    atlas = creased(
+        _unwrapped(surface, look, size_px), crease_normals(surface.positions, surface.faces)
+    )
     found = cover(atlas)
     asked = _follow(source, decimation, level, surface, atlas, found, threads)
     ids = decimation.levels[level].face_ids
@@ -155,17 +164,23 @@ def dressed(
     )
 
 
-def _unwrapped(surface: Surface, look: Look) -> Atlas:
-    """In the size asked for, or the next larger one that holds all charts; else as dense as asked,
-    within limits."""
+def _size_px(look: Look, area_m2: float) -> int:
+    """The size asked for, or one that shows the input's whole area as densely as asked, within
+    limits: known from the input alone, so that it is the same on every machine."""
+    if look.texture_px is not None:
+        return look.texture_px
+    texels = (ENOUGH * look.texels_per_m) ** 2 * area_m2
+    size_px = look.smallest_px
+    while size_px < look.largest_px and FILLED * size_px**2 < texels:
+        size_px *= 2
+    return size_px
+
+
+def _unwrapped(surface: Surface, look: Look, size_px: int) -> Atlas:
+    """In this size, or the next larger one that holds all charts and not mostly gutters."""
     mesh = gltf.Mesh(surface.positions.astype(np.float32), surface.faces)
     charts = cut(Surface(mesh.positions, mesh.faces))
     area = float(face_areas(surface).sum())
-    size_px = look.texture_px or look.smallest_px
-    while look.texture_px is None and size_px < look.largest_px:
-        if size_px**2 >= look.texels_per_m**2 * area:
-            break
-        size_px *= 2
     while True:
         try:
             made = quick_atlas(mesh, size_px, min(look.gutter_px, size_px // 16), charts=charts)
@@ -176,7 +191,7 @@ def _unwrapped(surface: Surface, look: Look) -> Atlas:
             if look.texture_px is not None or size_px >= look.largest_px:
                 return made
             covered = float((texels_per_m(surface, made) ** 2 * face_areas(surface)).sum())
-            if covered >= (ENOUGH * look.texels_per_m) ** 2 * area:
+            if covered >= POOR * (ENOUGH * look.texels_per_m) ** 2 * area:
                 return made
         size_px *= 2
 

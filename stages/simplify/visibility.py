@@ -3,10 +3,13 @@
 From points on every face, on both of its sides, rays leave in all directions as light would leave
 a matt surface. The share of them that meets nothing, times two, is the face's openness: 1 on a
 convex body, 0 in a closed one. A side that faces the open counts, whichever way the face is wound.
+What is cut out stops no ray.
 """
 
+from collections.abc import Callable
+
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 
 from ..geometry.components import Surface, face_areas
 from ..geometry.rays import first_hits
@@ -19,9 +22,16 @@ MARGIN = 1e-5
 """From where above the surface rays start, in diagonals."""
 HIDDEN = 0.03
 """What a face counts at least: no hidden part is given up, only made coarser."""
+LAYERS = 8
+"""A ray that has gone through so many transparent places is stopped."""
+
+SeenThrough = Callable[
+    [Int[np.ndarray, " point"], Float[np.ndarray, "point 3"]], Bool[np.ndarray, " point"]
+]
+"""Whether points, by face and barycentrics, are transparent."""
 
 
-def openness(surface: Surface) -> Float[np.ndarray, " face"]:
+def openness(surface: Surface, through: SeenThrough | None = None) -> Float[np.ndarray, " face"]:
     """Per face, between 0 and 1. Faces without area have 1."""
     count = len(surface.faces)
     rays = int(np.clip(RAYS // count, FEWEST, MOST))
@@ -31,13 +41,8 @@ def openness(surface: Surface) -> Float[np.ndarray, " face"]:
     step = max(BLOCK // rays, 1)
     for first in range(0, count, step):
         block = slice(first, min(first + step, count))
-        out[block] = _open_shares(surface, corners[block], first, rays, MARGIN * diagonal)
+        out[block] = _open_shares(surface, corners[block], first, rays, MARGIN * diagonal, through)
     return np.minimum(2 * out, 1)
-
-
-def worth(surface: Surface) -> Float[np.ndarray, " face"]:
-    """What being true to a face is worth, from `HIDDEN` to 1."""
-    return np.maximum(openness(surface), HIDDEN)
 
 
 def at_vertices(
@@ -52,7 +57,12 @@ def at_vertices(
 
 
 def _open_shares(
-    surface: Surface, corners: Float[np.ndarray, "face 3 3"], first: int, rays: int, margin_m: float
+    surface: Surface,
+    corners: Float[np.ndarray, "face 3 3"],
+    first: int,
+    rays: int,
+    margin_m: float,
+    through: SeenThrough | None,
 ) -> Float[np.ndarray, " face"]:
     """Half of the rays leave on either side; places and directions by sequences without chance."""
     count = len(corners)
@@ -72,9 +82,36 @@ def _open_shares(
     round_ = np.cos(turn)[..., None] * across[:, None] + np.sin(turn)[..., None] * along[:, None]
     directions = up + np.sqrt(c)[..., None] * round_
     starts = places + margin_m * side[:, None] * normal[:, None]
-    hits = first_hits(surface, starts.reshape(-1, 3), directions.reshape(-1, 3))
-    free = np.isinf(hits.distance_m).reshape(count, rays).mean(axis=1)
-    return np.where(length > 0, free, 1.0)
+    free = _leaves(surface, starts.reshape(-1, 3), directions.reshape(-1, 3), margin_m, through)
+    return np.where(length > 0, free.reshape(count, rays).mean(axis=1), 1.0)
+
+
+def _leaves(
+    surface: Surface,
+    starts: Float[np.ndarray, "ray 3"],
+    directions: Float[np.ndarray, "ray 3"],
+    margin_m: float,
+    through: SeenThrough | None,
+) -> Bool[np.ndarray, " ray"]:
+    """Which rays get away."""
+    hits = first_hits(surface, starts, directions)
+    free = np.isinf(hits.distance_m)
+    if through is None:
+        return free
+    faces, places, far = hits.faces, hits.barycentrics, hits.distance_m
+    rays = np.arange(len(free))
+    for _ in range(LAYERS):
+        met = np.flatnonzero(~free[rays])
+        on = met[through(faces[met].astype(np.int64), places[met].astype(np.float64))]
+        if not len(on):
+            break
+        rays = rays[on]
+        starts = starts[on] + (far[on, None] + margin_m) * directions[on]
+        directions = directions[on]
+        hits = first_hits(surface, starts, directions)
+        faces, places, far = hits.faces, hits.barycentrics, hits.distance_m
+        free[rays] = np.isinf(far)
+    return free
 
 
 def _axes(

@@ -36,6 +36,19 @@ RULES = {
 }
 
 
+@pytest.mark.parametrize("shape", ["open", "branching", "two parts", "sharing vertices"])
+def test_the_same_where_some_is_transparent(shape: str) -> None:
+    surface = rough(SHAPES[shape])
+    start = complex.build(surface)
+    shown = np.random.default_rng(1).uniform(0.03, 1, len(start.positions))
+    made = simplify(surface, targets=[1], shown=shown[start.vertex_of])
+    steps, _ = reference.collapses(start, 1, Rules(), shown)
+    points = made.history.points[len(start.positions) :]
+    assert len(steps) == len(points)
+    for n, (step, point) in enumerate(zip(steps, points, strict=True)):
+        np.testing.assert_allclose(point, step.position, atol=2e-6, err_msg=f"collapse {n}")
+
+
 @pytest.mark.parametrize("rules", RULES)
 @pytest.mark.parametrize("shape", SHAPES)
 def test_same_collapses_in_the_same_order(shape: str, rules: str) -> None:

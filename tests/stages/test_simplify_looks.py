@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from splatworks.stages.formats.model import Material, Model, Rig, Texture
 from splatworks.stages.geometry.appearance import Appearance, Places
 from splatworks.stages.geometry.components import Surface
 from splatworks.stages.geometry.decimation import simplify
-from splatworks.stages.simplify.clothe import Look, clothe
+from splatworks.stages.simplify.clothe import Look, _size_px, _unwrapped, clothe
 from splatworks.stages.simplify.front import in_front
 from splatworks.stages.simplify.keep import charts, keep_uvs
 from splatworks.stages.simplify.vertices import blend_weights, fit, lattice
@@ -297,3 +298,21 @@ def test_meshes_of_the_wild_come_out_sound(tmp_path, ratio) -> None:
         assert all(np.isfinite(uv).all() and uv.min() >= 0 and uv.max() <= 1 for uv in level.uvs)
         document = (tmp_path / "level.glb").read_bytes()
         assert json.loads(document[20 : 20 + int.from_bytes(document[12:16], "little")])
+
+
+def test_a_picture_is_as_large_as_the_input_is_dense() -> None:
+    """0.64 of the texels asked for are enough, and charts cover about 0.6 of a picture."""
+    for area_m2, size in ((0.5, 64), (2.3, 64), (2.5, 128), (9.0, 128), (9.5, 256), (1e6, 512)):
+        look = Look(None, texels_per_m=40.0, smallest_px=64, largest_px=512)
+        assert _size_px(look, area_m2) == size
+    assert _size_px(Look(100, texels_per_m=40.0), 1e6) == 100
+
+
+def test_a_picture_of_many_crumbs_is_larger() -> None:
+    """400 triangles that hang together nowhere fit into 128 pixels, but mostly as gutters."""
+    positions, faces = grid(20)
+    crumbs = Surface(3 * positions[faces[::2]].reshape(-1, 3), np.arange(1200).reshape(-1, 3))
+    look = Look(None, texels_per_m=30.0, smallest_px=64, largest_px=1024)
+    assert _unwrapped(Surface(positions, faces), look, 64).size_px == 64
+    assert _unwrapped(crumbs, look, 64).size_px > 128
+    assert _unwrapped(crumbs, replace(look, texture_px=128), 128).size_px == 128

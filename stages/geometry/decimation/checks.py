@@ -13,6 +13,7 @@ from .web import (
     HANGING,
     LAST_STAMP,
     MARK,
+    PLANES,
     STAMP,
     Web,
     far_end,
@@ -33,15 +34,16 @@ SLIVER = 0.03
 def turning(
     reals: np.ndarray, vertices: np.ndarray, faces: np.ndarray, vertex: int, other: int,
     x: float, y: float, z: float,
-) -> tuple[float, float, float]:  # fmt: skip
-    """Areas of the faces that turn over and of those that become slivers if `vertex` moves, and
-    the sum of new areas times 1 - cos of the angle that the normal turns by.
+) -> tuple[float, float, float, int]:  # fmt: skip
+    """Areas of the faces that turn over and of those that become slivers if `vertex` moves, the sum
+    of new areas times 1 - cos of the angle that the normal turns by, and how many faces stay.
 
     Faces that also have `other` vanish and are left out.
     """
     turned = 0.0
     thin = 0.0
     bent = 0.0
+    stay = 0
     px, py, pz = reals[vertex, 0], reals[vertex, 1], reals[vertex, 2]
     corner = vertices[vertex, FIRST_CORNER]
     while corner >= 0:
@@ -49,6 +51,7 @@ def turning(
         corner = following_corner(faces, corner)
         if faces[face, 0] < 0 or has(faces, face, other):
             continue
+        stay += 1
         r, s = others(faces, face, vertex)
         rx, ry, rz = reals[r, 0], reals[r, 1], reals[r, 2]
         ex, ey, ez = reals[s, 0] - rx, reals[s, 1] - ry, reals[s, 2] - rz
@@ -71,7 +74,32 @@ def turning(
             before = e + ux * ux + uy * uy + uz * uz + ox * ox + oy * oy + oz * oz
             if new * before * before < old * sides * sides:
                 thin += sides
-    return turned, thin, bent
+    return turned, thin, bent, stay
+
+
+@part
+def vanishing(reals: np.ndarray, vertices: np.ndarray, faces: np.ndarray, i: int, j: int) -> float:
+    """The area of the faces at the edge ij times the weighted area that its ends stand for.
+
+    What a collapse leaves nothing of costs no distance to any plane or border: without a price, a
+    part that has come down to one triangle would be the next to go, however large it is.
+    """
+    area = 0.0
+    corner = vertices[i, FIRST_CORNER]
+    while corner >= 0:
+        face = corner // 3
+        corner = following_corner(faces, corner)
+        if faces[face, 0] < 0 or not has(faces, face, j):
+            continue
+        r, s = others(faces, face, i)
+        ux, uy, uz = reals[r, 0] - reals[i, 0], reals[r, 1] - reals[i, 1], reals[r, 2] - reals[i, 2]
+        vx, vy, vz = reals[s, 0] - reals[i, 0], reals[s, 1] - reals[i, 1], reals[s, 2] - reals[i, 2]
+        nx, ny, nz = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
+        area += 0.5 * np.sqrt(nx * nx + ny * ny + nz * nz)
+    stands = 0.0
+    for k in (PLANES, PLANES + 3, PLANES + 5):
+        stands += reals[i, k] + reals[j, k]
+    return area * stands
 
 
 @kernel

@@ -13,9 +13,9 @@ borders move, and where a penalty may have lapsed, prices are brought up to date
 import numpy as np
 
 from ....renderers.cpu.compiled import kernel, part
-from .checks import breaks_topology, turning
+from .checks import breaks_topology, turning, vanishing
 from .heap import pop, set_key
-from .quadrics import add_area, least, sum_borders, value
+from .quadrics import add_area, least, shown, sum_borders, value
 from .rewiring import count_faces, move_edges, move_faces
 from .web import (
     BORDERS,
@@ -31,6 +31,7 @@ from .web import (
     POINT,
     POINTS,
     REJECTS,
+    SHOWN,
     STAMP,
     TOUCHED,
     Web,
@@ -43,7 +44,7 @@ from .web import (
 
 RING = 64
 """Faces of one record of the history at most."""
-BORDER, PULL, REACH, FLIP, THIN, BEND, TOPOLOGY, CLOSING = range(8)
+BORDER, PULL, REACH, FLIP, THIN, BEND, TOPOLOGY, CLOSING, VANISH = range(9)
 """Places in the array of settings."""
 
 
@@ -62,7 +63,7 @@ def price(
         for k in range(11):
             q[k] += reals[i, BORDERS + k] + reals[j, BORDERS + k]
         if is_border(edges, edge):
-            add_area(q, px, py, pz, rx, ry, rz, -2 * settings[BORDER])
+            add_area(q, px, py, pz, rx, ry, rz, -2 * settings[BORDER] * shown(reals, i, j))
     if vertices[i, LOCKED]:
         return np.inf if vertices[j, LOCKED] else max(value(q, px, py, pz), 0.0), px, py, pz
     if vertices[j, LOCKED]:
@@ -85,13 +86,13 @@ def price(
 def penalty(
     web: Web, edge: int, x: float, y: float, z: float, settings: np.ndarray
 ) -> tuple[float, float]:
-    """What is added to the cost: for faces that turn over or become slivers (inf for never), and
-    for normals that change."""
+    """What is added to the cost: for faces that turn over or become slivers and for surface that
+    goes without a trace (inf for never), and for normals that change."""
     reals, vertices, faces = web.reals, web.vertices, web.faces
     i, j = web.edges[edge, 0], web.edges[edge, 1]
     if settings[TOPOLOGY] > 0 and breaks_topology(web, edge):
         return np.inf, 0.0
-    turned, thin, bent = 0.0, 0.0, 0.0
+    turned, thin, bent, stay = 0.0, 0.0, 0.0, 0
     for side in range(2):
         here = turning(
             reals, vertices, faces, i if side == 0 else j, j if side == 0 else i, x, y, z
@@ -99,12 +100,15 @@ def penalty(
         turned += here[0]
         thin += here[1]
         bent += here[2]
+        stay += here[3]
     length = (
         (reals[i, 0] - reals[j, 0]) ** 2
         + (reals[i, 1] - reals[j, 1]) ** 2
         + (reals[i, 2] - reals[j, 2]) ** 2
     )
     rejected = (settings[FLIP] * turned + settings[THIN] * thin) * length
+    if stay == 0:
+        rejected += settings[VANISH] * vanishing(reals, vertices, faces, i, j)
     return rejected, settings[BEND] * max(bent, 0.0) * length
 
 
@@ -202,6 +206,10 @@ def collapse(
     end = gather_faces(vertices, faces, scratch, j, middle)
     last = write_record(vertices, faces, scratch, i, j, middle, end, filled, ids, corners)
     reals[i, 0], reals[i, 1], reals[i, 2] = x, y, z
+    weight = reals[i, PLANES + 10] + reals[j, PLANES + 10]
+    if weight > 0:
+        share = reals[j, PLANES + 10] / weight
+        reals[i, SHOWN] += share * (reals[j, SHOWN] - reals[i, SHOWN])
     for k in range(PLANES, PLANES + 11):
         reals[i, k] += reals[j, k]
     vertices[i, POINT] = web.counts[POINTS]

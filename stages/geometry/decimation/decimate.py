@@ -75,6 +75,7 @@ def simplify(
     rules: Rules = Rules(),  # noqa: B008 - frozen
     locked: Bool[np.ndarray, " v"] | None = None,
     importance: Float[np.ndarray, " v"] | None = None,
+    shown: Float[np.ndarray, " v"] | None = None,
     charts: Int[np.ndarray, " f"] | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> Decimation:
@@ -90,6 +91,8 @@ def simplify(
         max_error_m: Stop before `Level.error_m` would exceed this.
         locked: Vertices that stay where they are.
         importance: Factor on the quadrics around each vertex; 1 is usual.
+        shown: Share of the surface around each vertex that is not transparent, above 0: factor on
+            the areas that borders sweep.
         charts: A number per face of the input; seams between faces of different numbers are kept
             in place as far as possible.
         progress: Told the share of the way done, rising to 1, several times a second. May raise.
@@ -97,7 +100,7 @@ def simplify(
     Raises:
         ValueError: A corner that is not finite, targets that do not fall, arrays of wrong size.
     """
-    _check(surface, targets, max_error_m, locked, importance)
+    _check(surface, targets, max_error_m, locked, importance, shown)
     if charts is not None and len(charts) != len(surface.faces):
         raise ValueError(f"charts has {len(charts)} values for {len(surface.faces)} faces.")
     found = complex.build(surface)
@@ -115,7 +118,7 @@ def simplify(
         virtual_edges=len(found.edges) - real,
     )
     state = web.build(found)
-    settings = _prepare(state, found, rules, locked, importance)
+    settings = _prepare(state, found, rules, locked, importance, shown)
     if charts is not None and rules.seam_weight > 0:
         quadrics.sum_seams(state, complex.seams(found, charts[found.face_ids]), rules.seam_weight)
     heap.fill(state, collapse.first_keys(state, settings))
@@ -174,46 +177,54 @@ def correspond(
     return numbers, barycentrics(positions, whole.faces, numbers, points)
 
 
-def _check(surface, targets, max_error_m, locked, importance) -> None:
+def _check(surface, targets, max_error_m, locked, importance, shown) -> None:
     if not len(targets) or min(targets) < 1 or any(np.diff(targets) > 0):
         raise ValueError(f"targets must be falling counts of at least 1, got {list(targets)}.")
     if max_error_m is not None and not max_error_m >= 0:
         raise ValueError(f"max_error_m must not be negative, got {max_error_m}.")
-    for name, values in (("locked", locked), ("importance", importance)):
+    for name, values in (("locked", locked), ("importance", importance), ("shown", shown)):
         if values is not None and len(values) != len(surface.positions):
             raise ValueError(
                 f"{name} has {len(values)} values for {len(surface.positions)} vertices."
             )
-    if importance is not None and not (np.isfinite(importance) & (importance > 0)).all():
-        raise ValueError("importance must be positive and finite everywhere.")
+    for name, values in (("importance", importance), ("shown", shown)):
+        if values is not None and not (np.isfinite(values) & (values > 0)).all():
+            raise ValueError(f"{name} must be positive and finite everywhere.")
 
 
-def _prepare(state: web.Web, found: complex.Complex, rules: Rules, locked, importance):
+def _prepare(state: web.Web, found: complex.Complex, rules: Rules, locked, importance, shown):
     """Quadrics, locks and the heap. Returns the settings for the kernels."""
     of = found.vertex_of
-    weights = np.zeros(len(found.positions))
-    if importance is None:
-        weights[:] = 1
-    else:
-        np.maximum.at(weights, of[of >= 0], importance[of >= 0])
+    weights = _welded(importance, found)
+    state.reals[:, web.SHOWN] = _welded(shown, found)
     if locked is not None:
         state.vertices[of[(of >= 0) & locked], web.LOCKED] = 1
     if rules.lock_borders:
         hanging = found.edge_faces
         state.vertices[found.edges[(hanging == 1) | (hanging > 2)], web.LOCKED] = 1
-    settings = np.zeros(8)
+    settings = np.zeros(9)
     settings[collapse.BORDER] = rules.border_weight * rules.boundary_area
     settings[collapse.PULL] = rules.placement_pull
     settings[collapse.REACH] = rules.placement_reach**2
     settings[collapse.FLIP] = rules.flip_penalty
     settings[collapse.THIN] = rules.sliver_penalty
     settings[collapse.BEND] = rules.bend_penalty
+    settings[collapse.VANISH] = rules.vanish_penalty
     settings[collapse.TOPOLOGY] = rules.keep_topology
     settings[collapse.CLOSING] = rules.virtual_edges != "off"
     quadrics.sum_planes(state, rules.line_weight, weights)
     if settings[collapse.BORDER] > 0:
         quadrics.sum_all_borders(state, settings[collapse.BORDER])
     return settings
+
+
+def _welded(values: np.ndarray | None, found: complex.Complex) -> np.ndarray:
+    """Of each welded vertex the largest; 1 where none are given."""
+    if values is None:
+        return np.ones(len(found.positions))
+    out, of = np.zeros(len(found.positions)), found.vertex_of
+    np.maximum.at(out, of[of >= 0], values[of >= 0])
+    return out
 
 
 def _run(state, found, settings, targets, max_error_m, recorder, progress) -> tuple[Level, ...]:

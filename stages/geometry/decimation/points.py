@@ -62,7 +62,8 @@ def spread_points(
     part = decimation.parts[np.searchsorted(chosen, level.face_ids)]
     fits = decimation.parts[found] == part[here]
     fits &= (normals[found] * ways[here]).sum(axis=1) > ALIGNED
-    share = np.full(len(there), (areas @ weights) / count)
+    # Not by a product of BLAS, whose last digits depend on its threads.
+    share = np.full(len(there), float((areas * weights).sum()) / count)
     forth = _chosen(Points(places[there], normals[found], share, here), fits)
     return Points(
         *(np.concatenate([getattr(back, n), getattr(forth, n)]) for n in Points.__slots__)

@@ -23,6 +23,9 @@ class Mesh:
     position: list[np.ndarray]
     distances: list[list[tuple[float, np.ndarray, np.ndarray]]]
     """Per vertex: (weight, projection P, point p), each standing for weight |P (x - p)|²."""
+    shown: list[float]
+    """Per vertex: the share of the surface there that is not transparent."""
+    areas: list[float]
     faces: dict[int, tuple[int, int, int]]
     edges: dict[int, list[int]]
     keys: dict[int, float] = field(default_factory=dict)
@@ -56,9 +59,11 @@ class Collapse:
     position: np.ndarray
 
 
-def collapses(complex_: Complex, target: int, rules: Rules) -> tuple[list[Collapse], Mesh]:
+def collapses(
+    complex_: Complex, target: int, rules: Rules, shown: np.ndarray | None = None
+) -> tuple[list[Collapse], Mesh]:
     """All steps until `target` faces or fewer are left, and the mesh then."""
-    mesh = start(complex_, rules)
+    mesh = start(complex_, rules, shown)
     steps = []
     while len(mesh.faces) > target:
         edge = cheapest(mesh)
@@ -71,18 +76,20 @@ def collapses(complex_: Complex, target: int, rules: Rules) -> tuple[list[Collap
     return steps, mesh
 
 
-def start(complex_: Complex, rules: Rules) -> Mesh:
+def start(complex_: Complex, rules: Rules, shown: np.ndarray | None = None) -> Mesh:
     """Planes of all faces and lines of all vertices, and the first prices."""
     count = len(complex_.positions)
     mesh = Mesh(
         rules=rules,
         position=list(complex_.positions.copy()),
         distances=[[] for _ in range(count)],
+        shown=[1.0] * count if shown is None else list(shown),
+        areas=[0.0] * count,
         faces={n: tuple(map(int, face)) for n, face in enumerate(complex_.faces)},
         edges={n: list(map(int, edge)) for n, edge in enumerate(complex_.edges)},
         virtual=set(map(int, np.flatnonzero(complex_.edge_faces == 0))),
     )
-    sums, areas = np.zeros((count, 3)), np.zeros(count)
+    sums = np.zeros((count, 3))
     for face in mesh.faces.values():
         p, q, r = (mesh.position[k] for k in face)
         cross = np.cross(q - p, r - p)
@@ -91,12 +98,12 @@ def start(complex_: Complex, rules: Rules) -> Mesh:
             weight = np.linalg.norm(cross) / 6
             mesh.distances[k].append((weight, np.outer(normal, normal), p))
             sums[k] += weight * normal
-            areas[k] += weight
+            mesh.areas[k] += weight
     for k in range(count):
         if np.linalg.norm(sums[k]) > 0 and rules.line_weight > 0:
             normal = sums[k] / np.linalg.norm(sums[k])
             across = np.eye(3) - np.outer(normal, normal)
-            mesh.distances[k].append((rules.line_weight * areas[k], across, mesh.position[k]))
+            mesh.distances[k].append((rules.line_weight * mesh.areas[k], across, mesh.position[k]))
     mesh.keys = {edge: price(mesh, edge)[0] for edge in mesh.edges}
     return mesh
 
@@ -113,7 +120,8 @@ def terms(mesh: Mesh, edge: int) -> list[tuple[float, np.ndarray, np.ndarray]]:
             along = mesh.position[b] - mesh.position[a]
             square = along @ along
             across = np.eye(3) - np.outer(along, along) / square
-            found.append((mesh.rules.border_weight * square / 2, across, mesh.position[a]))
+            weight = mesh.rules.border_weight * (mesh.shown[a] + mesh.shown[b]) / 2
+            found.append((weight * square / 2, across, mesh.position[a]))
     return found
 
 
@@ -139,7 +147,8 @@ def price(mesh: Mesh, edge: int) -> tuple[float, np.ndarray]:
 
 
 def penalty(mesh: Mesh, edge: int, position: np.ndarray) -> tuple[float, float]:
-    """Price of the faces that would turn over or become slivers, and of normals that change."""
+    """Price of the faces that would turn over or become slivers, and of those after which nothing
+    is left here; and of normals that change."""
     i, j = mesh.edges[edge]
     turned = thin = bent = 0.0
     for face in mesh.faces.values():
@@ -159,7 +168,14 @@ def penalty(mesh: Mesh, edge: int, position: np.ndarray) -> tuple[float, float]:
             thin += sides[1]
     length = float(((mesh.position[i] - mesh.position[j]) ** 2).sum())
     rejected = mesh.rules.flip_penalty * turned + mesh.rules.sliver_penalty * thin
-    return rejected * length, mesh.rules.bend_penalty * max(bent, 0.0) * length
+    rejected *= length
+    at_ends = [set(face) for face in mesh.faces.values() if i in face or j in face]
+    if all({i, j} <= face for face in at_ends):
+        corners = [[mesh.position[k] for k in face] for face in at_ends]
+        area = sum(np.linalg.norm(np.cross(b - a, c - a)) / 2 for a, b, c in corners)
+        stands = sum(w * np.trace(p) for k in (i, j) for w, p, _ in mesh.distances[k])
+        rejected += mesh.rules.vanish_penalty * area * stands
+    return rejected, mesh.rules.bend_penalty * max(bent, 0.0) * length
 
 
 def cheapest(mesh: Mesh) -> int | None:
@@ -188,6 +204,10 @@ def collapse(mesh: Mesh, edge: int, position: np.ndarray) -> None:
     old_border = {k for end in (i, j) for _, k in mesh.borders(end)}
     mesh.position[i] = position
     mesh.distances[i] = mesh.distances[i] + mesh.distances[j]
+    area = mesh.areas[i] + mesh.areas[j]
+    if area > 0:
+        both = mesh.areas[i] * mesh.shown[i] + mesh.areas[j] * mesh.shown[j]
+        mesh.shown[i], mesh.areas[i] = both / area, area
     doubled = _rename_faces(mesh, i, j)
     for e, (a, b) in list(mesh.edges.items()):
         if {a, b} <= doubled and e not in mesh.virtual and not mesh.hanging(a, b):

@@ -34,6 +34,8 @@ class Rules:
     """Price of a new sliver, in the same unit."""
     bend_penalty: float = 0.3
     """Price of turning normals, in units of area times 1 - cos times the edge's squared length."""
+    vanish_penalty: float = 1.0
+    """Price of the last faces of a part, in units of their area times the area they stand for."""
     keep_topology: bool = False
     """Collapse only what keeps holes, handles and components; the target may then be missed."""
     lock_borders: bool = False
@@ -48,7 +50,7 @@ class Rules:
             )
         for name in (
             "border_weight", "seam_weight", "line_weight", "placement_pull", "placement_reach",
-            "flip_penalty", "sliver_penalty", "bend_penalty",
+            "flip_penalty", "sliver_penalty", "bend_penalty", "vanish_penalty",
         ):  # fmt: skip
             value = getattr(self, name)
             if not (value >= 0 and math.isfinite(value)):

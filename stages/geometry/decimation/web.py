@@ -17,8 +17,9 @@ import numpy as np
 from ....renderers.cpu.compiled import kernel, part
 from .complex import Complex
 
-X, PLANES, BORDERS, REALS = 0, 3, 14, 25
-"""Columns of `reals`: position, accumulated quadric, area quadrics of the borders as they lie."""
+X, PLANES, BORDERS, SHOWN, REALS = 0, 3, 14, 25, 26
+"""Columns of `reals`: position, accumulated quadric, area quadrics of the borders as they lie, and
+which share of the surface here is not transparent."""
 FIRST_CORNER, LAST_CORNER, FIRST_HALF, STAMP, MARK, TOUCHED, POINT, ON_BORDER, LOCKED, REJECTS = (
     range(10)
 )
@@ -38,7 +39,7 @@ class Web(NamedTuple):
     """Everything the kernels change. Positions are in diagonals of the bounding box."""
 
     reals: np.ndarray
-    """v 25, float64."""
+    """v 26, float64."""
     vertices: np.ndarray
     """v 10, int32."""
     faces: np.ndarray
@@ -70,6 +71,7 @@ def build(complex_: Complex) -> Web:
         counts=np.array([f, 0, 0, v]),
     )
     web.reals[:, :3] = complex_.positions
+    web.reals[:, SHOWN] = 1
     web.vertices[:, [FIRST_CORNER, LAST_CORNER, FIRST_HALF]] = -1
     web.vertices[:, POINT] = np.arange(v)
     web.faces[:, :3] = complex_.faces
