@@ -2,7 +2,8 @@
 
     python benchmarks/prior_sheet.py PROMPTS.txt SHEET.png [--guidance data/toybox] [--scale 3]
 
-One row per prompt, one column per side, all from seed 0: nothing is chosen.
+One row per prompt, one column per side, all from seed 0: nothing is chosen. With `--columns 2`
+the second half of the rows stands to the right of the first.
 """
 
 import argparse
@@ -26,13 +27,17 @@ def main() -> None:
     parser.add_argument("--guidance", type=Path, default=shipped)
     parser.add_argument("--scale", type=float, default=3.0)
     parser.add_argument("--steps", type=int, default=25)
+    parser.add_argument("--columns", type=int, default=1, help="of rows beside each other")
     options = parser.parse_args()
     torch.set_num_threads(1)
     guidance = diffusion.load(options.guidance)
     lines = options.prompts.read_text(encoding="utf-8").splitlines()
     prompts = [line.strip() for line in lines if line.strip()]
     rows = [row(guidance, prompt, options.scale, options.steps) for prompt in prompts]
-    Image.fromarray(np.concatenate(rows)).save(options.sheet)
+    rows += [np.full_like(rows[0], 255)] * (-len(rows) % options.columns)
+    tall = len(rows) // options.columns
+    parts = [np.concatenate(rows[k : k + tall]) for k in range(0, len(rows), tall)]
+    Image.fromarray(np.concatenate(parts, axis=1)).save(options.sheet, optimize=True)
 
 
 def row(guidance: diffusion.DiffusionGuidance, prompt: str, scale: float, steps: int) -> np.ndarray:

@@ -12,12 +12,12 @@ import tyro
 from ...stages import STAGES
 from ..contract import replacing
 from ..errors import ConfigError, InputError
-from ..fault import faults_in
 from ..plan import bind as planned
-from ..recipe import Recipe, Step, with_settings
+from ..recipe import Recipe, Step
 from ..runner import held, run_steps
 from ..store import open_store
-from .options import MachineOptions, print_results
+from .options import MachineOptions
+from .single import run_single
 
 MESH_KIND = "textured-mesh/1"
 """Either kind does: only triangles are read."""
@@ -76,12 +76,7 @@ def bind(
         "per_face": per_face, "iterations": iterations, "views": {"mesh_frame": mesh_frame},
     }  # fmt: skip
     step = Step(name="bind", stage="bind", inputs=given, config=config)
-    recipe = with_settings(Recipe(steps=(step,), seed=seed), set, STAGES)
-    target = open_store(out, store)
-    machine = options.machine()
-    with faults_in(target.run), held(target):
-        finished = run_steps(recipe, planned(recipe, STAGES), target, machine)
-    print_results(target, finished)
+    target, finished = run_single(step, out=out, set=set, seed=seed, store=store, options=options)
     report = json.loads((target.folder(finished[0].request) / "report.json").read_text("utf-8"))
     print(_told(report))
     return 0

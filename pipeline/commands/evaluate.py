@@ -6,14 +6,10 @@ from typing import Annotated, Literal
 
 import tyro
 
-from ...stages import STAGES
 from ..errors import ConfigError, InputError
-from ..fault import faults_in
-from ..plan import bind
-from ..recipe import Recipe, Step, with_settings
-from ..runner import held, run_steps
-from ..store import open_store
-from .options import MachineOptions, print_results
+from ..recipe import Step
+from .options import MachineOptions
+from .single import run_single
 
 Axis = Literal["+x", "-x", "+y", "-y", "+z", "-z"]
 
@@ -58,11 +54,7 @@ def evaluate(
         inputs={n: f"{k}:{p.absolute()}" for n, (k, p) in inputs.items() if p is not None},
         config={"max_side_px": max_side, "mesh_up": mesh_up},
     )
-    recipe = with_settings(Recipe(steps=(step,)), set, STAGES)
-    target = open_store(out, None)
-    with faults_in(target.run), held(target):
-        finished = run_steps(recipe, bind(recipe, STAGES), target, options.machine())
-    print_results(target, finished)
+    target, finished = run_single(step, out=out, set=set, options=options)
     report = json.loads((target.folder(finished[0].request) / "report.json").read_text("utf-8"))
     for line in table(report):
         print(line)

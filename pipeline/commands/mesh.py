@@ -8,14 +8,10 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from ...stages import STAGES
 from ..errors import ConfigError, InputError
-from ..fault import faults_in
-from ..plan import bind
-from ..recipe import Recipe, Step, with_settings
-from ..runner import held, run_steps
-from ..store import open_store
-from .options import MachineOptions, print_results
+from ..recipe import Step
+from .options import MachineOptions
+from .single import run_single
 
 Method = Literal["poisson", "sugar", "tsdf", "tsdf-contracted", "tets", "preview", "fused"]
 BESIDE = "cameras.json"
@@ -76,11 +72,7 @@ def mesh(
         inputs={name: str(path.absolute()) for name, path in inputs.items()},
         config=config,
     )
-    recipe = with_settings(Recipe(steps=(step,), seed=seed), set, STAGES)
-    target = open_store(out, store)
-    with faults_in(target.run), held(target):
-        finished = run_steps(recipe, bind(recipe, STAGES), target, options.machine())
-    print_results(target, finished)
+    target, finished = run_single(step, out=out, set=set, seed=seed, store=store, options=options)
     report = target.folder(finished[0].request) / "report.json"
     if report.is_file():
         print(_told(json.loads(report.read_text("utf-8"))))

@@ -9,16 +9,13 @@ from typing import Annotated
 
 import tyro
 
-from ...stages import STAGES
 from ..errors import InputError
 from ..execute import explained
-from ..fault import faults_in
-from ..plan import bind
-from ..recipe import Recipe, Step, with_settings
-from ..runner import held, run_steps
-from ..store import Store, open_store
+from ..recipe import Step
+from ..store import Store
 from .gather import gather
-from .options import MachineOptions, print_results
+from .options import MachineOptions
+from .single import run_single
 
 
 def stitch(
@@ -72,15 +69,16 @@ def stitch(
         inputs={name: str(path.absolute()) for name, path in given.items()},
         config={"seam_only": seam_only, "tidy": tidy},
     )
-    recipe = with_settings(Recipe(steps=(step,), seed=seed), set, STAGES)
-    target_store = open_store(out, store)
-    machine = options.machine()
     begun = time.perf_counter()
-    with faults_in(target_store.run), held(target_store):
-        if then:
-            recipe = _with_more(recipe, then, target_store)
-        finished = run_steps(recipe, bind(recipe, STAGES), target_store, machine)
-    print_results(target_store, finished)
+    target_store, finished = run_single(
+        step,
+        out=out,
+        set=set,
+        seed=seed,
+        store=store,
+        options=options,
+        prepare=lambda run, alone: _with_more(alone, then, run),
+    )
     folder = target_store.folder(finished[0].request) / "report"
     report = json.loads((folder / "report.json").read_text("utf-8"))
     for seam in (report, *report["then"]):
@@ -90,14 +88,14 @@ def stitch(
     return 0
 
 
-def _with_more(recipe: Recipe, parts: Sequence[Path], target: Store) -> Recipe:
-    """With the further parts as an input."""
+def _with_more(step: Step, parts: Sequence[Path], target: Store) -> Step:
+    """With the further parts, if any, as an input."""
+    if not parts:
+        return step
     folder = target.run / "inputs" / "then"
     with explained(str(folder), target.run):
         gather(parts, folder)
-    (step,) = recipe.steps
-    more = {"then": f"scenes/1:{folder.absolute()}"}
-    return replace(recipe, steps=(replace(step, inputs={**step.inputs, **more}),))
+    return replace(step, inputs={**step.inputs, "then": f"scenes/1:{folder.absolute()}"})
 
 
 def _told(seam: dict) -> str:

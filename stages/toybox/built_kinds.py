@@ -7,39 +7,45 @@ import numpy as np
 
 from . import solids
 from .recipe import Parts, Recipe, Vary
-from .solids import Solid
 
 
 def chair(vary: Vary) -> Parts:
     """Four legs, a thick seat, a back at -Z."""
     wide, deep, high = vary(0.62), vary(0.58), vary(0.46)
     back = vary(0.52)
-    parts: Parts = [("main", _box((wide, 0.085, deep), (0, high, 0), 0.03))]
+    parts: Parts = [("main", solids.box((wide, 0.085, deep), 0.03, center=(0, high, 0)))]
     leg = 0.085
     for x in (-1, 1):
         for z in (-1, 1):
             place = (x * (wide - leg) / 2, high / 2, z * (deep - leg) / 2)
-            parts.append(("part", _box((leg, high, leg), place, 0.02)))
+            parts.append(("part", solids.box((leg, high, leg), 0.02, center=place)))
         post = (x * (wide - leg) / 2, high + back / 2, (leg - deep) / 2)
-        parts.append(("base", _box((leg, back, leg), post, 0.02)))
+        parts.append(("base", solids.box((leg, back, leg), 0.02, center=post)))
     panel = (wide - leg, 0.66 * back, 0.055)
-    parts.append(("main", _box(panel, (0, high + 0.63 * back, (leg - deep) / 2), 0.022)))
+    parts.append(
+        ("main", solids.box(panel, 0.022, center=(0, high + 0.63 * back, (leg - deep) / 2)))
+    )
     return parts
 
 
 def table(vary: Vary) -> Parts:
     """A thick top on four legs, a drawer with a knob at the front."""
     wide, deep, high = vary(0.94), vary(0.62), vary(0.56)
-    parts: Parts = [("main", _box((wide, 0.085, deep), (0, high, 0), 0.03))]
+    parts: Parts = [("main", solids.box((wide, 0.085, deep), 0.03, center=(0, high, 0)))]
     leg = 0.095
     for x in (-1, 1):
         for z in (-1, 1):
             place = (x * (wide - leg - 0.04) / 2, high / 2, z * (deep - leg - 0.04) / 2)
-            parts.append(("part", _box((leg, high, leg), place, 0.025)))
-    parts.append(("base", _box((wide - 0.12, 0.15, deep - 0.10), (0, high - 0.10, 0), 0.01)))
+            parts.append(("part", solids.box((leg, high, leg), 0.025, center=place)))
+    parts.append(
+        ("base", solids.box((wide - 0.12, 0.15, deep - 0.10), 0.01, center=(0, high - 0.10, 0)))
+    )
     front = (deep - 0.10) / 2
     parts.append(
-        ("trim", _box((0.42 * wide, 0.105, 0.02), (0, high - 0.105, front + 0.004), 0.008))
+        (
+            "trim",
+            solids.box((0.42 * wide, 0.105, 0.02), 0.008, center=(0, high - 0.105, front + 0.004)),
+        )
     )
     knob = solids.ball((0.032, 0.032, 0.032), segments=16)
     parts.append(("brass", solids.moved(knob, (0, high - 0.105, front + 0.035))))
@@ -55,13 +61,26 @@ def house(vary: Vary) -> Parts:
     walls = solids.prism(np.c_[gable, np.full(5, -d)], (0, 0, deep))
     parts: Parts = [("main", walls), *_roof(w, d, wall, rise)]
     parts.append(
-        ("brick", _box((0.11, 0.26, 0.11), (0.52 * w, wall + 0.68 * rise, -0.4 * d), 0.01))
+        (
+            "brick",
+            solids.box((0.11, 0.26, 0.11), 0.01, center=(0.52 * w, wall + 0.68 * rise, -0.4 * d)),
+        )
     )
     door_wide, door_high = vary(0.15), vary(0.27)
     parts.append(
-        ("trimming", _box((door_wide + 0.05, door_high + 0.03, 0.02), (0, door_high / 2, d), 0.008))
+        (
+            "trimming",
+            solids.box(
+                (door_wide + 0.05, door_high + 0.03, 0.02), 0.008, center=(0, door_high / 2, d)
+            ),
+        )
     )
-    parts.append(("wood", _box((door_wide, door_high, 0.03), (0, door_high / 2, d + 0.004), 0.008)))
+    parts.append(
+        (
+            "wood",
+            solids.box((door_wide, door_high, 0.03), 0.008, center=(0, door_high / 2, d + 0.004)),
+        )
+    )
     knob = solids.ball((0.014,) * 3, segments=10)
     parts.append(("brass", solids.moved(knob, (0.3 * door_wide, 0.5 * door_high, d + 0.025))))
     size = 0.13
@@ -84,7 +103,9 @@ def car(vary: Vary) -> Parts:
     low = 0.6 * wheel
     body = low + tall
     nose = long / 2
-    parts: Parts = [("main", _box((wide, tall, long), (0, low + tall / 2, 0), 0.085, steps=5))]
+    parts: Parts = [
+        ("main", solids.box((wide, tall, long), 0.085, center=(0, low + tall / 2, 0), steps=5))
+    ]
     cabin = vary(0.22)
     rear, ahead = -0.40 * long, 0.18 * long
     base = _rectangle(0.45 * wide, rear, ahead, body - 0.03)
@@ -93,7 +114,7 @@ def car(vary: Vary) -> Parts:
     parts.extend(_car_glass(base, top))
     middle = (rear + ahead) / 2 - 0.02
     lid = (0.78 * wide, 0.055, ahead - rear - 0.25)
-    parts.append(("part", _box(lid, (0, body + cabin + 0.012, middle), 0.025)))
+    parts.append(("part", solids.box(lid, 0.025, center=(0, body + cabin + 0.012, middle))))
     for side in (-1, 1):
         for z in (-0.30, 0.30):
             center = (side * (wide / 2 - 0.025), wheel, z * long)
@@ -105,14 +126,18 @@ def car(vary: Vary) -> Parts:
         parts.append(
             ("lamp", solids.moved(lamp, (side * 0.30 * wide, low + 0.58 * tall, nose - 0.01)))
         )
-        tail = _box(
-            (0.10, 0.06, 0.04), (side * 0.30 * wide, low + 0.60 * tall, -nose + 0.005), 0.015
+        tail = solids.box(
+            (0.10, 0.06, 0.04), 0.015, center=(side * 0.30 * wide, low + 0.60 * tall, -nose + 0.005)
         )
         parts.append(("tail-lamp", tail))
     for end in (-1, 1):
         bumper = (0.94 * wide, 0.055, 0.06)
-        parts.append(("metal", _box(bumper, (0, low + 0.16 * tall, end * (nose - 0.01)), 0.025)))
-    grill = _box((0.26 * wide, 0.07, 0.03), (0, low + 0.52 * tall, nose - 0.005), 0.012)
+        parts.append(
+            ("metal", solids.box(bumper, 0.025, center=(0, low + 0.16 * tall, end * (nose - 0.01))))
+        )
+    grill = solids.box(
+        (0.26 * wide, 0.07, 0.03), 0.012, center=(0, low + 0.52 * tall, nose - 0.005)
+    )
     parts.append(("dark", grill))
     return parts
 
@@ -121,7 +146,7 @@ def crate(vary: Vary) -> Parts:
     """Panels in a darker frame, with one slanting brace on each side."""
     wide, high, deep = vary(0.72), vary(0.72), vary(0.72)
     size = np.array([wide, high, deep])
-    parts: Parts = [("main", _box(size - 0.07, (0, 0, 0), 0.01))]
+    parts: Parts = [("main", solids.box(size - 0.07, 0.01))]
     beam = 0.105
     for axis in range(3):
         first, second = [k for k in range(3) if k != axis]
@@ -131,19 +156,15 @@ def crate(vary: Vary) -> Parts:
                 shape[axis] = size[axis]
                 place[first] = s * (size[first] - beam) / 2
                 place[second] = t * (size[second] - beam) / 2
-                parts.append(("trim", _box(shape, place, 0.014)))
+                parts.append(("trim", solids.box(shape, 0.014, center=place)))
     for turn in (0, 90, 180, 270):
         half, out = (wide, deep / 2) if turn % 180 == 0 else (deep, wide / 2)
         run, climb = half / 2 - beam, high / 2 - beam
-        brace = _box((2 * np.hypot(run, climb), 0.085, 0.05), (0, 0, 0), 0.012)
+        brace = solids.box((2 * np.hypot(run, climb), 0.085, 0.05), 0.012)
         brace = solids.turned_by(brace, (0, 0, 1), np.degrees(np.arctan2(climb, run)))
         brace = solids.turned_by(solids.moved(brace, (0, 0, out - 0.03)), (0, 1, 0), turn)
         parts.append(("trim", brace))
     return parts
-
-
-def _box(size: object, center: object, bevel: float, *, steps: int = 3) -> Solid:
-    return solids.moved(solids.box(size, bevel, steps=steps), center)
 
 
 def _roof(w: float, d: float, wall: float, rise: float) -> Parts:

@@ -48,18 +48,18 @@ def robot(vary: Vary) -> Parts:
     leg = vary(0.18)
     hip = 0.08 + leg
     chest = hip + high / 2
-    parts: Parts = [("main", _box((wide, high, deep), (0, chest, 0), 0.05))]
+    parts: Parts = [("main", solids.box((wide, high, deep), 0.05, center=(0, chest, 0)))]
     arm = vary(0.32)
     for side in (-1, 1):
         foot = (side * 0.27 * wide, 0.06, 0.04)
-        parts.append(("trim", _box((0.21, 0.12, 0.34), foot, 0.045)))
+        parts.append(("trim", solids.box((0.21, 0.12, 0.34), 0.045, center=foot)))
         thigh = (side * 0.27 * wide, 0.08 + leg / 2, 0)
-        parts.append(("main", _box((0.17, leg + 0.06, 0.20), thigh, 0.03)))
+        parts.append(("main", solids.box((0.17, leg + 0.06, 0.20), 0.03, center=thigh)))
         joint = solids.turned_by(solids.cylinder(0.075, 0.16, bevel=0.02), (0, 0, 1), 90)
         out = side * (wide / 2 + 0.10)
         parts.append(("metal", solids.moved(joint, (side * wide / 2, hip + high - 0.10, 0))))
         sleeve = (out, hip + high - 0.03 - arm / 2, 0)
-        parts.append(("main", _box((0.16, arm, 0.20), sleeve, 0.045)))
+        parts.append(("main", solids.box((0.16, arm, 0.20), 0.045, center=sleeve)))
         hand = (out, hip + high - 0.05 - arm, 0)
         parts.append(("metal", _ball((0.085, 0.085, 0.095), hand, 24)))
     parts.extend(_chest_panel(wide, high, (0, chest, deep / 2)))
@@ -75,8 +75,13 @@ def robot(vary: Vary) -> Parts:
 def _chest_panel(wide: float, high: float, place: tuple[float, float, float]) -> Parts:
     """A dark plate with a screen, a red and a bright light."""
     x, y, z = place
-    parts: Parts = [("metal", _box((0.62 * wide, 0.54 * high, 0.05), place, 0.018))]
-    parts.append(("glass", _box((0.50 * wide, 0.20 * high, 0.05), (x, y + 0.10 * high, z), 0.015)))
+    parts: Parts = [("metal", solids.box((0.62 * wide, 0.54 * high, 0.05), 0.018, center=place))]
+    parts.append(
+        (
+            "glass",
+            solids.box((0.50 * wide, 0.20 * high, 0.05), 0.015, center=(x, y + 0.10 * high, z)),
+        )
+    )
     for role, side in (("tail-lamp", -1), ("lamp", 1)):
         light = (side * 0.14 * wide, y - 0.13 * high, z + 0.02)
         parts.append((role, _ball((0.042, 0.042, 0.03), light, 20)))
@@ -88,8 +93,11 @@ def _robot_head(wide: float, high: float, neck: float) -> Parts:
     middle, front = neck + 0.04 + high / 2, 0.185
     parts: Parts = [
         ("metal", solids.moved(solids.cylinder(0.10, 0.14), (0, neck + 0.02, 0))),
-        ("part", _box((wide, high, 2 * front), (0, middle, 0), 0.045)),
-        ("dark", _box((0.52 * wide, 0.06, 0.05), (0, middle - 0.27 * high, front), 0.02)),
+        ("part", solids.box((wide, high, 2 * front), 0.045, center=(0, middle, 0))),
+        (
+            "dark",
+            solids.box((0.52 * wide, 0.06, 0.05), 0.02, center=(0, middle - 0.27 * high, front)),
+        ),
     ]
     for side in (-1, 1):
         for role, radius, ahead in (("dark", 0.082, 0.0), ("lamp", 0.060, 0.018)):
@@ -181,10 +189,6 @@ def lamp(vary: Vary) -> Parts:
     parts.append(("lamp", solids.moved(cover, (0, stem + tall - 0.035, 0))))
     parts.append(("part", _ball((0.075, 0.065, 0.075), (0, stem + tall + 0.015, 0), 24)))
     return parts
-
-
-def _box(size: object, center: object, bevel: float) -> Solid:
-    return solids.moved(solids.box(size, bevel), center)
 
 
 def _ball(radii: object, center: object, segments: int) -> Solid:

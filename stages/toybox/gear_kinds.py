@@ -15,20 +15,22 @@ def chest(vary: Vary) -> Parts:
     wide, high, deep = vary(0.86), vary(0.46), vary(0.58)
     rise = vary(0.21)
     parts: Parts = [
-        ("main", _box((wide, high, deep), (0, high / 2, 0), 0.03)),
-        ("dark", _box((wide - 0.05, 0.10, deep - 0.05), (0, high + 0.01, 0), 0.01)),
+        ("main", solids.box((wide, high, deep), 0.03, center=(0, high / 2, 0))),
+        ("dark", solids.box((wide - 0.05, 0.10, deep - 0.05), 0.01, center=(0, high + 0.01, 0))),
         ("part", _vault(wide + 0.04, deep + 0.05, rise, (0, high + 0.038, 0))),
     ]
     for x in (-0.34, 0.34):
         band = (0.095, high + 0.01, deep + 0.035)
-        parts.append(("iron", _box(band, (x * wide, high / 2 - 0.01, 0), 0.015)))
+        parts.append(("iron", solids.box(band, 0.015, center=(x * wide, high / 2 - 0.01, 0))))
         hoop = _vault(0.095, deep + 0.09, rise + 0.022, (x * wide, high + 0.04, 0))
         parts.append(("iron", hoop))
-    lock = _box((0.17, 0.20, 0.07), (0, high - 0.03, deep / 2 + 0.015), 0.025)
+    lock = solids.box((0.17, 0.20, 0.07), 0.025, center=(0, high - 0.03, deep / 2 + 0.015))
     parts.append(("brass", lock))
     hole = solids.turned_by(solids.cylinder(0.032, 0.03, segments=20), (1, 0, 0), 90)
     parts.append(("dark", solids.moved(hole, (0, high - 0.035, deep / 2 + 0.05))))
-    parts.append(("dark", _box((0.03, 0.075, 0.03), (0, high - 0.07, deep / 2 + 0.05), 0.006)))
+    parts.append(
+        ("dark", solids.box((0.03, 0.075, 0.03), 0.006, center=(0, high - 0.07, deep / 2 + 0.05)))
+    )
     return parts
 
 
@@ -39,7 +41,7 @@ def book(vary: Vary) -> Parts:
     parts: Parts = []
     for side in (-1, 1):
         place = (0, high / 2, side * (thick - board) / 2)
-        parts.append(("main", _box((wide, high, board), place, 0.02)))
+        parts.append(("main", solids.box((wide, high, board), 0.02, center=place)))
     turn = np.linspace(-np.pi / 2, np.pi / 2, 17)
     loop = np.stack(
         [-0.10 * np.cos(turn), np.zeros(17), (thick / 2 - 0.012) * np.sin(turn)], axis=1
@@ -48,12 +50,12 @@ def book(vary: Vary) -> Parts:
     spine = solids.moved(solids.prism(loop, (0, high, 0)), (0.02 - wide / 2, 0, 0))
     parts.append(("main", spine))
     leaves = (wide - 0.10, high - 0.11, thick - 1.6 * board)
-    parts.append(("white", _box(leaves, (-0.02, high / 2, 0), 0.015)))
+    parts.append(("white", solids.box(leaves, 0.015, center=(-0.02, high / 2, 0))))
     front = thick / 2
     plate = (0.62 * wide, 0.25 * high, 0.03)
-    parts.append(("brass", _box(plate, (0.02, 0.70 * high, front), 0.012)))
+    parts.append(("brass", solids.box(plate, 0.012, center=(0.02, 0.70 * high, front))))
     inner = (0.62 * wide - 0.08, 0.25 * high - 0.08, 0.04)
-    parts.append(("trimming", _box(inner, (0.02, 0.70 * high, front), 0.012)))
+    parts.append(("trimming", solids.box(inner, 0.012, center=(0.02, 0.70 * high, front))))
     for level in (0.14, 0.86):
         band = solids.prism(loop * [1.2, 0, 1.15], (0, 0.07, 0))
         parts.append(("brass", solids.moved(band, (0.02 - wide / 2, level * high - 0.03, 0))))
@@ -122,10 +124,6 @@ def hammer(vary: Vary) -> Parts:
     stick += [(grip, high + r), (grip, high + r + 0.05), (grip, high + r + 0.05)]
     parts.append(("part", solids.turned([*stick, (0, high + r + 0.05)], segments=28)))
     return parts
-
-
-def _box(size: object, center: object, bevel: float) -> Solid:
-    return solids.moved(solids.box(size, bevel), center)
 
 
 def _vault(wide: float, deep: float, rise: float, place: tuple[float, float, float]) -> Solid:

@@ -1,7 +1,7 @@
 """Stage `toybox-images`: pictures of every prop from all sides, on eight flat backgrounds.
 
 Each prop is seen from every side and on every background, some of them twice at another height.
-Three pictures in ten are close-ups, cut from the same camera's picture. A
+One picture in ten is a close-up, cut from the same camera's picture. A
 picture depends on the seed and its own number alone, so an interrupted run continues with
 identical bytes.
 """
@@ -65,7 +65,7 @@ class Config:
     """Pictures of each prop that is trained on, at most 16."""
     heldout_views_per_prop: int = 4
     """Pictures of each prop that is held out, at most 16."""
-    close_up_fraction: float = 0.3
+    close_up_fraction: float = 0.1
     """Share of pictures that are close-ups."""
     close_up_zoom: tuple[float, float] = (2.0, 4.0)
     """Smallest and largest zoom of a close-up."""

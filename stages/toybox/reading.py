@@ -54,6 +54,7 @@ def learn_to_read(
     steps: int,
     batch: int = 128,
     rate: float = 2e-3,
+    gently: float = 1.0,
     only: Bool[Tensor, " word"] | None = None,
     report: Callable[[int, float], None] = lambda step, loss: None,
 ) -> None:
@@ -63,6 +64,8 @@ def learn_to_read(
     added, so every fact counts the same however little of a picture it decides.
 
     Args:
+        gently: Factor of the rate for `encoder` and `pooling`, not for the layers that are thrown
+            away.
         only: Train the embeddings of these words and nothing else: what the encoder says of
             captions without them does not change.
     """
@@ -72,12 +75,15 @@ def learn_to_read(
     students = [*encoder.parameters(), *pooling.norm1.parameters(), *pooling.pool.parameters()]
     if only is not None:
         students = [words]
-    learned = [*students, *(part for layer in layers for part in layer)]
+    readers = [part for layer in layers for part in layer]
+    learned = [*students, *readers]
     for tensor in learned:
         tensor.requires_grad_(True)
-    adam = torch.optim.Adam(learned, lr=rate)
+    adam = torch.optim.Adam([{"params": students}, {"params": readers}])
     for step in range(steps):
-        adam.param_groups[0]["lr"] = rate * min((step + 1) / 50, 1 - step / steps)
+        now = rate * min((step + 1) / 50, 1 - step / steps)
+        for group, factor in zip(adam.param_groups, (gently, 1.0), strict=True):
+            group["lr"] = now * factor
         images = torch.randint(len(wordings), (batch,), generator=draw)
         picks = torch.randint(wordings.shape[1], (batch,), generator=draw)
         pooled = pool(encoder, pooling, wordings[images, picks].long())

@@ -47,8 +47,14 @@ def ball(radii: Sequence[float], *, segments: int = 32) -> Solid:
     return vertices * np.asarray(radii), faces
 
 
-def box(size: Sequence[float], bevel: float, *, steps: int = 3) -> Solid:
-    """A box at the origin with rounded edges: a sphere of radius `bevel`, pulled apart."""
+def box(
+    size: Sequence[float],
+    bevel: float,
+    *,
+    center: Sequence[float] = (0.0, 0.0, 0.0),
+    steps: int = 3,
+) -> Solid:
+    """A box with rounded edges: a sphere of radius `bevel`, pulled apart."""
     half = np.asarray(size) / 2 - bevel
     quarter = np.linspace(0, np.pi / 2, steps + 1)
     around = np.concatenate([quarter + k * np.pi / 2 for k in range(4)])
@@ -67,7 +73,7 @@ def box(size: Sequence[float], bevel: float, *, steps: int = 3) -> Solid:
     corner[..., 0] = side[:, :1]
     corner[..., 1] = level[None]
     corner[..., 2] = side[:, 1:]
-    points = bevel * normal + corner * half
+    points = bevel * normal + corner * half + np.asarray(center)
     return grid(points, wrap_rows=True, cap_columns=True)
 
 

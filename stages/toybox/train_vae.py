@@ -5,12 +5,14 @@ from dataclasses import dataclass, field
 from ...pipeline.contract import RUNTIME, Context
 from .kinds import ToyImagesDir, VaeDir
 
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
     images: ToyImagesDir
+    start: VaeDir | None = None
+    """An autoencoder of the same sizes to begin with; the scale of its latents is kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,4 +69,4 @@ class Outputs:
 def run(inputs: Inputs, config: Config, ctx: Context) -> Outputs:
     from .vae_loop import train_vae
 
-    return Outputs(VaeDir(train_vae(inputs.images.path, config, ctx)))
+    return Outputs(VaeDir(train_vae(inputs, config, ctx)))

@@ -1,11 +1,9 @@
 """What the denoiser and its text encoder begin with."""
 
-from collections.abc import Mapping
-
 import torch
 from diffusers import UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor
-from jaxtyping import Bool, Int
+from jaxtyping import Bool
 from torch import Tensor, nn
 from transformers import CLIPTextModel, PreTrainedTokenizerFast
 
@@ -15,6 +13,7 @@ from ..artifacts import GuidanceDir
 from ..randomness import generator
 from .networks import build_text_encoder, build_unet, seeded, spread_conditions
 from .reading import learn_to_read
+from .rewording import learn_words, respelled
 from .train_unet import Config
 from .unet_lessons import Lessons
 
@@ -40,26 +39,18 @@ def first_model(
         )
         if new_words.any():
             ctx.log.info("%d words are new to it", int(new_words.sum()))
-            _read(model, wordings, facts, config, ctx, new_words)
+            with ctx.progress("learn new words", config.reading_steps) as bar:
+                learn_words(
+                    model,
+                    new_words,
+                    wordings,
+                    facts,
+                    generator(ctx.seed, "reading"),
+                    steps=config.reading_steps,
+                    report=lambda step, loss: bar.advance(note=f"loss {loss:.4f}"),
+                )
         return model
     model = new(config, tokenizer, lessons.latents.shape[2], ctx.seed)
-    _read(model, wordings, facts, config, ctx)
-    draw = generator(ctx.seed, "captions")
-    images = torch.randint(len(wordings), (SOME,), generator=draw)
-    picks = torch.randint(wordings.shape[1], (SOME,), generator=draw)
-    spread_conditions(model["text_encoder"], model["unet"], wordings[images, picks].long())
-    return model
-
-
-def _read(
-    model: nn.ModuleDict,
-    wordings: Int[Tensor, "image wording token"],
-    facts: Int[Tensor, "image wording fact"],
-    config: Config,
-    ctx: Context,
-    only: Bool[Tensor, " word"] | None = None,
-) -> None:
-    """Let the text encoder learn to read, with a progress bar."""
     with ctx.progress("learn to read", config.reading_steps) as bar:
         learn_to_read(
             model["text_encoder"],
@@ -68,9 +59,13 @@ def _read(
             facts,
             generator(ctx.seed, "reading"),
             steps=config.reading_steps,
-            only=only,
             report=lambda step, loss: bar.advance(note=f"loss {loss:.4f}"),
         )
+    draw = generator(ctx.seed, "captions")
+    images = torch.randint(len(wordings), (SOME,), generator=draw)
+    picks = torch.randint(wordings.shape[1], (SOME,), generator=draw)
+    spread_conditions(model["text_encoder"], model["unet"], wordings[images, picks].long())
+    return model
 
 
 def new(
@@ -118,26 +113,3 @@ def loaded(
     new_words = respelled(text_encoder, words, tokenizer, generator(seed, "new words"))
     unet.set_attn_processor(AttnProcessor())
     return nn.ModuleDict({"unet": unet.train(), "text_encoder": text_encoder.train()}), new_words
-
-
-@torch.no_grad()
-def respelled(
-    encoder: CLIPTextModel,
-    words: Mapping[str, int],
-    tokenizer: PreTrainedTokenizerFast,
-    draw: torch.Generator,
-) -> Bool[Tensor, " word"]:
-    """Give `encoder` one embedding per word of `tokenizer`, in place: those of `words` in their new
-    order, random ones of the same size for the others. Returns which are random."""
-    old = encoder.get_input_embeddings().weight
-    fresh = old.std() * torch.randn(len(tokenizer), old.shape[1], generator=draw)
-    new_words = torch.ones(len(tokenizer), dtype=torch.bool)
-    for word, number in tokenizer.get_vocab().items():
-        if word in words:
-            fresh[number] = old[words[word]]
-            new_words[number] = False
-    encoder.resize_token_embeddings(len(tokenizer), mean_resizing=False)
-    encoder.get_input_embeddings().weight.copy_(fresh)
-    for name in ("pad_token_id", "bos_token_id", "eos_token_id"):
-        setattr(encoder.config, name, getattr(tokenizer, name))
-    return new_words

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from ...pipeline.contract import Context, replacing
 from ...pipeline.errors import InputError
 from ..randomness import generator
+from .kinds import VaeDir
 from .networks import build_vae, normalize_latents, psnr_db, seeded
-from .train_vae import Config
+from .train_vae import Config, Inputs
 from .trainer import Loss, Rates, Trainer, halves, train
 
 Pixels = UInt8[np.ndarray, "image row column 3"]
@@ -53,16 +54,15 @@ def to_unit(images: Pixels) -> Float[Tensor, "image 3 row column"]:
     return torch.from_numpy(np.array(images)).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
-def train_vae(folder: Path, config: Config, ctx: Context) -> Path:
+def train_vae(inputs: Inputs, config: Config, ctx: Context) -> Path:
     """Train, normalize the latents, pass the gate; returns the model's directory."""
+    folder = inputs.images.path
     images, lines = load_images(folder)
     chosen = of_split(lines, "train")
     side = images.shape[1]
     if side % config.crop_px:
         raise InputError(f"{folder}: images of {side} px are no multiple of {config.crop_px} px.")
-    model = seeded(
-        lambda: build_vae(config.channels, image_size_px=side), generator(ctx.seed, "vae")
-    )
+    model = first_vae(inputs.start, config, side, ctx)
     ctx.log.info("VAE with %d parameters", sum(p.numel() for p in model.parameters()))
     rates = Rates(
         steps=config.steps,
@@ -90,7 +90,8 @@ def train_vae(folder: Path, config: Config, ctx: Context) -> Path:
         )
     vae = trainer.averaged()
     assert isinstance(vae, AutoencoderKL)
-    settle_latents(vae, to_unit(images[spread(chosen, MEASURED)]))
+    if inputs.start is None:
+        settle_latents(vae, to_unit(images[spread(chosen, MEASURED)]))
     held_out = of_split(lines, "heldout")
     judged = spread(held_out if len(held_out) else chosen, JUDGED)
     quality = judge(vae, images[judged])
@@ -108,6 +109,27 @@ def train_vae(folder: Path, config: Config, ctx: Context) -> Path:
     with replacing(out / "reconstructions.png") as temporary:
         sheet(vae, images[spread(judged, 24)]).save(temporary, format="png")
     return out
+
+
+def first_vae(start: VaeDir | None, config: Config, side: int, ctx: Context) -> AutoencoderKL:
+    """The autoencoder of `start`, or a new one."""
+    if start is None:
+        return seeded(
+            lambda: build_vae(config.channels, image_size_px=side), generator(ctx.seed, "vae")
+        )
+    try:
+        vae = AutoencoderKL.from_pretrained(
+            start.path, torch_dtype=torch.float32, local_files_only=True
+        )
+    except (OSError, ValueError) as error:
+        raise InputError(f"{start.path} is not a VAE to begin with: {error}") from error
+    if tuple(vae.config["block_out_channels"]) != config.channels:
+        raise InputError(
+            f"{start.path} has channels {tuple(vae.config['block_out_channels'])}, the settings "
+            f"say {config.channels}."
+        )
+    ctx.log.info("begins with the weights in %s", start.path)
+    return vae.train()
 
 
 def batch_loss(images: Pixels, chosen: np.ndarray, config: Config, seed: int, step: int) -> Loss:

@@ -17,10 +17,13 @@ def truck(vary: Vary) -> Parts:
     floor, half = 1.25 * wheel, (long + cab_long + 0.05) / 2
     cargo, cab = long / 2 - half, half - cab_long / 2
     parts: Parts = [
-        ("main", _box((wide, high, long), (0, floor + high / 2, cargo), 0.035)),
-        ("dark", _box((0.72 * wide, 0.11, 1.94 * half), (0, floor - 0.01, 0), 0.02)),
+        ("main", solids.box((wide, high, long), 0.035, center=(0, floor + high / 2, cargo))),
+        ("dark", solids.box((0.72 * wide, 0.11, 1.94 * half), 0.02, center=(0, floor - 0.01, 0))),
         ("part", _cab(0.48 * wide, floor - 0.06, cab_high, cab_long, cab)),
-        ("metal", _box((0.98 * wide, 0.09, 0.09), (0, floor - 0.05, half - 0.01), 0.03)),
+        (
+            "metal",
+            solids.box((0.98 * wide, 0.09, 0.09), 0.03, center=(0, floor - 0.05, half - 0.01)),
+        ),
     ]
     parts.extend(_cab_glass(0.48 * wide, floor - 0.06, cab_high, cab_long, cab))
     for z in (cab - 0.01, cargo - 0.31 * long, cargo + 0.12 * long):
@@ -30,8 +33,13 @@ def truck(vary: Vary) -> Parts:
         lamp = solids.ball((0.06, 0.06, 0.04), segments=20)
         parts.append(("lamp", solids.moved(lamp, (side * 0.32 * wide, floor + 0.06, half))))
         place = (side * 0.36 * wide, floor + 0.03, -half)
-        parts.append(("tail-lamp", _box((0.10, 0.08, 0.05), place, 0.015)))
-    parts.append(("dark", _box((0.24 * wide, 0.08, 0.04), (0, floor + 0.06, half - 0.01), 0.012)))
+        parts.append(("tail-lamp", solids.box((0.10, 0.08, 0.05), 0.015, center=place)))
+    parts.append(
+        (
+            "dark",
+            solids.box((0.24 * wide, 0.08, 0.04), 0.012, center=(0, floor + 0.06, half - 0.01)),
+        )
+    )
     return parts
 
 
@@ -72,7 +80,9 @@ def plane(vary: Vary) -> Parts:
         parts.append(("part", _aside(blade, side, (0, -0.25 * r, 0.20 * long))))
         blade = _blade(0.46 * span, *tail)
         parts.append(("part", _aside(blade, side, (0, 0.05, -0.41 * long))))
-        strut = _box((0.05, 0.16, 0.05), (side * 0.55 * r, -1.02 * r, 0.24 * long), 0.015)
+        strut = solids.box(
+            (0.05, 0.16, 0.05), 0.015, center=(side * 0.55 * r, -1.02 * r, 0.24 * long)
+        )
         parts.append(("dark", strut))
         parts.extend(_wheel(0.095, 0.09, (side * 0.62 * r, -1.42 * r, 0.24 * long)))
     upright = solids.turned_by(_blade(fin, *tail), (0, 0, 1), 90)
@@ -116,10 +126,6 @@ def tower(vary: Vary) -> Parts:
             slit = _arch(wide, tall, thick, (0, level * high + (0.19 - tall) / 2, r - 0.03))
             parts.append((role, solids.turned_by(slit, (0, 1, 0), turn)))
     return parts
-
-
-def _box(size: object, center: object, bevel: float) -> Solid:
-    return solids.moved(solids.box(size, bevel), center)
 
 
 def _wheel(radius: float, thick: float, center: tuple[float, float, float]) -> Parts:

@@ -111,3 +111,23 @@ def test_images_without_their_index_are_refused(tmp_path) -> None:
 def test_settings_out_of_range_are_named(field, value) -> None:
     with pytest.raises(ValueError, match=field):
         train_vae.Config(**{field: value})
+
+
+def test_an_earlier_autoencoder_keeps_its_latents(pictures, trained, tmp_path) -> None:
+    slow = replace(VAE_CONFIG, learning_rate=1e-9)
+    again = train_vae.run(train_vae.Inputs(pictures, trained), slow, context(tmp_path)).vae
+    first, second = (AutoencoderKL.from_pretrained(m.path) for m in (trained, again))
+    assert first.config.scaling_factor == second.config.scaling_factor
+    for one, other in zip(first.parameters(), second.parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-6)
+
+
+def test_an_autoencoder_of_another_size_is_refused(pictures, trained, tmp_path) -> None:
+    other = replace(VAE_CONFIG, channels=(8, 8, 16))
+    with pytest.raises(
+        InputError, match=r"has channels \(8, 8, 8\), the settings say \(8, 8, 16\)"
+    ):
+        train_vae.run(train_vae.Inputs(pictures, trained), other, context(tmp_path / "a"))
+    empty = kinds.VaeDir(tmp_path)
+    with pytest.raises(InputError, match="is not a VAE to begin with"):
+        train_vae.run(train_vae.Inputs(pictures, empty), VAE_CONFIG, context(tmp_path / "b"))
