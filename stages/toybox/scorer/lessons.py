@@ -19,7 +19,7 @@ UNSAID = -1
 
 
 class Lessons:
-    """All blocks, their pixels mapped into memory where the system can."""
+    """All blocks, in memory: 16 KiB per picture."""
 
     def __init__(self, folder: Path, config: Config) -> None:
         self._blocks = [load_file(_path(folder, number)) for number in range(config.blocks)]

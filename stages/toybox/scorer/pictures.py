@@ -10,7 +10,7 @@ rays per pixel.
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -140,22 +140,16 @@ def heldout(
             toy = drawn_toy(kind, "heldout", draw)
             model = Model(toy)
             start = draw.uniform(0, 360)
-            shots = [drawn_shot(draw) for _ in range(views)]
-            turned = [
-                picture(model, shot, azimuth_deg=start + 360 * view / views)
-                for view, shot in enumerate(shots)
+            shots = [
+                replace(drawn_shot(draw), azimuth_deg=start + 360 * view / views)
+                for view in range(views)
             ]
-            yield toy, np.stack(turned)
+            yield toy, np.stack([picture(model, shot) for shot in shots])
 
 
-def picture(model: Model, shot: Shot, *, azimuth_deg: float | None = None) -> NDArray[np.uint8]:
-    """Premultiplied sRGB and alpha, (64, 64, 4).
-
-    Args:
-        azimuth_deg: Instead of the shot's.
-    """
-    azimuth = shot.azimuth_deg if azimuth_deg is None else azimuth_deg
-    origin, directions, pixels = _rays(shot, azimuth)
+def picture(model: Model, shot: Shot) -> NDArray[np.uint8]:
+    """Premultiplied sRGB and alpha, (64, 64, 4)."""
+    origin, directions, pixels = _rays(shot)
     seen, color, normal = model.surface(origin, directions)
     samples = np.zeros((len(directions), 4), dtype=np.float32)
     samples[seen, :3] = encoded(color * _light(normal, shot)[:, None])
@@ -185,12 +179,10 @@ def _direction(azimuth_deg: float, elevation_deg: float) -> Vector:
     )
 
 
-def _rays(
-    shot: Shot, azimuth_deg: float
-) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.intp]]:
+def _rays(shot: Shot) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.intp]]:
     """Camera position, 2x2 rays per pixel, and the pixels that the toy's ball reaches."""
-    backward = _direction(azimuth_deg, shot.elevation_deg)
-    right = _direction(azimuth_deg + 90, 0)
+    backward = _direction(shot.azimuth_deg, shot.elevation_deg)
+    right = _direction(shot.azimuth_deg + 90, 0)
     up = np.cross(backward, right)
     roll = math.radians(shot.roll_deg)
     right, up = (

@@ -1,7 +1,6 @@
 """Does an object look like its prompt? Pictures from several sides in, a verdict out."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
@@ -9,7 +8,7 @@ from jaxtyping import Float
 from ....pipeline.errors import InputError
 from . import facts
 from .ceiling import best
-from .files import SHIPPED, Scorer, load
+from .files import Scorer, load
 from .looking import look
 
 
@@ -63,7 +62,7 @@ def score(
     Raises:
         InputError: A prompt or pictures that cannot be read; see `facts.read` and `look`.
     """
-    scorer = load(Path(SHIPPED)) if scorer is None else scorer
+    scorer = load() if scorer is None else scorer
     said = facts.read(prompt).said()
     for name, value in said.items():
         if value not in scorer.facts[name]:
