@@ -128,7 +128,10 @@ def test_ending_the_program_ends_its_runs(tmp_path: Path) -> None:
 
 def test_rows_show_all_sides_and_failures_stay_in(tmp_path: Path) -> None:
     toy = shapes.build("chair", 0)
-    mesh = gltf.Mesh(positions=toy.vertices + 3, faces=toy.faces.astype(np.int64))
+    mesh = gltf.Mesh(
+        positions=toy.vertices + 3, faces=toy.faces.astype(np.int64),
+        colors=np.tile(np.float32([0.5, 0.0, 0.0]), (len(toy.vertices), 1)),
+    )  # fmt: skip
     (tmp_path / "made" / "latest" / "export").mkdir(parents=True)
     gltf.save(mesh, tmp_path / "made" / "latest" / "export" / "asset.glb")
     rows = []
