@@ -9,6 +9,7 @@ nerfstudio's training coordinates.
 
 import json
 import logging
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -140,6 +141,7 @@ class SplatworksTrainer:
         target.parent.mkdir(parents=True, exist_ok=True)
         with replacing(target) as temporary:
             torch.save(checkpoint_of(scene, step), temporary)
+        shutil.rmtree(ctx.scratch)
         report = json.loads(outputs.report.path.read_text("utf-8"))
         CONSOLE.print(
             f"{report['gaussians']} Gaussians, {report['psnr_db']} dB on photographs kept aside. "
