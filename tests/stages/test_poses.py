@@ -149,7 +149,7 @@ print(np.mean(errors), model.compute_mean_reprojection_error())
     words = [sys.executable, "-c", script, str(whole / "capture" / "sparse" / "0")]
     said = subprocess.run(words, capture_output=True, text=True, check=True).stdout
     mean, stored = map(float, said.split())
-    assert mean < 1.0 and stored == pytest.approx(mean, rel=0.05)  # It is a mean over points.
+    assert mean < 1.0 and stored == pytest.approx(mean, rel=0.15)  # It is a mean over points.
 
 
 @needs_colmap
@@ -292,6 +292,8 @@ def test_copies_are_three_colors_of_eight_bits_whatever_the_photograph(tmp_path,
     else:
         picture = red.convert(mode)
         wanted = (88, 88, 88) if mode == "L" else (200, 40, 40)
+    if mode == "P":
+        picture = red.quantize(4)
     if mode == "RGBA":
         picture.putalpha(Image.new("L", picture.size, 0))
         wanted = (0, 0, 0)
