@@ -1,7 +1,9 @@
 """What nerfstudio leaves: its exported splats and camera paths, and the way back to the capture."""
 
 import ast
+import importlib.util
 import json
+import sys
 import tomllib
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from splatworks.pipeline.cli import main
 from splatworks.pipeline.errors import InputError
 from splatworks.stages.formats import cameras, nerfstudio_frame, splats
 
+from . import photo_folders
 from .splat_objects import sphere
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -166,6 +169,28 @@ def test_a_camera_path_as_the_viewer_saves_it(tmp_path) -> None:
     np.testing.assert_allclose(found.focal_px[:, 1].numpy(), wanted, rtol=1e-6)
     center = -found.world_to_camera[0, :3, :3].T @ found.world_to_camera[0, :3, 3]
     np.testing.assert_allclose(center.numpy(), [1, 2, 3], atol=1e-5)
+
+
+def test_without_nerfstudio_its_methods_are_refused_in_a_line(
+    tmp_path, monkeypatch, capsys
+) -> None:
+    folder = photo_folders.nerfstudio(tmp_path / "c", 4)
+    words = ["step", "nerfstudio", "--out", str(tmp_path / "run"), "--inputs.capture", str(folder)]
+    monkeypatch.delenv("NERFSTUDIO_PYTHON", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert main(words) == 2
+    assert "ns-train is not on the PATH" in capsys.readouterr().err
+    monkeypatch.setenv("NERFSTUDIO_PYTHON", str(tmp_path / "python"))
+    assert main(words) == 2
+    assert "which is no program" in capsys.readouterr().err
+    if importlib.util.find_spec("nerfstudio") is None:
+        monkeypatch.setenv("NERFSTUDIO_PYTHON", sys.executable)
+        assert main(words) == 2
+        said = capsys.readouterr().err
+        assert "ns-train ended with 1" in said and "No module named 'nerfstudio'" in said
+    (folder / "transforms.json").unlink()
+    assert main(words) == 2
+    assert "has no transforms.json" in capsys.readouterr().err
 
 
 def test_one_file_imports_nerfstudio_and_the_entry_point_names_it() -> None:

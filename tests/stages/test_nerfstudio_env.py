@@ -109,3 +109,20 @@ def test_trained_by_us_in_nerfstudio_exported_by_it_and_brought_back(
     np.testing.assert_allclose(back.log_scales, ours.log_scales[kept], atol=1e-4)
     np.testing.assert_allclose(back.sh, ours.sh[kept], atol=1e-4)
     np.testing.assert_array_equal(back.logit_opacities, ours.logit_opacities[kept])
+
+
+def test_the_stage_trains_and_exports_there_and_brings_back(
+    python, capture, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setenv("NERFSTUDIO_PYTHON", python)
+    words = [
+        "step", "nerfstudio", "--inputs.capture", str(capture), "--out", str(tmp_path / "run"),
+        "--config.method", "splatworks", "--config.iterations", str(ITERATIONS),
+        "--config.arguments", "--max-gaussians=2000", "--device", "cpu",
+    ]  # fmt: skip
+    assert main(words) == 0
+    found = splats.load(tmp_path / "run" / "latest" / "nerfstudio" / "splats.ply")
+    assert found.sidecar.up_axis == "+z" and len(found) > 100
+    # The ball has a radius of 0.32 and stands at the origin of the capture, not of nerfstudio.
+    near = np.linalg.norm(found.means - [0, -0.05, 0], axis=1) < 0.5
+    assert near.mean() > 0.2
