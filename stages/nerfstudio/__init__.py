@@ -23,8 +23,8 @@ class Config:
     method: str = "splatfacto"
     """As ns-train lists them; one whose model `ns-export gaussian-splat` takes."""
     iterations: int = 30_000
-    arguments: tuple[str, ...] = ()
-    """Further words for ns-train, behind the method's."""
+    arguments: str = ""
+    """Further words for ns-train, as in a shell."""
 
     def __post_init__(self) -> None:
         if not self.method or self.method.startswith("-"):

@@ -1,5 +1,6 @@
 """Train there, export there, bring back."""
 
+import shlex
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -45,7 +46,7 @@ def _train(folder: Path, config: Config, ctx: Context, whole: Path) -> None:
         config.method, "--data", str(folder.absolute()), "--output-dir", str(outputs),
         "--experiment-name", NAME, "--timestamp", TIME, "--vis", "tensorboard",
         "--max-num-iterations", str(config.iterations), "--machine.device-type", ctx.device,
-        "--machine.seed", str(ctx.seed % 2**31), *config.arguments,
+        "--machine.seed", str(ctx.seed % 2**31), *shlex.split(config.arguments),
     ]  # fmt: skip
     call("ns-train", words, log)
     # config.yml names the tree by its path: it is marked as whole by a link, not by moving it.

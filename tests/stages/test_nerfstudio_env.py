@@ -118,7 +118,7 @@ def test_the_stage_trains_and_exports_there_and_brings_back(
     words = [
         "step", "nerfstudio", "--inputs.capture", str(capture), "--out", str(tmp_path / "run"),
         "--config.method", "splatworks", "--config.iterations", str(ITERATIONS),
-        "--config.arguments", "--max-gaussians=2000", "--device", "cpu",
+        "--config.arguments=--max-gaussians 2000", "--device", "cpu",
     ]  # fmt: skip
     assert main(words) == 0
     found = splats.load(tmp_path / "run" / "latest" / "nerfstudio" / "splats.ply")
