@@ -34,7 +34,7 @@ needs_colmap = pytest.mark.skipif(
     importlib.util.find_spec("pycolmap") is None, reason="pycolmap is not installed (extra colmap)"
 )
 COUNT = 7
-STRANGER = "z/stranger.png"
+STRANGERS = [f"0/stranger {k}.png" for k in range(4)]
 SMALL = poses.Config(features=800, lens="pinhole", max_side_px=240)
 
 
@@ -73,13 +73,13 @@ def known() -> list[speckled_corner.View]:
 
 @pytest.fixture(scope="module")
 def folder(known, tmp_path_factory) -> Path:
-    """Seven photographs of one place in several formats, and one of another place."""
+    """Seven photographs of one place in two formats, and four of another place."""
     place = tmp_path_factory.mktemp("photographs") / "images"
-    (place / "z").mkdir(parents=True)
+    (place / "0").mkdir(parents=True)
     for k, view in enumerate(known):
         Image.fromarray(view.pixels).save(place / f"a photo {k}.{'png' if k % 2 else 'tif'}")
-    (other,) = speckled_corner.views(1, look=1)
-    Image.fromarray(other.pixels).save(place / STRANGER)
+    for name, view in zip(STRANGERS, speckled_corner.views(4, look=1), strict=True):
+        Image.fromarray(view.pixels).save(place / name)
     (place / "notes.txt").write_text("no photograph")
     return place.parent
 
@@ -153,12 +153,14 @@ print(np.mean(errors), model.compute_mean_reprojection_error())
 
 
 @needs_colmap
-def test_what_belongs_to_no_model_is_left_out_and_said(folder, tmp_path, whole, caplog) -> None:
+def test_the_largest_model_is_taken_and_the_others_left_out(
+    folder, tmp_path, whole, caplog
+) -> None:
     report = json.loads((whole / "report.json").read_text())
-    assert report["photographs"] == COUNT + 1 and report["registered"] == COUNT
-    assert report["left_out"] == [STRANGER] and report["model_sizes"] == [COUNT]
+    assert report["photographs"] == COUNT + 4 and report["registered"] == COUNT
+    assert report["left_out"] == STRANGERS and report["model_sizes"] == [COUNT, 4]
     assert 0 < report["reprojection_error_px"] < 1
-    assert not (whole / "capture" / "images" / STRANGER).exists()
+    assert not (whole / "capture" / "images" / "0").exists()
     first = "a photo 0.tif"
     copied = (whole / "capture" / "images" / first).read_bytes()
     assert copied == (folder / "images" / first).read_bytes()
@@ -179,8 +181,9 @@ def test_interrupted_and_continued_with_other_threads_gives_the_same(
     assert database.stat().st_ino == done, "what was done must be kept"
     assert results(tmp_path / "out") == results(whole)
     said = [record.message for record in caplog.records]
-    assert any(f"{COUNT} of {COUNT + 1} photographs registered" in line for line in said)
-    assert any(f"no cameras for 1 of {COUNT + 1}" in line and STRANGER in line for line in said)
+    assert any(f"{COUNT} of {COUNT + 4} photographs registered" in line for line in said)
+    (left_out,) = (line for line in said if f"no cameras for 4 of {COUNT + 4}" in line)
+    assert STRANGERS[0] in left_out and "Smaller models, of 4, stay aside" in left_out
 
 
 def write(folder: Path, *pictures: np.ndarray) -> Path:
