@@ -73,11 +73,15 @@ def known() -> list[speckled_corner.View]:
 
 @pytest.fixture(scope="module")
 def folder(known, tmp_path_factory) -> Path:
-    """Seven photographs of one place in two formats, and four of another place."""
+    """Seven photographs of one place, in two formats, the last twice as large; and four of another
+    place."""
     place = tmp_path_factory.mktemp("photographs") / "images"
     (place / "0").mkdir(parents=True)
     for k, view in enumerate(known):
-        Image.fromarray(view.pixels).save(place / f"a photo {k}.{'png' if k % 2 else 'tif'}")
+        picture = Image.fromarray(view.pixels)
+        if k == COUNT - 1:
+            picture = picture.resize((640, 480), Image.Resampling.LANCZOS)
+        picture.save(place / f"a photo {k}.{'png' if k % 2 else 'tif'}")
     for name, view in zip(STRANGERS, speckled_corner.views(4, look=1), strict=True):
         Image.fromarray(view.pixels).save(place / name)
     (place / "notes.txt").write_text("no photograph")
@@ -116,10 +120,12 @@ def test_cameras_are_the_known_ones(whole, known) -> None:
 
 @needs_colmap
 def test_lenses_are_those_of_the_photographs_not_of_their_reduced_copies(whole) -> None:
-    for shot in captures.load(whole / "capture").shots:
-        assert (shot.lens.width_px, shot.lens.height_px) == (320, 240)
-        assert shot.lens.center_px == (160, 120)
-        assert shot.lens.focal_px == pytest.approx((300, 300), rel=0.02)
+    shots = captures.load(whole / "capture").shots
+    for shot, factor in zip(shots, [*[1] * (COUNT - 1), 2], strict=True):
+        assert (shot.lens.width_px, shot.lens.height_px) == (factor * 320, factor * 240)
+        assert shot.lens.center_px == (factor * 160, factor * 120)
+        assert shot.lens.focal_px == pytest.approx((factor * 300, factor * 300), rel=0.02)
+    assert len(json.loads((whole / "report.json").read_text())["lenses"]) == 2
 
 
 @needs_colmap
