@@ -18,11 +18,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 from splatworks.pipeline.contract import Context
+from splatworks.pipeline.machine import silent
 from splatworks.stages import poses
 from splatworks.stages.artifacts import PhotosDir
 from splatworks.stages.formats import captures
@@ -86,17 +86,6 @@ def summary(errors: np.ndarray, names: list[str]) -> dict[str, object]:
     }
 
 
-@contextmanager
-def quiet(title: str, total: int, done: int = 0):
-    """A progress bar that says nothing."""
-
-    class Bar:
-        def advance(self, steps: int = 1, note: str = "") -> None:
-            pass
-
-    yield Bar()
-
-
 def find(known: Mapping[str, Shot], every: int, threads: int, config: poses.Config, folder: Path):
     """Photographs alone to a capture; its folder, the stage's report and the seconds it took."""
     for part in ("out", "scratch", "photographs"):
@@ -105,7 +94,7 @@ def find(known: Mapping[str, Shot], every: int, threads: int, config: poses.Conf
         shutil.copyfile(known[name].path, folder / "photographs" / name)
     log = logging.getLogger("poses")
     ctx = Context(
-        out=folder / "out", scratch=folder / "scratch", log=log, progress=quiet, seed=0,
+        out=folder / "out", scratch=folder / "scratch", log=log, progress=silent, seed=0,
         device="cpu", threads=threads, memory_bytes=6 * 10**9,
     )  # fmt: skip
     begun = time.monotonic()

@@ -9,6 +9,7 @@ STAGES: Mapping[str, str] = MappingProxyType(
         "distill": f"{__name__}.distill",
         "poses": f"{__name__}.poses",
         "reconstruct": f"{__name__}.reconstruct",
+        "nerfstudio": f"{__name__}.nerfstudio",
         "mesh": f"{__name__}.mesh",
         "surface": f"{__name__}.surface",
         "evaluate": f"{__name__}.evaluate",

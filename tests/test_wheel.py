@@ -29,7 +29,7 @@ def test_every_module_and_data_file_is_in_the_wheel(installed: Path) -> None:
         path.relative_to(ROOT)
         for package in PACKAGES
         for path in (ROOT / package).rglob("*")
-        if path.suffix in {".py", ".toml", ".json", ".safetensors"}
+        if path.suffix in {".py", ".toml", ".json", ".safetensors", ".txt"}
     }
     missing = {path for path in wanted if not (installed / "splatworks" / path).is_file()}
     assert not missing

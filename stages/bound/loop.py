@@ -10,15 +10,14 @@ from torch import Tensor
 
 from ...pipeline.contract import Context
 from ...renderers.scene import Renderer
-from ..geometry.adam import adam_step
-from ..randomness import generator
+from ..geometry.adam import PUBLISHED_BETAS, adam_steps, sh_rates
+from ..randomness import generator, in_rounds
 from ..reconstruct.loss import composed, photometric, wanted
 from . import Config
 from .consistency import normal_consistency
 from .learned import NAMES, Bond, Learned, State, gaussians
 from .views import View
 
-BETAS = (0.9, 0.999)
 HIGHER_SH_SHARE = 0.2
 
 
@@ -56,7 +55,8 @@ def refine(task: Task, state: State, ctx: Context, save: Callable[[State], objec
 def step(task: Task, state: State) -> float:
     """One iteration, in place. Returns the loss."""
     k, config = state.iteration, task.config
-    target = task.training[view_of(task, k)].target(task.device)
+    view = task.training[in_rounds(task.seed, k, len(task.training))]
+    target = view.target(task.device)
     background = background_of(task, target.alpha is not None, k)
     leaves = Learned(*(getattr(state.values, n).detach().requires_grad_() for n in NAMES))
     scene, normals = gaussians(leaves, task.bond, coefficients_at(config, k))
@@ -70,13 +70,6 @@ def step(task: Task, state: State) -> float:
     _move(task, state, Learned(*gradients))
     state.iteration += 1
     return float(loss.detach())
-
-
-def view_of(task: Task, iteration: int) -> int:
-    """Every view once per round, each round in an order of its own."""
-    count = len(task.training)
-    order = torch.randperm(count, generator=generator(task.seed, iteration // count, "order"))
-    return int(order[iteration % count])
 
 
 def coefficients_at(config: Config, iteration: int) -> int:
@@ -96,30 +89,21 @@ def background_of(task: Task, covers: bool, iteration: int) -> Float[Tensor, "3"
 def _move(task: Task, state: State, gradients: Learned) -> None:
     config, k = task.config, state.iteration
     rates, share = config.rates, k / max(1, config.iterations - 1)
-    sh = gradients.sh.new_full((1, gradients.sh.shape[1], 1), HIGHER_SH_SHARE * rates.sh)
-    sh[:, 0] = rates.sh
     vertices = 0.0
     if rates.vertices:
         vertices = task.radius * rates.vertices * (rates.vertices_final / rates.vertices) ** share
-    each: dict[str, float | Tensor] = {
-        "vertices": vertices,
-        "log_scales": rates.log_scales,
-        "turns": rates.turns,
-        "logit_opacities": rates.logit_opacities,
-        "sh": sh,
-    }
-    done = {
-        name: adam_step(
-            getattr(state.values, name),
-            getattr(gradients, name),
-            getattr(state.first, name),
-            getattr(state.second, name),
-            steps_before=k,
-            rate=rate,
-            betas=BETAS,
-        )
-        for name, rate in each.items()
-    }
-    state.values = Learned(**{name: one.value for name, one in done.items()})
-    state.first = Learned(**{name: one.first for name, one in done.items()})
-    state.second = Learned(**{name: one.second for name, one in done.items()})
+    state.values, state.first, state.second = adam_steps(
+        state.values,
+        gradients,
+        state.first,
+        state.second,
+        {
+            "vertices": vertices,
+            "log_scales": rates.log_scales,
+            "turns": rates.turns,
+            "logit_opacities": rates.logit_opacities,
+            "sh": sh_rates(gradients.sh, rates.sh, rates.sh * HIGHER_SH_SHARE),
+        },
+        steps_before=k,
+        betas=PUBLISHED_BETAS,
+    )

@@ -3,7 +3,8 @@
 The one file that imports pycolmap, and nothing else but the standard library: pycolmap brings image
 libraries with it, and in one process with Pillow they write over each other's memory (pycolmap
 4.2.1 imported before Pillow 13: the first PNG that is saved breaks the heap). A process of its own
-can also be ended at any moment; the database keeps what is done.
+can also be ended at any moment; the database keeps what is done. Nobody else opens that while it
+runs: pycolmap does not wait for a lock.
 
 Results do not depend on the number of threads: all seeds are given, and bundle adjustment, whose
 sums do, has one thread.
@@ -11,15 +12,13 @@ sums do, has one thread.
 Says how far it is in lines of JSON, {"part": "features", "done": 3, "total": 50}.
 """
 
-import contextlib
 import json
 import os
 import shutil
-import sqlite3
 import sys
 import threading
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,12 +36,11 @@ NO_EXIF_FOCAL = 1.2
 """Times the longer side; COLMAP's own guess."""
 BLOCK = 50
 """Pairs after which the database is written."""
-LOOK_EVERY_S = 0.5
+CALLS = 20
+"""At most so many, in which pairs are compared: each builds anew what it searches photographs by."""
+FEWEST_PAIRS = 200
+"""Of one call."""
 SMALLEST_MODEL = 3
-COUNTS = {
-    "features": "SELECT COUNT(*) FROM descriptors",
-    "pairs": "SELECT COUNT(*) FROM two_view_geometries",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +75,8 @@ def main(path: str) -> int:
     pycolmap.set_random_seed(job.seed)
     if not job.database.is_file():
         _import(job)
-    with _told(job, "features", len(job.names)):
-        _extract(job)
-    with _told(job, "pairs", len(job.pairs)):
-        _match(job)
+    _extract(job)
+    _match(job)
     found = _map(job)
     (job.work / "found.json").write_text(json.dumps(found), "utf-8")
     return 0
@@ -95,28 +91,6 @@ def _end_with_parent() -> None:
 
 def _say(part: str, done: int, total: int) -> None:
     print(json.dumps({"part": part, "done": done, "total": total}), flush=True)
-
-
-@contextlib.contextmanager
-def _told(job: Job, part: str, total: int) -> Iterator[None]:
-    """Count rows of the database while pycolmap fills it."""
-    over = threading.Event()
-
-    def look() -> None:
-        while not over.wait(LOOK_EVERY_S):
-            with contextlib.suppress(sqlite3.Error):  # Locked just now: next time.
-                base = sqlite3.connect(f"{job.database.as_uri()}?mode=ro", uri=True)
-                with contextlib.closing(base):
-                    _say(part, base.execute(COUNTS[part]).fetchone()[0], total)
-
-    thread = threading.Thread(target=look, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
-    _say(part, total, total)
 
 
 def _copy(number: int) -> str:
@@ -158,13 +132,17 @@ def _extract(job: Job) -> None:
     options.num_threads = job.threads
     options.max_image_size = max(max(size) for size in job.copy_sizes_px)
     options.sift.max_num_features = job.features
-    pycolmap.extract_features(
-        job.database,
-        job.copies,
-        image_names=[_copy(number) for number in range(len(job.names))],
-        extraction_options=options,
-        device=pycolmap.Device.cpu,
-    )
+    total = len(job.names)
+    for start in range(0, total, 2 * job.threads):
+        stop = min(total, start + 2 * job.threads)
+        pycolmap.extract_features(
+            job.database,
+            job.copies,
+            image_names=[_copy(number) for number in range(start, stop)],
+            extraction_options=options,
+            device=pycolmap.Device.cpu,
+        )
+        _say("features", stop, total)
 
 
 def _match(job: Job) -> None:
@@ -176,15 +154,20 @@ def _match(job: Job) -> None:
     pairing = pycolmap.ImportedPairingOptions()
     pairing.block_size = BLOCK
     pairing.match_list_path = job.work / "pairs.txt"
-    lines = [f"{_copy(a)} {_copy(b)}\n" for a, b in job.pairs]
-    Path(pairing.match_list_path).write_text("".join(lines), "utf-8")
-    pycolmap.match_image_pairs(
-        job.database,
-        matching_options=matching,
-        pairing_options=pairing,
-        verification_options=verification,
-        device=pycolmap.Device.cpu,
-    )
+    total = len(job.pairs)
+    step = max(FEWEST_PAIRS, -(-total // CALLS))
+    for start in range(0, total, step):
+        stop = min(total, start + step)
+        lines = [f"{_copy(a)} {_copy(b)}\n" for a, b in job.pairs[start:stop]]
+        Path(pairing.match_list_path).write_text("".join(lines), "utf-8")
+        pycolmap.match_image_pairs(
+            job.database,
+            matching_options=matching,
+            pairing_options=pairing,
+            verification_options=verification,
+            device=pycolmap.Device.cpu,
+        )
+        _say("pairs", stop, total)
 
 
 def _map(job: Job) -> dict[str, Any]:

@@ -106,7 +106,7 @@ def _say(photographs: Sequence[Photograph], found: dict[str, Any], ctx: Context)
     if left:
         more = f" and {len(left) - NAMED} more" if len(left) > NAMED else ""
         apart = found["models"][1:]
-        others = f" {len(apart)} smaller models of {apart} photographs stay aside." if apart else ""
+        others = f" Smaller models, of {', '.join(map(str, apart))}, stay aside." if apart else ""
         ctx.log.warning(
             "no cameras for %d of %d photographs, which are left out: %s%s.%s",
             len(left),

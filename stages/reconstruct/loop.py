@@ -12,9 +12,9 @@ from ...pipeline.contract import Context
 from ...renderers.scene import Frames, Output, Renderer
 from ..formats.photos import Photo, target_of
 from ..geometry.activation import Parameters, activate
-from ..geometry.adam import adam_step
+from ..geometry.adam import PUBLISHED_BETAS, adam_steps, sh_rates
 from ..geometry.densify import Population
-from ..randomness import generator
+from ..randomness import generator, in_rounds
 from . import Config
 from .changes import change
 from .checkpoint import State
@@ -25,7 +25,6 @@ from .surface.neighbors import nearest
 from .surface.schedule import Phase, phase_at, progress_at, refreshes_at
 from .surface.terms import Look, Moment, deciding, lying_flat
 
-BETAS = (0.9, 0.999)
 HIGHER_SH_SHARE = 1 / 20
 BLACK, WHITE = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
 
@@ -77,7 +76,7 @@ def train(
 def step(task: Task, state: State) -> float:
     """One iteration, in place. Returns the loss."""
     k, config = state.iteration, task.config
-    photo = task.training[view_of(task, k)]
+    photo = task.training[in_rounds(task.seed, k, len(task.training))]
     target = target_of(photo, halvings_at(config, k), task.device)
     background = background_of(task, photo, k)
     values = state.population.values
@@ -125,13 +124,6 @@ def surface_terms(task: Task, state: State, seen: Look, phase: Phase) -> Float[T
     random = generator(task.seed, k, "surface")
     moment = Moment(state.neighbors, task.extent, progress_at(config, k), random)
     return lying_flat(seen, config.surface, moment)
-
-
-def view_of(task: Task, iteration: int) -> int:
-    """Every photograph once per round, each round in an order of its own."""
-    count = len(task.training)
-    order = torch.randperm(count, generator=generator(task.seed, iteration // count, "order"))
-    return int(order[iteration % count])
 
 
 def halvings_at(config: Config, iteration: int) -> int:
@@ -195,38 +187,27 @@ def _score(state: State, frames: Frames, gradient: Tensor, width: int, height: i
 def _moved(task: Task, state: State, gradients: Parameters) -> Population:
     population, rates = state.population, task.config.rates
     means = means_rate(task, state.iteration)
-    sh = gradients.sh.new_full((1, gradients.sh.shape[1], 1), rates.sh * HIGHER_SH_SHARE)
-    sh[:, 0] = rates.sh
-    each: dict[str, float | Tensor] = {
-        "means": means,
-        "log_scales": rates.log_scales,
-        "quaternions": rates.quaternions,
-        "logit_opacities": rates.logit_opacities,
-        "sh": sh,
-    }
-    steps = {
-        name: adam_step(
-            getattr(population.values, name),
-            getattr(gradients, name),
-            getattr(population.first, name),
-            getattr(population.second, name),
-            steps_before=state.iteration,
-            rate=rate,
-            betas=BETAS,
-        )
-        for name, rate in each.items()
-    }
-    values = Parameters(**{name: done.value for name, done in steps.items()})
+    values, first, second = adam_steps(
+        population.values,
+        gradients,
+        population.first,
+        population.second,
+        {
+            "means": means,
+            "log_scales": rates.log_scales,
+            "quaternions": rates.quaternions,
+            "logit_opacities": rates.logit_opacities,
+            "sh": sh_rates(gradients.sh, rates.sh, rates.sh * HIGHER_SH_SHARE),
+        },
+        steps_before=state.iteration,
+        betas=PUBLISHED_BETAS,
+    )
     density = task.config.density
     exploring = phase_at(task.config, state.iteration) == "ordinary"
     if density.strategy == "mcmc" and density.noise and exploring:
         random = generator(task.seed, state.iteration, "noise")
         values = replace(values, means=values.means + noise(values, means, density.noise, random))
-    return Population(
-        values,
-        Parameters(**{name: done.first for name, done in steps.items()}),
-        Parameters(**{name: done.second for name, done in steps.items()}),
-    )
+    return Population(values, first, second)
 
 
 def _latest(state: State) -> str:

@@ -9,6 +9,7 @@ nerfstudio's training coordinates.
 
 import json
 import logging
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -140,6 +141,7 @@ class SplatworksTrainer:
         target.parent.mkdir(parents=True, exist_ok=True)
         with replacing(target) as temporary:
             torch.save(checkpoint_of(scene, step), temporary)
+        shutil.rmtree(ctx.scratch)
         report = json.loads(outputs.report.path.read_text("utf-8"))
         CONSOLE.print(
             f"{report['gaussians']} Gaussians, {report['psnr_db']} dB on photographs kept aside. "
@@ -159,8 +161,9 @@ def _parsed(config: SplatworksTrainerConfig, folder: Path) -> DataparserOutputs:
 def capture_to_training(capture: captures.Capture, parsed: DataparserOutputs) -> np.ndarray:
     """The similarity (4 x 4) from the capture's coordinates to nerfstudio's training ones.
 
-    From the cameras that both read, whatever the dataparser did to them; all must agree on it.
-    Poses c2w are OpenGL's: turned by Q, and shifted to s (Q x + d).
+    From the cameras that both read, whatever the dataparser did to them; all must agree on it. The
+    rotation is the one nearest to all turns between two poses of a camera (orthogonal Procrustes),
+    the scale that of least squares between centers.
     """
     known = {shot.path.resolve(): shot.world_to_camera for shot in capture.shots}
     theirs = parsed.cameras.camera_to_worlds.double().numpy()
@@ -169,17 +172,19 @@ def capture_to_training(capture: captures.Capture, parsed: DataparserOutputs) ->
         for path, pose in zip(parsed.image_filenames, theirs, strict=True)
         if path.resolve() in known
     ]
-    if not pairs:
+    if len(pairs) < 2:
         raise InputError("splatworks: the dataparser lists none of the capture's photographs.")
-    scale = float(parsed.dataparser_scale)
     ours, theirs = (np.stack(poses) for poses in zip(*pairs, strict=True))
     u, _, v = np.linalg.svd(np.einsum("nij,nkj->ik", theirs[:, :3, :3], ours[:, :3, :3]))
+    places, aims = ours[:, :3, 3] @ (u @ v).T, theirs[:, :3, 3]
+    spread = places - places.mean(axis=0)
+    scale = float((spread * (aims - aims.mean(axis=0))).sum() / (spread**2).sum())
     matrix = np.eye(4)
     matrix[:3, :3] = scale * u @ v
-    matrix[:3, 3] = (theirs[:, :3, 3] - ours[:, :3, 3] @ matrix[:3, :3].T).mean(axis=0)
-    off = np.abs(ours[:, :3, 3] @ matrix[:3, :3].T + matrix[:3, 3] - theirs[:, :3, 3]).max()
+    matrix[:3, 3] = aims.mean(axis=0) - scale * places.mean(axis=0)
+    off = np.abs(scale * places + matrix[:3, 3] - aims).max()
     turned = np.abs(u @ v @ ours[:, :3, :3] - theirs[:, :3, :3]).max()
-    if max(off / max(1.0, np.abs(theirs[:, :3, 3]).max()), turned) > AGREEMENT:
+    if max(off / np.abs(aims).max(), turned) > AGREEMENT:
         raise InputError(
             f"splatworks: the dataparser moved cameras by more than one similarity (off by "
             f"{off:.2g}, turned by {turned:.2g}); give it no option that moves them apart."

@@ -34,7 +34,7 @@ needs_colmap = pytest.mark.skipif(
     importlib.util.find_spec("pycolmap") is None, reason="pycolmap is not installed (extra colmap)"
 )
 COUNT = 7
-STRANGER = "z/stranger.png"
+STRANGERS = [f"0/stranger {k}.png" for k in range(4)]
 SMALL = poses.Config(features=800, lens="pinhole", max_side_px=240)
 
 
@@ -73,13 +73,17 @@ def known() -> list[speckled_corner.View]:
 
 @pytest.fixture(scope="module")
 def folder(known, tmp_path_factory) -> Path:
-    """Seven photographs of one place in several formats, and one of another place."""
+    """Seven photographs of one place, in two formats, the last twice as large; and four of another
+    place."""
     place = tmp_path_factory.mktemp("photographs") / "images"
-    (place / "z").mkdir(parents=True)
+    (place / "0").mkdir(parents=True)
     for k, view in enumerate(known):
-        Image.fromarray(view.pixels).save(place / f"a photo {k}.{'png' if k % 2 else 'tif'}")
-    (other,) = speckled_corner.views(1, look=1)
-    Image.fromarray(other.pixels).save(place / STRANGER)
+        picture = Image.fromarray(view.pixels)
+        if k == COUNT - 1:
+            picture = picture.resize((640, 480), Image.Resampling.LANCZOS)
+        picture.save(place / f"a photo {k}.{'png' if k % 2 else 'tif'}")
+    for name, view in zip(STRANGERS, speckled_corner.views(4, look=1), strict=True):
+        Image.fromarray(view.pixels).save(place / name)
     (place / "notes.txt").write_text("no photograph")
     return place.parent
 
@@ -116,10 +120,12 @@ def test_cameras_are_the_known_ones(whole, known) -> None:
 
 @needs_colmap
 def test_lenses_are_those_of_the_photographs_not_of_their_reduced_copies(whole) -> None:
-    for shot in captures.load(whole / "capture").shots:
-        assert (shot.lens.width_px, shot.lens.height_px) == (320, 240)
-        assert shot.lens.center_px == (160, 120)
-        assert shot.lens.focal_px == pytest.approx((300, 300), rel=0.02)
+    shots = captures.load(whole / "capture").shots
+    for shot, factor in zip(shots, [*[1] * (COUNT - 1), 2], strict=True):
+        assert (shot.lens.width_px, shot.lens.height_px) == (factor * 320, factor * 240)
+        assert shot.lens.center_px == (factor * 160, factor * 120)
+        assert shot.lens.focal_px == pytest.approx((factor * 300, factor * 300), rel=0.02)
+    assert len(json.loads((whole / "report.json").read_text())["lenses"]) == 2
 
 
 @needs_colmap
@@ -149,16 +155,18 @@ print(np.mean(errors), model.compute_mean_reprojection_error())
     words = [sys.executable, "-c", script, str(whole / "capture" / "sparse" / "0")]
     said = subprocess.run(words, capture_output=True, text=True, check=True).stdout
     mean, stored = map(float, said.split())
-    assert mean < 1.0 and stored == pytest.approx(mean, rel=1e-3)
+    assert mean < 1.0 and stored == pytest.approx(mean, rel=0.15)  # It is a mean over points.
 
 
 @needs_colmap
-def test_what_belongs_to_no_model_is_left_out_and_said(folder, tmp_path, whole, caplog) -> None:
+def test_the_largest_model_is_taken_and_the_others_left_out(
+    folder, tmp_path, whole, caplog
+) -> None:
     report = json.loads((whole / "report.json").read_text())
-    assert report["photographs"] == COUNT + 1 and report["registered"] == COUNT
-    assert report["left_out"] == [STRANGER] and report["model_sizes"] == [COUNT]
+    assert report["photographs"] == COUNT + 4 and report["registered"] == COUNT
+    assert report["left_out"] == STRANGERS and report["model_sizes"] == [COUNT, 4]
     assert 0 < report["reprojection_error_px"] < 1
-    assert not (whole / "capture" / "images" / STRANGER).exists()
+    assert not (whole / "capture" / "images" / "0").exists()
     first = "a photo 0.tif"
     copied = (whole / "capture" / "images" / first).read_bytes()
     assert copied == (folder / "images" / first).read_bytes()
@@ -179,8 +187,9 @@ def test_interrupted_and_continued_with_other_threads_gives_the_same(
     assert database.stat().st_ino == done, "what was done must be kept"
     assert results(tmp_path / "out") == results(whole)
     said = [record.message for record in caplog.records]
-    assert any(f"{COUNT} of {COUNT + 1} photographs registered" in line for line in said)
-    assert any(f"no cameras for 1 of {COUNT + 1}" in line and STRANGER in line for line in said)
+    assert any(f"{COUNT} of {COUNT + 4} photographs registered" in line for line in said)
+    (left_out,) = (line for line in said if f"no cameras for 4 of {COUNT + 4}" in line)
+    assert STRANGERS[0] in left_out and "Smaller models, of 4, stay aside" in left_out
 
 
 def write(folder: Path, *pictures: np.ndarray) -> Path:
@@ -226,10 +235,10 @@ def test_what_is_no_picture_is_named(tmp_path) -> None:
 def test_when_colmap_gives_up_its_last_words_and_its_log_are_given(folder, tmp_path) -> None:
     (tmp_path / "scratch").mkdir()
     (tmp_path / "scratch" / "database.db").write_bytes(b"not a database" * 100)
-    with pytest.raises(InputError, match=r"COLMAP gave up \(code .*not a database") as caught:
+    with pytest.raises(InputError, match=r"COLMAP gave up \(code 1\): RuntimeError: \S") as caught:
         run(folder, tmp_path)
     log = Path(str(caught.value).rpartition(": ")[2])
-    assert "not a database" in log.read_text()
+    assert "in main" in log.read_text()
 
 
 def test_without_pycolmap_it_is_said_before_anything_is_done(tmp_path, monkeypatch) -> None:
@@ -266,9 +275,8 @@ def test_only_one_file_imports_pycolmap_and_nothing_else_with_it() -> None:
     """In one process with Pillow it breaks the heap."""
     importers = []
     for path in ROOT.rglob("*.py"):
-        if path.is_relative_to(ROOT / "tests"):
-            continue
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        text = "" if path.is_relative_to(ROOT / "tests") else path.read_text("utf-8")
+        for node in ast.walk(ast.parse(text)) if "pycolmap" in text else ():
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             if "pycolmap" in names:
                 importers.append(path)
@@ -293,6 +301,8 @@ def test_copies_are_three_colors_of_eight_bits_whatever_the_photograph(tmp_path,
     else:
         picture = red.convert(mode)
         wanted = (88, 88, 88) if mode == "L" else (200, 40, 40)
+    if mode == "P":
+        picture = red.quantize(4)
     if mode == "RGBA":
         picture.putalpha(Image.new("L", picture.size, 0))
         wanted = (0, 0, 0)
