@@ -1,4 +1,4 @@
-"""`pipeline fit`: a photograph, or a mesh's signed distance, as a small neural field."""
+"""`pipeline fit`: a photograph, or a mesh's signed distance or occupancy, as a small field."""
 
 import json
 from pathlib import Path
@@ -13,7 +13,7 @@ from .single import run_single
 
 
 def fit(
-    kind: tyro.conf.Positional[Literal["image", "sdf"]],
+    kind: tyro.conf.Positional[Literal["image", "sdf", "occupancy"]],
     file: tyro.conf.Positional[Path],
     /,
     *,
@@ -26,7 +26,8 @@ def fit(
     """Fit a field on simplex encodings to FILE, and say how well it fits.
 
     Args:
-        kind: `image` for a photograph, `sdf` for the signed distance of a mesh.
+        kind: `image` for a photograph, `sdf` for the signed distance of a mesh, `occupancy` for
+            which points are inside of it.
         file: A picture, or a GLB, glTF, OBJ, PLY, STL or OFF file.
         out: The run directory; the results are in latest/fit/.
         set: fit.FIELD=VALUE, a setting of the stage; may be given several times.
@@ -37,7 +38,9 @@ def fit(
         raise InputError(f"{file}: no such file.")
     path = file.absolute()
     given = {"photo": str(path)} if kind == "image" else {"mesh": f"mesh/1:{path}"}
-    step = Step(name="fit", stage=f"fit-{kind}", inputs=given, config={})
+    stage = "fit-image" if kind == "image" else "fit-sdf"
+    config = {"target": "occupancy"} if kind == "occupancy" else {}
+    step = Step(name="fit", stage=stage, inputs=given, config=config)
     target, finished = run_single(step, out=out, set=set, seed=seed, store=store, options=options)
     report = target.folder(finished[0].request) / "report.json"
     print(_told(kind, json.loads(report.read_text("utf-8"))))
@@ -55,5 +58,6 @@ def _told(kind: str, report: dict) -> str:
     return (
         f"{report['faces']:,} faces, {closed}; distance to the old mesh "
         f"{report['mean_distance_percent']:.3g} % of its diagonal on average, "
-        f"{report['largest_distance_percent']:.3g} % at most"
+        f"{report['largest_distance_percent']:.3g} % at most; IoU "
+        f"{report['intersection_over_union']:.4f}"
     )

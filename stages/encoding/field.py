@@ -1,4 +1,4 @@
-"""Fields: an encoding, then a small network. Pictures, signed distances, textures, radiance.
+"""Fields: an encoding, then a small network. Pictures, solids, textures, radiance.
 
 Points are given in the field's own world; `low` and `side` say which cube of it is encoded.
 """
@@ -16,7 +16,7 @@ from ..randomness import generator
 from .encoding import Outside, SimplexHashEncoding
 from .settings import Settings
 
-Kind = Literal["image", "distance", "texture", "radiance"]
+Kind = Literal["image", "distance", "occupancy", "texture", "radiance"]
 NORMAL_STEP_CELLS = 0.5
 """Central differences reach so far to either side, in cells of the finest level: inside a simplex
 the slope is constant, and a step of that size averages over the facets (3.4 degrees of error become
@@ -28,11 +28,11 @@ MAX_LOG_DENSITY = 15.0
 class FieldSettings:
     kind: Kind
     """`image`: colors as they are; `distance`: one number, in world units, negative inside;
-    `texture`: values from 0 to 1; `radiance`: color (0 to 1, seen from a direction) and density
-    per world unit."""
+    `occupancy`: the log-odds of being inside, so positive there; `texture`: values from 0 to 1;
+    `radiance`: color (0 to 1, seen from a direction) and density per world unit."""
     encoding: Settings
     channels: int = 3
-    """Numbers per point; 1 for a distance, 4 for radiance."""
+    """Numbers per point; 1 for a distance or occupancy, 4 for radiance."""
     hidden: int = 64
     """Width of the network."""
     layers: int = 2
@@ -45,7 +45,7 @@ class FieldSettings:
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind):
             raise ValueError(f"kind must be one of {get_args(Kind)}, got {self.kind!r}.")
-        fixed = {"distance": 1, "radiance": 4}.get(self.kind, self.channels)
+        fixed = {"distance": 1, "occupancy": 1, "radiance": 4}.get(self.kind, self.channels)
         if self.channels != fixed or not 1 <= self.channels <= 64:
             raise ValueError(f"a field of kind {self.kind} has no {self.channels} channels.")
         if not 1 <= self.hidden <= 1024 or not 0 <= self.layers <= 8:
@@ -149,13 +149,15 @@ def normals(
     points: Float[Tensor, "point 3"],
     mode: Literal["fd", "analytic"] = "fd",
 ) -> Float[Tensor, "point 3"]:
-    """Unit gradients of a distance field.
+    """Unit normals of the zero surface, outward: gradients of a distance, or against those of an
+    occupancy.
 
     Args:
         mode: `fd` takes central differences over half a cell of the finest level, which is
             smoother than the `analytic` gradient, constant inside each simplex.
     """
-    if field.settings.kind != "distance":
+    outward = {"distance": 1.0, "occupancy": -1.0}.get(field.settings.kind)
+    if outward is None:
         raise ValueError(f"a field of kind {field.settings.kind} has no normals.")
     if mode == "analytic":
         where = points.detach().requires_grad_()
@@ -167,4 +169,4 @@ def normals(
         with torch.no_grad():
             ends = [field((points[:, None] + s * shifts).reshape(-1, 3)) for s in (1, -1)]
         gradient = (ends[0] - ends[1]).reshape(-1, 3)
-    return torch.nn.functional.normalize(gradient, dim=1)
+    return torch.nn.functional.normalize(outward * gradient, dim=1)

@@ -46,17 +46,21 @@ def rows(
 
 
 def mesh(field: Field, resolution: int) -> Surface:
-    """The zero surface of a distance field, counter-clockwise from outside, in canonical order.
+    """The zero surface of a distance or occupancy, counter-clockwise from outside, in canonical
+    order. An occupancy, which does not say how far the surface is, is asked at every voxel.
 
     Args:
         resolution: Voxels along the side of the field's cube.
     """
     low, side = np.array(field.settings.low, np.float32), field.settings.side
 
-    def distance(unit: Float32[np.ndarray, "point 3"]) -> Float32[np.ndarray, " point"]:
-        return values(field, unit * np.float32(side) + low)[:, 0] / np.float32(side)
+    def ask(unit: Float32[np.ndarray, "point 3"]) -> Float32[np.ndarray, " point"]:
+        return values(field, unit * np.float32(side) + low)[:, 0]
 
-    found = isosurface(distance, resolution)
+    if field.settings.kind == "occupancy":
+        found = isosurface(lambda unit: -ask(unit), resolution, everywhere=True)
+    else:
+        found = isosurface(lambda unit: ask(unit) / np.float32(side), resolution)
     return canonical(Surface(found.positions * np.float32(side) + low, found.faces))
 
 

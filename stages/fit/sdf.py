@@ -1,8 +1,9 @@
-"""From a mesh to its signed distance as a neural field, and back to a mesh.
+"""From a mesh to its signed distance or occupancy as a neural field, and back to a mesh.
 
 Distances are measured once at random points, most of them near the surface; the field learns them
-with a relative error, so that it is most exact where the surface lies. The report says how far the
-two meshes are apart.
+with a relative error, so that it is most exact where the surface lies. Of an occupancy only their
+signs count, by cross-entropy (Mescheder et al. 2019). The report says how far the two meshes are
+apart.
 """
 
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ from typing import Literal
 from ...pipeline.contract import RUNTIME, Context
 from ..artifacts import FieldFile, MeshFile, ReportFile, TexturedMeshFile
 
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,9 @@ class Inputs:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
+    target: Literal["distance", "occupancy"] = "distance"
+    """What the field says: how far a point is from the surface, or the log-odds that it is inside
+    of it."""
     iterations: int = 2000
     batch: int = 1 << 15
     """Points per iteration."""

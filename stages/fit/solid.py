@@ -38,6 +38,7 @@ FLOOR = 0.01
 WINDOW_SHARE = 0.3
 """All levels take part from this share of the iterations on."""
 COARSEST = 8.0
+LOSSES = {"distance": "relative error", "occupancy": "cross-entropy"}
 CHECKED = 100_000
 """Surface points for the report."""
 
@@ -101,7 +102,7 @@ def fit(path: Path, config: Config, ctx: Context) -> tuple[Path, Path, Path]:
     train(
         field,
         lambda iteration: loss(field, samples, config, ctx.seed, iteration),
-        lambda value: f"relative error {value:.3f}",
+        lambda value: f"{LOSSES[config.target]} {value:.3f}",
         Schedule(
             config.iterations, config.rate, config.checkpoint_every_s,
             signature(VERSION, dataclasses.asdict(config), ctx.seed),
@@ -145,7 +146,7 @@ def build(surface: Surface, config: Config, seed: int, threads: int) -> Field:
             n_min=min(COARSEST, config.n_max), n_max=config.n_max,
         )  # fmt: skip
         settings = FieldSettings(
-            kind="distance", encoding=encoding, channels=1, hidden=config.hidden,
+            kind=config.target, encoding=encoding, channels=1, hidden=config.hidden,
             low=(float(corner[0]), float(corner[1]), float(corner[2])), side=side,
         )  # fmt: skip
     except ValueError as error:
@@ -173,13 +174,16 @@ def measure(solid: Solid, field: Field, count: int, ctx: Context) -> Samples:
 
 
 def loss(field: Field, samples: Samples, config: Config, seed: int, iteration: int) -> Tensor:
-    """Mean relative error over random samples."""
+    """Mean relative error over random samples, or mean cross-entropy of which side they are on."""
     random = generator(seed, iteration, "batch")
     picked = torch.randint(len(samples.points), (config.batch,), generator=random)
     opened = (iteration + 1) / (WINDOW_SHARE * config.iterations)
     window = None if opened >= 1 else 0.25 + 0.75 * opened
     found = field(samples.points[picked], window=window)[:, 0]
     wanted = samples.distances[picked]
+    if config.target == "occupancy":
+        inside = (wanted < 0).to(found)
+        return torch.nn.functional.binary_cross_entropy_with_logits(found, inside)
     return ((found - wanted).abs() / (wanted.abs() + FLOOR * field.settings.side)).mean()
 
 
@@ -194,18 +198,35 @@ def without_specks(surface: Surface, min_share: float) -> Surface:
 
 
 def compare(solid: Solid, field: Field, made: Surface, seed: int) -> dict:
-    """How far the new surface is from the old one, both ways, and the field from zero on it."""
+    """How far the new surface is from the old one, both ways; how much of the space that either
+    fills both fill, by the field's sign; and a distance field's mean size on the old surface."""
     used = solid.surface.positions[solid.surface.faces.reshape(-1)]
     diagonal = float(np.linalg.norm(used.max(axis=0) - used.min(axis=0)))
     new = Solid(made)
     old_points, new_points = solid.on(CHECKED, seed, "old"), new.on(CHECKED, seed, "new")
     there, back = new.away(old_points), solid.away(new_points)
-    residue = np.abs(uses.values(field, old_points)[:, 0])
-    return {
+    told = {
         "diagonal": round(diagonal, 6),
         "mean_distance_percent": round(50 * float(there.mean() + back.mean()) / diagonal, 5),
         "largest_distance_percent": round(100 * float(max(there.max(), back.max())) / diagonal, 5),
-        "field_on_surface_percent": round(100 * float(residue.mean()) / diagonal, 5),
+        "intersection_over_union": round(overlap(solid, field, seed), 5),
         "faces": len(made.faces),
         "watertight": is_watertight(made.faces),
     }
+    if field.settings.kind == "distance":
+        residue = np.abs(uses.values(field, old_points)[:, 0])
+        told["field_on_surface_percent"] = round(100 * float(residue.mean()) / diagonal, 5)
+    return told
+
+
+def overlap(solid: Solid, field: Field, seed: int) -> float:
+    """Of the points of the cube that are inside by the mesh or by the field, the share that are
+    by both."""
+    random = generator(seed, "overlap")
+    low, side = np.array(field.settings.low, np.float32), np.float32(field.settings.side)
+    points = torch.rand(CHECKED, 3, generator=random).numpy() * side + low
+    values = uses.values(field, points)[:, 0]
+    found = values > 0 if field.settings.kind == "occupancy" else values < 0
+    wanted = solid.signed(points) < 0
+    either = found | wanted
+    return float((found & wanted).sum() / max(either.sum(), 1))
