@@ -27,10 +27,11 @@ def left(surface: Surface, faces: int, rules: Rules = Rules(), **given) -> list[
 
 def test_small_parts_go_before_large_ones_lose_their_last_face() -> None:
     surface = cards(SIZES)
-    assert left(surface, 20) == list(range(20))
-    assert left(surface, 8) == list(range(12, 20))
-    gone = left(surface, 20, Rules(vanish_penalty=0.0))
-    assert len(gone) < 15  # Without the price, a card of one triangle is the next to go.
+    for faces, most in ((20, 20), (8, 8)):
+        found = left(surface, faces)
+        assert found == list(range(20 - len(found), 20)) and 0.7 * most <= len(found) <= most
+    # Without the price, a card of one triangle is the next to go.
+    assert len(left(surface, 20, Rules(vanish_penalty=0.0))) == 10
 
 
 def test_a_thin_closed_part_stays_as_a_sheet() -> None:
@@ -54,9 +55,8 @@ def test_borders_of_what_is_transparent_yield() -> None:
     square = grid(12)
     shaken = square.positions + np.random.default_rng(0).normal(size=(169, 3)) * [0.01, 0.01, 0]
     clear = shaken[:, 0] < 0.5
-    level = simplify(
-        Surface(shaken, square.faces), targets=[40], shown=np.where(clear, 0.01, 1.0)
-    ).levels[0]
+    shown = np.where(clear, 0.1, 1.0)
+    level = simplify(Surface(shaken, square.faces), targets=[40], shown=shown).levels[0]
     sides = np.sort(level.faces[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2), axis=1)
     edges, faces = np.unique(sides, axis=0, return_counts=True)
     middle = level.positions[edges[faces == 1]].mean(axis=1)[:, 0]

@@ -22,6 +22,7 @@ from .web import (
     gather_faces,
     has,
     others,
+    shown,
 )
 
 FLIP_COSINE = 0.2
@@ -79,10 +80,11 @@ def turning(
 
 @part
 def vanishing(reals: np.ndarray, vertices: np.ndarray, faces: np.ndarray, i: int, j: int) -> float:
-    """The area of the faces at the edge ij times the weighted area that its ends stand for.
+    """Twice the squared area of the faces at the edge ij, as if it was swept at a border, times
+    what it counts.
 
-    What a collapse leaves nothing of costs no distance to any plane or border: without a price, a
-    part that has come down to one triangle would be the next to go, however large it is.
+    What a collapse leaves nothing of is at no distance from any plane or border: without a price,
+    a part that has come down to one triangle would be the next to go, however large it is.
     """
     area = 0.0
     corner = vertices[i, FIRST_CORNER]
@@ -96,10 +98,12 @@ def vanishing(reals: np.ndarray, vertices: np.ndarray, faces: np.ndarray, i: int
         vx, vy, vz = reals[s, 0] - reals[i, 0], reals[s, 1] - reals[i, 1], reals[s, 2] - reals[i, 2]
         nx, ny, nz = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
         area += 0.5 * np.sqrt(nx * nx + ny * ny + nz * nz)
-    stands = 0.0
+    # Importance is in the planes, and not in their weight.
+    counts = 0.0
     for k in (PLANES, PLANES + 3, PLANES + 5):
-        stands += reals[i, k] + reals[j, k]
-    return area * stands
+        counts += reals[i, k] + reals[j, k]
+    counts /= max(reals[i, PLANES + 10] + reals[j, PLANES + 10], 1e-300)
+    return 2 * area * area * counts * shown(reals, i, j)
 
 
 @kernel

@@ -15,7 +15,7 @@ import numpy as np
 from ....renderers.cpu.compiled import kernel, part
 from .checks import breaks_topology, turning, vanishing
 from .heap import pop, set_key
-from .quadrics import add_area, least, shown, sum_borders, value
+from .quadrics import add_area, least, sum_borders, value
 from .rewiring import count_faces, move_edges, move_faces
 from .web import (
     BORDERS,
@@ -40,6 +40,7 @@ from .web import (
     gather_faces,
     has,
     is_border,
+    shown,
 )
 
 RING = 64
@@ -63,7 +64,7 @@ def price(
         for k in range(11):
             q[k] += reals[i, BORDERS + k] + reals[j, BORDERS + k]
         if is_border(edges, edge):
-            add_area(q, px, py, pz, rx, ry, rz, -2 * settings[BORDER] * shown(reals, i, j))
+            add_area(q, px, py, pz, rx, ry, rz, -2 * settings[BORDER] * shown(reals, i, j) ** 2)
     if vertices[i, LOCKED]:
         return np.inf if vertices[j, LOCKED] else max(value(q, px, py, pz), 0.0), px, py, pz
     if vertices[j, LOCKED]:

@@ -9,7 +9,7 @@ is what makes sqrt(q / weight) a root-mean-square distance.
 import numpy as np
 
 from ....renderers.cpu.compiled import kernel, part
-from .web import BORDERS, ON_BORDER, PLANES, SHOWN, Web, far_end, gather_edges, is_border
+from .web import BORDERS, ON_BORDER, PLANES, Web, far_end, gather_edges, is_border, shown
 
 
 @part
@@ -188,15 +188,11 @@ def sum_seams(web: Web, sides: np.ndarray, weight: float) -> None:
             reals[vertex, PLANES + 10] = total
 
 
-@part
-def shown(reals: np.ndarray, a: int, b: int) -> float:
-    """How much an area at the border edge ab counts: what is transparent is no loss."""
-    return 0.5 * (reals[a, SHOWN] + reals[b, SHOWN])
-
-
 @kernel
 def sum_borders(web: Web, vertex: int, weight: float, start: int) -> None:
     """Sum up anew the area quadrics of the border edges that are at a vertex now.
+
+    Only the area that is not transparent is swept, so that its share is squared.
 
     Uses `edge_scratch` from `start` on.
     """
@@ -210,7 +206,7 @@ def sum_borders(web: Web, vertex: int, weight: float, start: int) -> None:
             b = far_end(edges, scratch[n])
             add_area(
                 reals[vertex, BORDERS:], reals[vertex, 0], reals[vertex, 1], reals[vertex, 2],
-                reals[b, 0], reals[b, 1], reals[b, 2], weight * shown(reals, vertex, b),
+                reals[b, 0], reals[b, 1], reals[b, 2], weight * shown(reals, vertex, b) ** 2,
             )  # fmt: skip
     web.vertices[vertex, ON_BORDER] = found
 

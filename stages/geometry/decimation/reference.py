@@ -36,6 +36,10 @@ class Mesh:
         """Faces at the edge ab."""
         return sum(a in face and b in face for face in self.faces.values())
 
+    def share(self, a: int, b: int) -> float:
+        """Of the surface at the edge ab, what is not transparent."""
+        return (self.shown[a] + self.shown[b]) / 2
+
     def edges_at(self, vertex: int) -> dict[int, int]:
         """Neighbor to edge."""
         return {
@@ -120,7 +124,7 @@ def terms(mesh: Mesh, edge: int) -> list[tuple[float, np.ndarray, np.ndarray]]:
             along = mesh.position[b] - mesh.position[a]
             square = along @ along
             across = np.eye(3) - np.outer(along, along) / square
-            weight = mesh.rules.border_weight * (mesh.shown[a] + mesh.shown[b]) / 2
+            weight = mesh.rules.border_weight * mesh.share(a, b) ** 2
             found.append((weight * square / 2, across, mesh.position[a]))
     return found
 
@@ -173,8 +177,9 @@ def penalty(mesh: Mesh, edge: int, position: np.ndarray) -> tuple[float, float]:
     if all({i, j} <= face for face in at_ends):
         corners = [[mesh.position[k] for k in face] for face in at_ends]
         area = sum(np.linalg.norm(np.cross(b - a, c - a)) / 2 for a, b, c in corners)
-        stands = sum(w * np.trace(p) for k in (i, j) for w, p, _ in mesh.distances[k])
-        rejected += mesh.rules.vanish_penalty * area * stands
+        counts = sum(w * np.trace(p) for k in (i, j) for w, p, _ in mesh.distances[k])
+        counts *= mesh.share(i, j) / (mesh.areas[i] + mesh.areas[j])
+        rejected += mesh.rules.vanish_penalty * 2 * area**2 * counts
     return rejected, mesh.rules.bend_penalty * max(bent, 0.0) * length
 
 

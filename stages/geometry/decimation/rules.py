@@ -35,7 +35,7 @@ class Rules:
     bend_penalty: float = 0.3
     """Price of turning normals, in units of area times 1 - cos times the edge's squared length."""
     vanish_penalty: float = 1.0
-    """Price of the last faces of a part, in units of their area times the area they stand for."""
+    """Price of the last faces of a part, in units of twice their squared area."""
     keep_topology: bool = False
     """Collapse only what keeps holes, handles and components; the target may then be missed."""
     lock_borders: bool = False

@@ -191,6 +191,12 @@ def others(faces: np.ndarray, face: int, vertex: int) -> tuple[int, int]:
 
 
 @part
+def shown(reals: np.ndarray, a: int, b: int) -> float:
+    """Share of the surface at the edge ab that is not transparent."""
+    return 0.5 * (reals[a, SHOWN] + reals[b, SHOWN])
+
+
+@part
 def is_border(edges: np.ndarray, edge: int) -> bool:
     """Whether the surface ends or branches here."""
     count = edges[edge, HANGING]
