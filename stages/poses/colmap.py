@@ -37,7 +37,7 @@ NO_EXIF_FOCAL = 1.2
 BLOCK = 50
 """Pairs after which the database is written."""
 CALLS = 20
-"""At most so many, in which pairs are compared: each builds anew what it searches photographs by."""
+"""At most so many to compare all pairs: each builds anew what it searches photographs by."""
 FEWEST_PAIRS = 200
 """Of one call."""
 SMALLEST_MODEL = 3

@@ -10,7 +10,7 @@ from ...pipeline.contract import RUNTIME, Context
 from ..artifacts import CameraFile, CaptureDir, PictureFile, ReportFile, SplatsFile
 from .settings import Density, Rates, Start, Surface, Views
 
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,7 +56,14 @@ def reconstruct(folder: Path, config: Config, ctx: Context) -> Outputs:
     signature = _signature(config, ctx)
     state = checkpoint.load(ctx.scratch, signature, ctx.device)
     if state is None:
-        values = first_gaussians(training, capture.points, config.start, config.sh_degree, ctx.seed)
+        values = first_gaussians(
+            training,
+            capture.points,
+            config.start,
+            config.sh_degree,
+            ctx.seed,
+            config.density.max_gaussians,
+        )
         state = checkpoint.start(_on(values, ctx.device))
         ctx.log.info(
             "%d photographs, %d kept aside; %d Gaussians to begin with",

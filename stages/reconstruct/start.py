@@ -7,6 +7,7 @@ mean color of the photographs that see it.
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -44,13 +45,20 @@ def focus_of(photos: Sequence[Photo]) -> tuple[Float[Tensor, "3"], float]:
 
 
 def first_gaussians(
-    photos: Sequence[Photo], points: Points | None, start: Start, degree: int, seed: int
+    photos: Sequence[Photo],
+    points: Points | None,
+    start: Start,
+    degree: int,
+    seed: int,
+    most: int | None = None,
 ) -> Parameters:
-    """Round Gaussians as large as the distance to their neighbors."""
+    """Round Gaussians as large as the distance to their neighbors; never more than `most`."""
     if points is not None and len(points.positions) >= NEIGHBORS + 1:
-        positions, colors = _given(points, start.gaussians * POINTS_PER_GAUSSIAN, seed)
+        wanted = start.gaussians * POINTS_PER_GAUSSIAN
+        positions, colors = _given(points, min(wanted, most or wanted), seed)
     else:
-        positions = _scattered(photos, start, seed)
+        fewer = min(start.gaussians, most or start.gaussians)
+        positions = _scattered(photos, replace(start, gaussians=fewer), seed)
         colors = _seen_colors(photos, positions)
     _, radius = focus_of(photos)
     near = _spacing(positions).clamp(1e-6 * radius, LARGEST * radius)

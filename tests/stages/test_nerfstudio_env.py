@@ -123,6 +123,7 @@ def test_the_stage_trains_and_exports_there_and_brings_back(
     assert main(words) == 0
     found = splats.load(tmp_path / "run" / "latest" / "nerfstudio" / "splats.ply")
     assert found.sidecar.up_axis == "+z" and len(found) > 100
-    # The ball has a radius of 0.32 and stands at the origin of the capture, not of nerfstudio.
-    near = np.linalg.norm(found.means - [0, -0.05, 0], axis=1) < 0.5
-    assert near.mean() > 0.2
+    # Training begins with half of the Gaussians within half the cameras' distance, 1.8; in
+    # nerfstudio's coordinates, where cameras are at 1, more than two thirds would be there.
+    inside = (np.linalg.norm(found.means, axis=1) < 0.9).mean()
+    assert 0.4 < inside < 0.6

@@ -147,6 +147,17 @@ def test_every_kind_of_capture_is_trained_on(tmp_path, kind) -> None:
     assert report["psnr_db"] > 13
 
 
+@pytest.mark.parametrize("kind", ["nerfstudio", "colmap"])
+def test_the_cap_holds_from_the_beginning(tmp_path, kind) -> None:
+    """At random, and with 60 points given."""
+    folder = tmp_path / "c"
+    made.colmap(folder, binary=True) if kind == "colmap" else made.nerfstudio(folder, 9)
+    tight = replace(SMALL.density, max_gaussians=40)
+    config = replace(SMALL, iterations=1, evaluate_every=0, density=tight)
+    reconstruct.run(reconstruct.Inputs(CaptureDir(folder)), config, context(tmp_path))
+    assert len(splats.load(tmp_path / "out" / "splats.ply")) == 40
+
+
 def test_missing_photographs_are_said_once(tmp_path, caplog) -> None:
     folder = made.nerfstudio(tmp_path / "c", 9)
     for k in range(1, 8):
