@@ -148,6 +148,7 @@ def normals(
     field: Field,
     points: Float[Tensor, "point 3"],
     mode: Literal["fd", "analytic"] = "fd",
+    step: float | None = None,
 ) -> Float[Tensor, "point 3"]:
     """Unit normals of the zero surface, outward: gradients of a distance, or against those of an
     occupancy.
@@ -155,6 +156,7 @@ def normals(
     Args:
         mode: `fd` takes central differences over half a cell of the finest level, which is
             smoother than the `analytic` gradient, constant inside each simplex.
+        step: Of `fd`, to either side, in world units, instead of half a cell.
     """
     outward = {"distance": 1.0, "occupancy": -1.0}.get(field.settings.kind)
     if outward is None:
@@ -164,7 +166,8 @@ def normals(
         with torch.enable_grad():
             (gradient,) = torch.autograd.grad(field(where).sum(), where)
     else:
-        step = NORMAL_STEP_CELLS * field.settings.side / field.settings.encoding.n_max
+        if step is None:
+            step = NORMAL_STEP_CELLS * field.settings.side / field.settings.encoding.n_max
         shifts = step * torch.eye(3, dtype=points.dtype, device=points.device)
         with torch.no_grad():
             ends = [field((points[:, None] + s * shifts).reshape(-1, 3)) for s in (1, -1)]

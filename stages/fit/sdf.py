@@ -28,8 +28,9 @@ class Config:
     iterations: int = 2000
     batch: int = 1 << 15
     """Points per iteration."""
-    samples: int = 1 << 19
-    """Points whose distance is measured."""
+    samples: int = 1 << 21
+    """Points whose distance is measured. With fewer than the finest level has cells along the
+    surface, the field learns each by heart and is rough between them."""
     lattice: Literal["simplex", "cubic", "kuhn"] = "simplex"
     """`cubic` is the usual hash grid, `kuhn` simplices that are less regular."""
     levels: int = 12

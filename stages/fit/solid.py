@@ -125,7 +125,9 @@ def fit(path: Path, config: Config, ctx: Context) -> tuple[Path, Path, Path]:
     )  # fmt: skip
     with replacing(ctx.out / "report.json") as temporary:
         temporary.write_text(json.dumps(report, indent=1) + "\n", "utf-8")
-    shading = normals(field, torch.from_numpy(made.positions)).numpy()
+    # Finer than the mesh's voxels the normals show what is left of the samples' noise: speckles.
+    voxel = field.settings.side / config.resolution
+    shading = normals(field, torch.from_numpy(made.positions), step=voxel).numpy()
     mesh = gltf.Mesh(made.positions, made.faces, normals=shading)
     return (
         field_files.save(field, ctx.out / "field.safetensors"),

@@ -15,7 +15,7 @@ from splatworks.stages.encoding.settings import Settings
 from splatworks.stages.formats import gltf, tensors
 from splatworks.stages.geometry.atlas import atlas, texels
 from splatworks.stages.geometry.bake import bake
-from splatworks.stages.geometry.components import report
+from splatworks.stages.geometry.components import Surface, compact, components, report
 from splatworks.stages.geometry.isosurface import isosurface
 from splatworks.stages.randomness import generator
 
@@ -84,6 +84,8 @@ def test_fd_steps_half_a_cell(ball: Field) -> None:
             rises.append(ball(points + shift) - ball(points - shift))
     expected = torch.nn.functional.normalize(torch.cat(rises, dim=1), dim=1)
     torch.testing.assert_close(normals(ball, points), expected, atol=2e-4, rtol=0)
+    assert (normals(ball, points, step=4 * step) - expected).abs().max() > 0.02
+    torch.testing.assert_close(normals(ball, points, step=step), expected, atol=2e-4, rtol=0)
     with pytest.raises(ValueError, match="image has no normals"):
         normals(Field(settings("image")), points)
 
@@ -153,6 +155,7 @@ def test_broken_files_are_named(tmp_path, ball: Field) -> None:
     (
         ({"kind": "smell"}, "kind must be one of"),
         ({"kind": "distance", "channels": 3}, "no 3 channels"),
+        ({"kind": "occupancy", "channels": 2}, "no 2 channels"),
         ({"low": (0.0, 0.0)}, "low has 2 coordinates, not 3"),
         ({"side": 0.0}, "side of 0"),
         ({"low": (math.nan, 0.0, 0.0)}, "corner"),
@@ -193,6 +196,52 @@ def test_isosurface_of_a_known_distance(resolution: int) -> None:
     if resolution == 64:
         assert sum(asked) < 0.75 * 64**3, "blocks far from the surface are skipped"
     assert not len(isosurface(lambda points: np.ones(len(points)), 16).faces)
+
+
+def test_isosurface_of_what_is_no_distance() -> None:
+    """Two balls by a function that says nothing about how far they are, one of them in a single
+    block, and a wall of one voxel between two blocks."""
+
+    def inside(points: np.ndarray) -> np.ndarray:
+        large = np.linalg.norm(points - [0.5, 0.6, 0.6], axis=1) < 0.2
+        small = np.linalg.norm(points - [0.12, 0.12, 0.12], axis=1) < 0.05
+        wall = (np.abs(points[:, 0] - 63.5 / 72) < 0.6 / 72) & (points[:, 1] < 0.2)
+        return np.where(large | small | wall, -9.0, 9.0)
+
+    assert report(isosurface(inside, 72)).components == 1  # Far blocks are taken for empty.
+    found = report(isosurface(inside, 72, everywhere=True))
+    assert found.components == 3
+    alone = report(isosurface(lambda p: np.where(inside(p) < 0, -1.0, 1.0), 72, everywhere=True))
+    assert (alone.components, alone.faces) == (3, found.faces)
+    assert not len(isosurface(lambda points: np.ones(len(points)), 16, everywhere=True).faces)
+
+
+def test_an_occupancy_is_meshed_and_its_normals_point_outward() -> None:
+    field = Field(settings("occupancy", 1))
+    optimizer = FieldAdam(field.groups(0.005))
+    for k in range(150):
+        points = places(2048, k)
+        inside = ((points - torch.from_numpy(MIDDLE)).norm(dim=1) < RADIUS).float()
+        optimizer.zero_grad()
+        found = field(points)[:, 0]
+        torch.nn.functional.binary_cross_entropy_with_logits(found, inside).backward()
+        optimizer.step()
+    surface = without_specks(uses.mesh(field, 40))
+    found = report(surface)
+    assert found.watertight
+    assert found.volume_m3 == pytest.approx(4 / 3 * math.pi * RADIUS**3, rel=0.04)
+    outward = torch.nn.functional.normalize(torch.randn(300, 3, generator=generator(4)), dim=1)
+    on_sphere = torch.from_numpy(MIDDLE) + RADIUS * outward
+    for mode in ("fd", "analytic"):
+        cosine = (normals(field, on_sphere, mode) * outward).sum(dim=1)
+        assert cosine.mean() > 0.8
+
+
+def without_specks(surface: Surface) -> Surface:
+    """The largest part."""
+    labels = components(surface)
+    kept = labels == np.bincount(labels).argmax()
+    return compact(Surface(surface.positions, surface.faces[kept]))
 
 
 @pytest.mark.parametrize(("width", "height"), ((50, 20), (7, 31)))

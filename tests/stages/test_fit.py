@@ -14,7 +14,7 @@ from splatworks.pipeline.contract import Context
 from splatworks.stages.artifacts import MeshFile, PhotoFile
 from splatworks.stages.encoding import field_files, training, uses
 from splatworks.stages.fit import image, sdf, solid
-from splatworks.stages.formats import gltf
+from splatworks.stages.formats import gltf, wild
 from splatworks.stages.geometry.components import Surface, report
 
 from .painted import context
@@ -134,6 +134,37 @@ def test_a_block_comes_back(block: Path, tmp_path) -> None:
     field = field_files.load(outputs.field.path)
     inside, outside = uses.values(field, np.array([(5, 6, -7), (5, 6.75, -7)], np.float32))[:, 0]
     assert inside == pytest.approx(-0.5, abs=0.1) and outside == pytest.approx(0.25, abs=0.08)
+
+
+def test_a_block_comes_back_from_its_occupancy(block: Path, tmp_path) -> None:
+    config = dataclasses.replace(SDF, target="occupancy")
+    outputs = sdf.run(sdf.Inputs(MeshFile(block)), config, context(tmp_path))
+    mesh = gltf.load(outputs.mesh.path)
+    told = json.loads(outputs.report.path.read_text())
+    assert report(Surface(mesh.positions, mesh.faces)).volume_m3 == pytest.approx(2.8, rel=0.06)
+    assert told["intersection_over_union"] > 0.93 and "field_on_surface_percent" not in told
+    field = field_files.load(outputs.field.path)
+    inside, outside = uses.values(field, np.array([(5, 6, -7), (5, 6.75, -7)], np.float32))[:, 0]
+    assert field.settings.kind == "occupancy" and inside > 2 and outside < -2
+
+
+def test_overlap_is_of_what_both_fill(block: Path) -> None:
+    """A block of 2 x 1 x 1.4 against a half-space through its middle, both within the cube."""
+    model = wild.read(block)
+    surface = Surface(model.positions.astype(np.float32), model.faces.astype(np.int64))
+    made = solid.Solid(surface)
+    for target, sign in (("distance", 1.0), ("occupancy", -1.0)):
+        field = solid.build(surface, dataclasses.replace(SDF, target=target), 0, 1)
+        with torch.no_grad():
+            for parameter in field.parameters():
+                parameter.zero_()
+            # x - 5 at last: through the first unit of both layers, which stays positive.
+            field.weights[0][0, -3], field.biases[0][0] = 1.0, 5.0
+            field.weights[1][0, 0] = 1.0
+            field.weights[2][0, 0], field.biases[2][0] = sign, -5.0 * sign
+        side = 2 * 1.2
+        both, either = 1.0 * 1 * 1.4, side**3 / 2 + 1.0 * 1 * 1.4
+        assert solid.overlap(made, field, 0) == pytest.approx(both / either, abs=0.01)
 
 
 def test_specks_go_and_hollows_stay() -> None:
