@@ -25,7 +25,7 @@ def opacity(source: Appearance) -> Float[np.ndarray, " face"]:
     # Points are so far apart on a right isosceles triangle of this area.
     density = STEPS / np.sqrt(np.maximum(2 * source.areas_m2[each], 1e-300))
     found = source.base_color(Places(each, np.tile(points, (len(faces), 1)), density))
-    out[faces] = found[:, 3].reshape(len(faces), -1).mean(axis=1, dtype=np.float64)
+    out[faces] = found[:, 3].reshape(len(faces), len(points)).mean(axis=1, dtype=np.float64)
     return np.clip(out, 0, 1)
 
 
