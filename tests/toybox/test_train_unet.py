@@ -14,7 +14,7 @@ from diffusers import StableDiffusionPipeline
 from safetensors.torch import load_file
 from splatworks.pipeline.errors import InputError
 from splatworks.stages.artifacts import GuidanceDir
-from splatworks.stages.toybox import assembly, kinds, props, train_unet, unet_lessons, unet_loop
+from splatworks.stages.toybox import kinds, precision, props, train_unet, unet_lessons, unet_loop
 
 from .training_material import UNET_CONFIG, contents, context, unet_inputs
 
@@ -226,11 +226,11 @@ def test_an_earlier_model_learns_the_words_that_it_lacks(inputs, trained, tmp_pa
 def test_short_mantissas_are_the_nearest_and_compress() -> None:
     values = torch.randn(20_000, generator=torch.Generator().manual_seed(0)).half()
     values[:4] = torch.tensor([0.0, -0.0, 1.0, 65000.0])
-    short = assembly.shortened(values, 6)
+    short = precision.shortened(values, 6)
     error = (short.double() - values.double()).abs()
     assert (error <= values.double().abs() * 2.0**-7).all()
     assert error.max() > 0
-    torch.testing.assert_close(assembly.shortened(short, 6), short, rtol=0, atol=0)
+    torch.testing.assert_close(precision.shortened(short, 6), short, rtol=0, atol=0)
     assert (short.view(torch.int16) & 0b1111 == 0).all()
     neighbors = [short.view(torch.int16) + step for step in (-16, 16)]
     for other in neighbors:

@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from ....pipeline.contract import replacing
 from ....pipeline.errors import InputError
+from ..precision import half
 from .network import ScorerNetwork
 
 SHIPPED = Path(__file__).parents[3] / "data" / "scorer"
@@ -31,7 +32,7 @@ class Scorer:
 
 def save(scorer: Scorer, folder: Path) -> None:
     """Write both files."""
-    weights = {n: t.detach().half().contiguous() for n, t in scorer.network.state_dict().items()}
+    weights = dict(half(scorer.network).state_dict())
     with replacing(folder / WEIGHTS) as temporary:
         save_file(weights, temporary)
     described = {

@@ -11,6 +11,7 @@ from torch.nn import functional
 from ....pipeline.contract import Context
 from ...randomness import generator
 from ..networks import seeded
+from ..precision import half
 from ..trainer import Loss, Rates, Trainer, halves, train
 from . import facts
 from .ceiling import measure
@@ -56,7 +57,7 @@ def train_scorer(config: Config, ctx: Context) -> Path:
         )
     averaged: Any = trainer.averaged()
     # The ceiling is that of the weights on disk, which are half precision.
-    scorer = Scorer(network=averaged.half().float(), facts=known, ceiling={})
+    scorer = Scorer(network=half(averaged).float(), facts=known, ceiling={})
     ceiling = measure(scorer, per_kind=config.judged_per_kind, seed=ctx.seed, ctx=ctx)
     out = ctx.out / "scorer"
     out.mkdir()
