@@ -137,12 +137,13 @@ def test_a_block_comes_back(block: Path, tmp_path) -> None:
 
 
 def test_a_block_comes_back_from_its_occupancy(block: Path, tmp_path) -> None:
-    config = dataclasses.replace(SDF, target="occupancy")
+    """Its edges are rounded more than those of a distance: between samples nothing is known."""
+    config = dataclasses.replace(SDF, target="occupancy", samples=1 << 16)
     outputs = sdf.run(sdf.Inputs(MeshFile(block)), config, context(tmp_path))
     mesh = gltf.load(outputs.mesh.path)
     told = json.loads(outputs.report.path.read_text())
-    assert report(Surface(mesh.positions, mesh.faces)).volume_m3 == pytest.approx(2.8, rel=0.06)
-    assert told["intersection_over_union"] > 0.93 and "field_on_surface_percent" not in told
+    assert report(Surface(mesh.positions, mesh.faces)).volume_m3 == pytest.approx(2.8, rel=0.1)
+    assert told["intersection_over_union"] > 0.9 and "field_on_surface_percent" not in told
     field = field_files.load(outputs.field.path)
     inside, outside = uses.values(field, np.array([(5, 6, -7), (5, 6.75, -7)], np.float32))[:, 0]
     assert field.settings.kind == "occupancy" and inside > 2 and outside < -2
