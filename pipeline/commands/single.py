@@ -12,6 +12,8 @@ from ..runner import Finished, held, run_steps
 from ..store import Store, open_store
 from .options import MachineOptions, print_results
 
+Prepare = Callable[[Store, Step], Step]
+
 
 def run_single(
     step: Step,
@@ -21,7 +23,7 @@ def run_single(
     options: MachineOptions,
     seed: int = 0,
     store: Path | None = None,
-    prepare: Callable[[Store, Step], Step] = lambda target, step: step,
+    prepare: Prepare = lambda target, step: step,
 ) -> tuple[Store, list[Finished]]:
     """Run `step` in the run directory `out`, print where its results lie, and return these.
 
@@ -30,7 +32,9 @@ def run_single(
         store: A directory of results shared between runs.
         prepare: Writes inputs into the run directory once it is held, and names them in the step.
     """
-    return run_chain((step,), out=out, set=set, seed=seed, store=store, options=options)
+    return run_chain(
+        (step,), out=out, set=set, options=options, seed=seed, store=store, prepare=prepare
+    )
 
 
 def run_chain(
@@ -38,16 +42,17 @@ def run_chain(
     *,
     out: Path,
     set: Sequence[str],
-    seed: int,
-    store: Path | None,
     options: MachineOptions,
+    seed: int = 0,
+    store: Path | None = None,
+    prepare: Prepare = lambda target, step: step,
 ) -> tuple[Store, list[Finished]]:
     """As `run_single`, of several steps whose inputs name each other's outputs."""
     recipe = with_settings(Recipe(steps=tuple(steps), seed=seed), tuple(set), STAGES)
     target = open_store(out, store)
     machine = options.machine()
     with faults_in(target.run), held(target):
-        recipe = replace(recipe, steps=(prepare(target, recipe.steps[0]),))
+        recipe = replace(recipe, steps=tuple(prepare(target, step) for step in recipe.steps))
         finished = run_steps(recipe, bind(recipe, STAGES), target, machine)
     print_results(target, finished)
     return target, finished
