@@ -34,7 +34,7 @@ TRUE_SEED = 0
 """Of the true toy's proportions."""
 OTHER_SEEDS = (1, 2, 3)
 """Of the true toys whose agreement with it is the ceiling."""
-LOOKS = {*catalog.COLORS, *getattr(catalog, "MATERIALS", ())}
+LOOKS = set(catalog.LOOKS)
 """What a toy can look like, in words."""
 
 
