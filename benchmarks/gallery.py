@@ -18,7 +18,7 @@ from typing import Any
 
 import generating
 import numpy as np
-import toys
+import true_toys as toys
 from splatworks.stages.formats import gltf
 from splatworks.stages.geometry.likeness import (
     around,

@@ -1,7 +1,7 @@
 """Do exported meshes look like their prompts? The independent scorer's table, beside its ceiling.
 
-    pipeline generate --prompts docs/gallery.txt --out runs
-    python benchmarks/score_assets.py runs --prompts docs/gallery.txt --json scores.json
+    python benchmarks/gallery.py runs --list gallery
+    python benchmarks/score_assets.py runs --prompts runs/prompts.txt --json scores.json
 
 Each mesh is rendered from eight sides by the package's own renderer and judged by
 `stages/toybox/scorer`, which had no part in making it. Beside it stands the same scorer's verdict

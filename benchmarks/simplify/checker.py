@@ -38,9 +38,7 @@ GARLAND_HECKBERT = Rules(
 
 def ball() -> Model:
     """Of latitudes and longitudes, with a seam and two poles as modelling programs make it."""
-    v, u = np.meshgrid(
-        np.linspace(0, 1, RINGS + 1), np.linspace(0, 1, SEGMENTS + 1), indexing="ij"
-    )
+    v, u = np.meshgrid(np.linspace(0, 1, RINGS + 1), np.linspace(0, 1, SEGMENTS + 1), indexing="ij")
     polar, around = np.pi * v, 2 * np.pi * (u % 1)
     places = np.stack(
         [np.sin(polar) * np.cos(around), np.cos(polar), np.sin(polar) * np.sin(around)], -1

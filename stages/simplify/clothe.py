@@ -35,7 +35,7 @@ CUTOFF = 0.5
 LARGEST_PX = 16_384
 ENOUGH = 0.8
 """Share of the density asked for that does not justify a texture of twice the size."""
-FILLED = 0.6
+FILLED = 0.55
 """Share of a picture that charts usually cover."""
 POOR = 0.5
 """Share of the texels expected below which charts are so many and small that their gutters take

@@ -94,7 +94,7 @@ def prices(shape: Surface, rules: Rules) -> tuple[np.ndarray, np.ndarray, comple
 
     found = complex.build(shape)
     state = web.build(found)
-    settings = _prepare(state, found, rules, None, None)
+    settings = _prepare(state, found, rules, None, None, None)
     q = np.zeros(11)
     rows = [
         price(state.reals, state.vertices, state.edges, e, settings, q)

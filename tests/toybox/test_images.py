@@ -93,7 +93,7 @@ def test_stopping_at_any_block_changes_no_byte(
 
 
 def test_views_are_balanced_and_inside_their_words() -> None:
-    entries = list(plan(toy("mug", "red"), Config(), 3, 0))
+    entries = list(plan(toy("mug", "red"), Config(views_per_prop=16), 3, 0))
     assert set(Counter(entry.azimuth for entry in entries).values()) == {2}
     assert set(Counter(entry.background for entry in entries).values()) == {2}
     assert len({(entry.azimuth, entry.elevation) for entry in entries}) == 16

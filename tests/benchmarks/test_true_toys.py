@@ -17,7 +17,7 @@ from splatworks.stages.toybox import captions, catalog, props, shapes
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 
 import generating
-import toys
+import true_toys as toys
 
 PROMPTS = Path(__file__).resolve().parents[2] / "docs" / "gallery_prompts.txt"
 CHAIR = "a blue chair with red legs"
