@@ -6,7 +6,7 @@ Runs the preset `probe` (splats only) for every prompt and row, then writes OUT/
 OUT/ablation.json and a table. Repeat the line to continue. All rows of a prompt begin with the
 same shape, which is made once.
 
-What was made is compared with the true toy of its prompt from eight sides (`true_toys.py`); the last
+What was made is compared with the true toy of its prompt from eight sides; the last
 row says what one true toy scores against another. `--scorer` adds the verdict of the shipped
 scorer (stages/toybox/scorer), which had no part in making anything. Rows are compared with `full`
 prompt by prompt, mean ± standard error: what is less than two of these is called chance. (With
