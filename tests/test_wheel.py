@@ -1,6 +1,7 @@
 """The wheel holds everything that the checkout does: the explicit package list can be forgotten."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,11 +14,17 @@ PACKAGES = ("pipeline", "renderers", "stages", "studio", "configs", "data")
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel's contents, as pip lays them out."""
+    """The wheel's contents, as pip lays them out; built from a copy, since another process may be
+    building too."""
+    sources = tmp_path_factory.mktemp("sources")
+    for package in PACKAGES:
+        shutil.copytree(ROOT / package, sources / package)
+    for path in (*ROOT.glob("*.toml"), *ROOT.glob("*.py"), ROOT / "README.md", ROOT / "LICENSE"):
+        shutil.copy(path, sources)
     wheels = tmp_path_factory.mktemp("wheel")
     target = tmp_path_factory.mktemp("site")
     build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(wheels)]
-    subprocess.run([*build, str(ROOT)], check=True, capture_output=True)
+    subprocess.run([*build, str(sources)], check=True, capture_output=True)
     (wheel,) = wheels.glob("*.whl")
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(target)]
     subprocess.run([*pip, str(wheel)], check=True, capture_output=True)
