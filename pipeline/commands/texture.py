@@ -1,22 +1,20 @@
 """`pipeline texture`: a texture for a user's own mesh, from a prompt."""
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
-from ...stages import STAGES
 from ..errors import InputError
 from ..execute import explained
-from ..fault import faults_in
 from ..guidance_source import find_guidance
-from ..plan import bind
-from ..recipe import Recipe, Step, with_settings
-from ..runner import held, run_steps
-from ..store import open_store
+from ..recipe import Step
+from ..store import Store
 from .generate import check_prompt, write_prompt
-from .options import MachineOptions, print_results
+from .options import MachineOptions
+from .single import run_single
 
 
 def texture(
@@ -53,26 +51,21 @@ def texture(
         check_prompt(negative, "the negative prompt")
     if not mesh.is_file():
         raise InputError(f"{mesh}: no such file.")
-    target = open_store(out, store)
-    path = target.run / "inputs" / "prompt.json"
-    given = {
-        "mesh": f"mesh/1:{mesh.absolute()}",
-        "prompt": str(path),
-        "guidance": str(find_guidance(guidance)),
-    }
+    given = {"mesh": f"mesh/1:{mesh.absolute()}", "guidance": str(find_guidance(guidance))}
     step = Step(
         name="texture",
         stage="text-texture",
         inputs=given,
         config={"keep_uvs": keep_uvs, **({"start": "own"} if keep_look else {})},
     )
-    recipe = with_settings(Recipe(steps=(step,), seed=seed), set, STAGES)
-    machine = options.machine()
-    begun = time.perf_counter()
-    with faults_in(target.run), held(target):
+
+    def with_prompt(target: Store, alone: Step) -> Step:
+        path = target.run / "inputs" / "prompt.json"
         with explained(str(path), target.run):
             write_prompt(path, text, negative)
-        finished = run_steps(recipe, bind(recipe, STAGES), target, machine)
-    print_results(target, finished)
+        return replace(alone, inputs={**alone.inputs, "prompt": str(path)})
+
+    begun = time.perf_counter()
+    run_single(step, out=out, set=set, seed=seed, store=store, options=options, prepare=with_prompt)
     print(f"took {time.perf_counter() - begun:.1f} s")
     return 0

@@ -247,7 +247,7 @@ if __name__ == "__main__":
     result = 1
     try:
         result = main(sys.argv[1])
-    except Exception:
+    except Exception:  # What the parent shows of a process that fails: `os._exit` prints nothing.
         traceback.print_exc()
     sys.stdout.flush()
     sys.stderr.flush()

@@ -25,7 +25,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from ...pipeline.contract import replacing, sync
+from ...pipeline.contract import Context, replacing, sync
 
 Loss = Callable[[nn.Module, int], Tensor]
 """Mean loss of one half (0 or 1) of the batch, given the replica to use."""
@@ -270,6 +270,40 @@ def train(
     trainer.save(scratch)
     trainer.close()
     return log
+
+
+def train_shown(
+    trainer: Trainer,
+    loss_of: Callable[[int], Loss],
+    ctx: Context,
+    *,
+    title: str,
+    batch: int,
+    save_every_s: float,
+) -> TrainingLog:
+    """`train` in a stage's scratch, with a progress bar and the mean loss in the stage's log."""
+    trainer.resume(ctx.scratch)
+    steps = trainer.rates.steps
+    with ctx.progress(title, steps, trainer.step) as bar:
+        recent: list[float] = []
+
+        def report(step: int, loss: float) -> None:
+            bar.advance(note=f"loss {loss:.4f}")
+            recent.append(loss)
+            if step % 100 == 0:
+                mean = sum(recent) / len(recent)
+                ctx.log.info("step %d of %d: loss %.5f", step, steps, mean)
+                recent.clear()
+
+        return train(
+            trainer,
+            loss_of,
+            ctx.scratch,
+            batch=batch,
+            save_every_s=save_every_s,
+            log_every=50,
+            report=report,
+        )
 
 
 def halves(count: int) -> Sequence[slice]:

@@ -14,7 +14,7 @@ from ..randomness import generator
 from .assembly import save_pipeline
 from .networks import TIMESTEPS, build_tokenizer
 from .train_unet import Config, Inputs
-from .trainer import Loss, Rates, Trainer, halves, train
+from .trainer import Loss, Rates, Trainer, halves, train_shown
 from .unet_lessons import Lessons, load_lessons
 from .unet_start import first_model
 
@@ -43,27 +43,14 @@ def train_unet(inputs: Inputs, config: Config, ctx: Context) -> Path:
         channels_last=True,
         slower={"unet.add_embedding.": config.text_rate, "text_encoder.": config.text_rate},
     )
-    trainer.resume(ctx.scratch)
-    with ctx.progress("train the denoiser", config.steps, trainer.step) as bar:
-        recent: list[float] = []
-
-        def report(step: int, loss: float) -> None:
-            bar.advance(note=f"loss {loss:.4f}")
-            recent.append(loss)
-            if step % 100 == 0:
-                mean = sum(recent) / len(recent)
-                ctx.log.info("step %d of %d: loss %.5f", step, config.steps, mean)
-                recent.clear()
-
-        log = train(
-            trainer,
-            lambda step: batch_loss(lessons, config, ctx.seed, step),
-            ctx.scratch,
-            batch=config.batch,
-            save_every_s=config.save_every_s,
-            log_every=50,
-            report=report,
-        )
+    log = train_shown(
+        trainer,
+        lambda step: batch_loss(lessons, config, ctx.seed, step),
+        ctx,
+        title="train the denoiser",
+        batch=config.batch,
+        save_every_s=config.save_every_s,
+    )
     averaged: Any = trainer.averaged()
     out = ctx.out / "model"
     out.mkdir()

@@ -17,7 +17,7 @@ from ..randomness import generator
 from .kinds import VaeDir
 from .networks import build_vae, normalize_latents, psnr_db, seeded
 from .train_vae import Config, Inputs
-from .trainer import Loss, Rates, Trainer, halves, train
+from .trainer import Loss, Rates, Trainer, halves, train_shown
 
 Pixels = UInt8[np.ndarray, "image row column 3"]
 
@@ -71,23 +71,14 @@ def train_vae(inputs: Inputs, config: Config, ctx: Context) -> Path:
         ema=config.ema,
     )
     trainer = Trainer(model, rates, threads=ctx.threads)
-    trainer.resume(ctx.scratch)
-    with ctx.progress("train the VAE", config.steps, trainer.step) as bar:
-
-        def report(step: int, loss: float) -> None:
-            bar.advance(note=f"loss {loss:.4f}")
-            if step % 100 == 0:
-                ctx.log.info("step %d of %d: loss %.5f", step, config.steps, loss)
-
-        log = train(
-            trainer,
-            lambda step: batch_loss(images, chosen, config, ctx.seed, step),
-            ctx.scratch,
-            batch=config.batch,
-            save_every_s=config.save_every_s,
-            log_every=50,
-            report=report,
-        )
+    log = train_shown(
+        trainer,
+        lambda step: batch_loss(images, chosen, config, ctx.seed, step),
+        ctx,
+        title="train the VAE",
+        batch=config.batch,
+        save_every_s=config.save_every_s,
+    )
     vae = trainer.averaged()
     assert isinstance(vae, AutoencoderKL)
     if inputs.start is None:

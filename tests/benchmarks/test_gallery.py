@@ -24,10 +24,6 @@ import gallery
 import generating
 
 ROOT = Path(__file__).resolve().parents[2]
-needs_prior = pytest.mark.skipif(
-    not (ROOT / "data" / "toybox" / "model_index.json").is_file(),
-    reason="the embedded prior is not in data/toybox",
-)
 SHORT = """
 [[step]]
 name = "shape"
@@ -54,7 +50,6 @@ def test_lists_have_names(tmp_path: Path) -> None:
 # --- runs ---
 
 
-@needs_prior
 def test_runs_are_made_noted_and_not_made_again(tmp_path: Path, capsys) -> None:
     """One works, one is refused by the command; both are reported, neither stops the other."""
     (tmp_path / "short.toml").write_text(SHORT)
@@ -83,7 +78,6 @@ def test_runs_are_made_noted_and_not_made_again(tmp_path: Path, capsys) -> None:
     assert generating.steps_of(tmp_path / "good") == made
 
 
-@needs_prior
 def test_runs_stop_when_the_time_is_up(tmp_path: Path, capsys) -> None:
     """The first is interrupted, the second not begun; neither is taken for a failure."""
     (tmp_path / "short.toml").write_text(SHORT)
@@ -97,7 +91,6 @@ def test_runs_stop_when_the_time_is_up(tmp_path: Path, capsys) -> None:
     assert not (tmp_path / "b").exists()
 
 
-@needs_prior
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 def test_ending_the_program_ends_its_runs(tmp_path: Path) -> None:
     """A run in work goes with it, and no queued one is begun."""

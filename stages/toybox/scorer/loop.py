@@ -12,7 +12,7 @@ from ....pipeline.contract import Context
 from ...randomness import generator
 from ..networks import seeded
 from ..precision import half
-from ..trainer import Loss, Rates, Trainer, halves, train
+from ..trainer import Loss, Rates, Trainer, halves, train_shown
 from . import facts
 from .ceiling import measure
 from .disturb import disturbed
@@ -38,23 +38,14 @@ def train_scorer(config: Config, ctx: Context) -> Path:
         steps=config.steps, peak=config.learning_rate, warmup=config.warmup_steps, ema=config.ema
     )
     trainer = Trainer(network, rates, threads=ctx.threads, channels_last=True)
-    trainer.resume(ctx.scratch)
-    with ctx.progress("train the scorer", config.steps, trainer.step) as bar:
-
-        def report(step: int, loss: float) -> None:
-            bar.advance(note=f"loss {loss:.4f}")
-            if step % 100 == 0:
-                ctx.log.info("step %d of %d: loss %.5f", step, config.steps, loss)
-
-        log = train(
-            trainer,
-            lambda step: batch_loss(lessons, config, ctx.seed, step),
-            ctx.scratch,
-            batch=config.batch,
-            save_every_s=config.save_every_s,
-            log_every=50,
-            report=report,
-        )
+    log = train_shown(
+        trainer,
+        lambda step: batch_loss(lessons, config, ctx.seed, step),
+        ctx,
+        title="train the scorer",
+        batch=config.batch,
+        save_every_s=config.save_every_s,
+    )
     averaged: Any = trainer.averaged()
     # The ceiling is that of the weights on disk, which are half precision.
     scorer = Scorer(network=half(averaged).float(), facts=known, ceiling={})
