@@ -1,9 +1,12 @@
-"""A coarse start in 3D for a prompt: a soft visual hull of sampled views, or a blob.
+"""A start in 3D for a prompt: Gaussians that views of the model agree upon, or a blob.
 
 The model is asked for one picture per view word, all from the same initial noise, on a
-background that it can name. What differs from the background is the silhouette; the solid that
-fits all silhouettes is the start. A model that cannot draw on a plain background gets the blob.
-Also writes `understood.png`: what the model takes the prompt to mean.
+background that it can name. What differs from the background is the silhouette; on the solid that
+fits all silhouettes (a soft visual hull) Gaussians are placed and fitted to the pictures. Views
+that were drawn one by one contradict each other. So the model draws each again after what the
+Gaussians look like from there, and they are fitted anew, until the views agree. A model that cannot
+draw on a plain background gets the blob. Also writes `understood.png`: what the model takes the
+prompt to mean.
 """
 
 from dataclasses import dataclass
@@ -12,7 +15,7 @@ from typing import Literal
 from ...pipeline.contract import Context
 from ..artifacts import GuidanceDir, PictureFile, PromptFile, SplatsFile
 
-VERSION = 2
+VERSION = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,24 +32,36 @@ class Config:
     """Denoising steps per sampled view."""
     guidance_scale: float = 4.0
     """Classifier-free guidance of the samples, diffusers' convention (1 is none)."""
+    guidance_method: Literal["cfg", "apg", "rescale"] = "apg"
+    """How it is applied; `apg` keeps high scales from over-saturating."""
     resolution: int = 64
     """Cells along each side of the hull's grid."""
-    disagreeing_views: int = 2
+    disagreeing_views: int = 3
     """How many silhouettes may miss a cell that the others see."""
+    fit_steps: int = 60
+    """Steps of each fit to the views, eight views a step; 0 leaves it at the hull."""
+    redraw_levels: tuple[float, ...] = (0.6, 0.45)
+    """Noise, as a share of the schedule, out of which the views are drawn again after each fit."""
+    redraw_steps: int = 10
+    """Denoising steps per view that is drawn again."""
     max_gaussians: int = 12_000
     """Hard cap on the Gaussians of the start."""
     blob_gaussians: int = 4_000
     """Gaussians of the blob."""
 
     def __post_init__(self) -> None:
-        if self.sampling_steps < 1:
-            raise ValueError(f"sampling_steps must be at least 1, got {self.sampling_steps}.")
+        for name in ("sampling_steps", "redraw_steps"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")
         if not self.guidance_scale >= 0:
             raise ValueError(f"guidance_scale must not be negative, got {self.guidance_scale}.")
         if not 16 <= self.resolution <= 256:
             raise ValueError(f"resolution must be in 16..256, got {self.resolution}.")
-        if self.disagreeing_views < 0:
-            raise ValueError(f"disagreeing_views must be >= 0, got {self.disagreeing_views}.")
+        for name in ("disagreeing_views", "fit_steps"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must be >= 0, got {getattr(self, name)}.")
+        if not all(0 < level <= 1 for level in self.redraw_levels):
+            raise ValueError(f"redraw_levels must be in (0, 1], got {self.redraw_levels}.")
         if self.max_gaussians < 100 or self.blob_gaussians < 100:
             raise ValueError("max_gaussians and blob_gaussians must be at least 100.")
 

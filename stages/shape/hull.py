@@ -41,15 +41,24 @@ def silhouettes(
         The silhouettes, and per view the share of border pixels that are not background
         (near 0 where the background is plain).
     """
-    size = images.shape[1]
-    edge = torch.zeros(size, size, dtype=torch.bool)
-    edge[:border_px], edge[-border_px:] = True, True
-    edge[:, :border_px], edge[:, -border_px:] = True, True
-    background = images[:, edge].median(dim=1).values
+    background = backgrounds(images, border_px=border_px)
     distance = (images - background[:, None, None]).abs().amax(dim=-1)
     low, high = 0.06, 0.18  # of the full range: above a decoder's ripple, below a pale color
     inside = ((distance - low) / (high - low)).clamp(0, 1)
+    edge = _border(images.shape[1], border_px)
     return inside, (inside[:, edge] > 0.5).float().mean(dim=1)
+
+
+def backgrounds(images: Float[Tensor, "v s s 3"], *, border_px: int = 3) -> Float[Tensor, "v 3"]:
+    """The median color of each picture's border."""
+    return images[:, _border(images.shape[1], border_px)].median(dim=1).values
+
+
+def _border(size: int, width: int) -> Bool[Tensor, "s s"]:
+    edge = torch.zeros(size, size, dtype=torch.bool)
+    edge[:width], edge[-width:] = True, True
+    edge[:, :width], edge[:, -width:] = True, True
+    return edge
 
 
 def carve(

@@ -7,14 +7,17 @@ from pathlib import Path
 import pytest
 import torch
 from splatworks.pipeline.contract import Context
+from splatworks.renderers.choose import splat_renderer
 from splatworks.stages import shape
 from splatworks.stages.artifacts import GuidanceDir, PromptFile
 from splatworks.stages.formats import pictures, prompts, splats
+from splatworks.stages.geometry.activation import activate
 from splatworks.stages.geometry.orbit import look_at_origin
 from splatworks.stages.guidance.backgrounds import contrasting
 from splatworks.stages.guidance.oracle import OracleGuidance
 from splatworks.stages.guidance.view_words import Background, ViewWords, Word
 from splatworks.stages.shape.blob import SH_DC
+from splatworks.stages.shape.fit import pictures_of
 
 from . import balls
 
@@ -65,7 +68,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> shape.Inputs:
 
 
 def test_the_hull_has_the_form_and_colors_of_the_object(inputs, tmp_path: Path) -> None:
-    config = shape.Config(sampling_steps=4, guidance_scale=1.0, disagreeing_views=0)
+    config = shape.Config(sampling_steps=4, guidance_scale=1.0, disagreeing_views=0, fit_steps=0)
     made = shape.run(inputs, config, context(tmp_path))
     found = splats.load(made.splats.path)
     points = torch.from_numpy(found.means)
@@ -77,15 +80,37 @@ def test_the_hull_has_the_form_and_colors_of_the_object(inputs, tmp_path: Path) 
     assert understood.shape[1] > 8 * 64 and understood.std() > 0.05
 
 
+def test_fitting_and_drawing_again_bring_it_nearer_to_the_object(inputs, tmp_path: Path) -> None:
+    """From a hull that is much too fat, as one of views that disagree is."""
+    views = look_at_origin([20, 130, 250], [25] * 3, distance_m=1.8, fovy_deg=40, size_px=(64, 64))
+    gray = torch.full((3, 3), 0.5)
+    true = balls.over(balls.pictures(views), gray[0])
+
+    def error(folder: str, **settings: object) -> float:
+        config = shape.Config(sampling_steps=4, guidance_scale=1.0, resolution=24, **settings)
+        (tmp_path / folder).mkdir()
+        made = shape.run(inputs, config, context(tmp_path / folder))
+        gaussians = activate(splats.load(made.splats.path))
+        return float(
+            (pictures_of(gaussians, gray, views, splat_renderer("cpu")) - true).abs().mean()
+        )
+
+    start = error("hull", fit_steps=0)
+    once = error("once", fit_steps=30, redraw_levels=())
+    twice = error("twice", fit_steps=30, redraw_levels=(0.5,), redraw_steps=4)
+    assert once < 0.6 * start
+    assert twice < once
+
+
 def test_threads_do_not_change_the_result(inputs, tmp_path: Path) -> None:
-    config = shape.Config(sampling_steps=2, resolution=24)
+    config = shape.Config(sampling_steps=2, resolution=24, fit_steps=6, redraw_steps=2)
     one = shape.run(inputs, config, context(tmp_path, 1)).splats.path.read_bytes()
     two = shape.run(inputs, config, context(tmp_path, 2)).splats.path.read_bytes()
     assert one == two
 
 
 def test_the_cap_holds_and_a_blob_is_a_blob(inputs, tmp_path: Path) -> None:
-    config = shape.Config(sampling_steps=2, max_gaussians=500)
+    config = shape.Config(sampling_steps=2, max_gaussians=500, fit_steps=2, redraw_steps=1)
     made = shape.run(inputs, config, context(tmp_path, 1))
     assert len(splats.load(made.splats.path)) == 500
     config = shape.Config(method="blob", sampling_steps=1, blob_gaussians=300)
@@ -104,7 +129,16 @@ def test_the_background_contrasts_with_the_colors_of_the_prompt() -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"sampling_steps": 0}, {"resolution": 8}, {"disagreeing_views": -1}, {"max_gaussians": 1}],
+    [
+        {"sampling_steps": 0},
+        {"redraw_steps": 0},
+        {"resolution": 8},
+        {"disagreeing_views": -1},
+        {"fit_steps": -1},
+        {"redraw_levels": (0.5, 0.0)},
+        {"redraw_levels": (1.1,)},
+        {"max_gaussians": 1},
+    ],
 )
 def test_settings_out_of_range_are_refused(wrong: dict) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):

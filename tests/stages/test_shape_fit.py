@@ -1,0 +1,128 @@
+"""Fitting Gaussians to views, against two balls whose pictures are known in closed form."""
+
+import dataclasses
+
+import pytest
+import torch
+from splatworks.renderers.choose import splat_renderer
+from splatworks.stages.geometry.orbit import look_at_origin
+from splatworks.stages.geometry.psnr import psnr_db
+from splatworks.stages.shape import hull
+from splatworks.stages.shape.blob import isotropic
+from splatworks.stages.shape.fit import _due, fit, pictures_of
+from splatworks.stages.shape.views import Views
+
+from . import balls
+
+GRAY = torch.tensor([0.5, 0.5, 0.5])
+RENDERER = splat_renderer("cpu")
+
+
+def orbit(azimuths, elevations, size: int = 64):
+    return look_at_origin(azimuths, elevations, distance_m=1.8, fovy_deg=40.0, size_px=(size, size))
+
+
+SIDES = orbit([45.0 * k for k in range(8)] * 2, [15.0] * 8 + [45.0] * 8)
+BETWEEN = orbit([20.0 + 72 * k for k in range(5)], [25.0] * 5)
+
+
+def truth(views, background=GRAY):
+    return balls.over(balls.pictures(views), background)
+
+
+def start(count: int = 1500):
+    """Grayish Gaussians around each ball, a tenth of its radius and 2 cm too far out."""
+    k = torch.arange(count // 2) + 0.5
+    height, turn = 1 - 4 * k / count, torch.pi * (1 + 5**0.5) * k
+    flat = (1 - height**2).sqrt()
+    unit = torch.stack([flat * turn.cos(), height, flat * turn.sin()], -1)
+    means = torch.cat([torch.tensor(c) + (1.1 * r + 0.02) * unit for c, r, _ in balls.BALLS])
+    colors = torch.tensor([c for *_, c in balls.BALLS]).repeat_interleave(count // 2, dim=0)
+    return isotropic(means, torch.full((count,), 0.02), 0.6 * colors + 0.4 * GRAY, opacity=0.7)
+
+
+def fitted(images, cameras=SIDES, steps: int = 60, seed: int = 0, background=GRAY):
+    backgrounds = background.expand(len(images), 3)
+    return fit(start(), images, backgrounds, cameras, RENDERER, steps=steps, seed=seed)
+
+
+def likeness(gaussians, cameras) -> float:
+    seen = pictures_of(gaussians, GRAY.expand(len(cameras.focal_px), 3), cameras, RENDERER)
+    return psnr_db(one_picture(seen), one_picture(truth(cameras)), None)
+
+
+def one_picture(views):
+    """All below each other, colors first."""
+    return views.permute(3, 0, 1, 2).flatten(1, 2)
+
+
+@pytest.fixture(scope="module")
+def found():
+    return fitted(truth(SIDES))
+
+
+def test_it_looks_right_from_where_no_picture_was_taken(found) -> None:
+    assert likeness(found, BETWEEN) > 26
+    assert likeness(found, BETWEEN) > likeness(start(), BETWEEN) + 7
+
+
+def test_what_no_view_shows_is_gone(found) -> None:
+    """Gaussians that stay outside of the balls have next to no opacity."""
+    outside = balls.signed_distance(found.means) > 0.04
+    assert found.opacities[outside].sum() < 0.05 * found.opacities.sum()
+
+
+def test_views_that_contradict_the_others_are_outvoted() -> None:
+    """Three of sixteen pictures show a green thing: a mean would be green by 3/16."""
+    alpha, images = balls.pictures(SIDES), truth(SIDES)
+    green = alpha.clone()
+    green[..., :3] = torch.tensor([0.0, 1.0, 0.0])
+    wrong = torch.tensor([1, 6, 11])
+    mixed = images.clone()
+    mixed[wrong] = balls.over(green[wrong], GRAY)
+    seen = pictures_of(fitted(mixed), GRAY.expand(16, 3), SIDES, RENDERER)
+    right = torch.ones(16, dtype=torch.bool).index_fill(0, wrong, False)
+    covered = alpha[right][..., 3] > 0
+    greener = (seen[right] - images[right])[covered][:, 1].mean()
+    of_a_mean = 3 / 16 * (balls.over(green, GRAY)[right] - images[right])[covered][:, 1].mean()
+    assert greener < 0.5 * of_a_mean
+
+
+def test_each_background_is_its_own_view_s() -> None:
+    """Pictures on black and on white of one thing are no contradiction."""
+    shades = torch.linspace(0, 1, 16)[:, None].expand(16, 3)
+    alpha = balls.pictures(SIDES)
+    images = torch.stack([balls.over(a, b) for a, b in zip(alpha, shades, strict=True)])
+    made = fit(start(), images, shades, SIDES, RENDERER, steps=60, seed=0)
+    assert likeness(made, BETWEEN) > 24
+
+
+def test_a_round_sees_every_view_once() -> None:
+    for count in (5, 8, 24):
+        steps = range(max(1, count // 8))
+        seen = torch.cat([_due(k, count, seed=3) for k in steps])
+        assert sorted(seen.tolist()) == list(range(count))
+    first, second = _due(0, 24, seed=3), _due(3, 24, seed=3)
+    assert first.tolist() != second.tolist()
+
+
+def test_the_seed_alone_decides(found) -> None:
+    again = fitted(truth(SIDES))
+    other = fitted(truth(SIDES), seed=1)
+    for field in dataclasses.fields(found):
+        one = getattr(found, field.name)
+        if torch.is_tensor(one):
+            assert torch.equal(one, getattr(again, field.name)), field.name
+    assert not torch.equal(found.means, other.means)
+
+
+def test_backgrounds_are_the_medians_of_the_borders() -> None:
+    images = truth(SIDES, torch.tensor([0.2, 0.4, 0.6])).clone()
+    images[0, :20] = 1.0
+    assert hull.backgrounds(images) == pytest.approx(torch.tensor([0.2, 0.4, 0.6]).expand(16, 3))
+
+
+def test_views_are_chosen_together() -> None:
+    views = Views([0.0, 90.0, 180.0], [15.0, 30.0, 45.0], ["a", "b", "c"], ["x", "y", "z"])
+    kept = views.only(torch.tensor([True, False, True]))
+    assert kept == Views([0.0, 180.0], [15.0, 45.0], ["a", "c"], ["x", "z"])
