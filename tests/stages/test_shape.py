@@ -14,10 +14,13 @@ from splatworks.stages.formats import pictures, prompts, splats
 from splatworks.stages.geometry.activation import activate
 from splatworks.stages.geometry.orbit import look_at_origin
 from splatworks.stages.guidance.backgrounds import contrasting
+from splatworks.stages.guidance.load import load
 from splatworks.stages.guidance.oracle import OracleGuidance
 from splatworks.stages.guidance.view_words import Background, ViewWords, Word
 from splatworks.stages.shape.blob import SH_DC
 from splatworks.stages.shape.fit import pictures_of
+from splatworks.stages.shape.start import Seen, _agreed, _carved
+from splatworks.stages.shape.views import plan_views
 
 from . import balls
 
@@ -100,6 +103,27 @@ def test_fitting_and_drawing_again_bring_it_nearer_to_the_object(inputs, tmp_pat
     twice = error("twice", fit_steps=30, redraw_levels=(0.5,), redraw_steps=4)
     assert once < 0.6 * start
     assert twice < once
+
+
+def test_what_is_drawn_again_is_what_is_fitted_next(inputs, tmp_path: Path) -> None:
+    """The first pictures have a green tint; the model, asked again, draws what it knows."""
+    guidance = load(inputs.guidance.path)
+    views = plan_views(WORDS, "two balls")
+    cameras = views.cameras(WORDS, 64)
+    rgba = balls.pictures(cameras)
+    truth = balls.over(rgba, torch.ones(3))
+    green = truth.clone()
+    green[rgba[..., 3] > 0] *= torch.tensor([0.7, 1.0, 0.7])
+    green[rgba[..., 3] > 0] += torch.tensor([0.0, 0.3, 0.0])
+    seen = Seen(views, cameras, green, torch.ones(16, 3))
+    config = shape.Config(guidance_scale=1.0, fit_steps=40, redraw_levels=(1.0,), resolution=24)
+    carved = _carved(seen, 0.5, config, context(tmp_path))
+    assert carved is not None
+    made, then = _agreed(guidance, "", carved, seen, config, context(tmp_path, 2))
+    assert (then.images - truth).abs().mean() < 0.02
+    shown = pictures_of(made, then.backgrounds, cameras, splat_renderer("cpu"))
+    ball = rgba[..., 3] > 0
+    assert (shown - truth)[ball].abs().mean() < 0.5 * (shown - green)[ball].abs().mean()
 
 
 def test_threads_do_not_change_the_result(inputs, tmp_path: Path) -> None:
