@@ -20,7 +20,7 @@ from splatworks.stages.guidance.view_words import Background, ViewWords, Word
 from splatworks.stages.shape.blob import SH_DC
 from splatworks.stages.shape.fit import pictures_of
 from splatworks.stages.shape.start import Seen, _agreed, _carved
-from splatworks.stages.shape.views import plan_views
+from splatworks.stages.shape.views import draw, plan_views
 
 from . import balls
 
@@ -124,6 +124,22 @@ def test_what_is_drawn_again_is_what_is_fitted_next(inputs, tmp_path: Path) -> N
     shown = pictures_of(made, then.backgrounds, cameras, splat_renderer("cpu"))
     ball = rgba[..., 3] > 0
     assert (shown - truth)[ball].abs().mean() < 0.5 * (shown - green)[ball].abs().mean()
+
+
+def test_a_low_noise_level_keeps_what_is_there(tmp_path: Path) -> None:
+    """The model knows two things for each view; out of little noise it tells which one it sees."""
+    views = plan_views(WORDS, "two balls")
+    rgba = balls.pictures(views.cameras(WORDS, 64))
+    other = torch.cat([rgba[..., [2, 0, 1]], rgba[..., 3:]], -1)
+    known = (torch.cat([rgba, other]).permute(0, 3, 1, 2) * 255).round().byte()
+    model = OracleGuidance(
+        known, torch.tensor(views.azimuths_deg * 2), torch.tensor(views.elevations_deg * 2), WORDS
+    )
+    config = shape.Config(guidance_scale=1.0, redraw_steps=4)
+    for number, pictured in enumerate((rgba, other)):
+        like = balls.over(pictured, torch.ones(3))
+        drawn = draw(model, views, "", config, context(tmp_path, number), like=like, level=0.3)
+        assert (drawn - like).abs().mean() < 0.02
 
 
 def test_threads_do_not_change_the_result(inputs, tmp_path: Path) -> None:
