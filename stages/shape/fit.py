@@ -8,7 +8,7 @@ Notation: n Gaussians, v views of s x s.
 """
 
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import torch
 from jaxtyping import Float
@@ -67,6 +67,18 @@ def pictures_of(
 ) -> Float[Tensor, "v s s 3"]:
     """How the Gaussians look from each camera, before its background."""
     return _composed(gaussians, backgrounds, cameras, renderer).clamp(0, 1)
+
+
+def moved(gaussians: Gaussians, device: str) -> Gaussians:
+    """The same on another device."""
+    return replace(
+        gaussians,
+        means=gaussians.means.to(device),
+        quaternions=gaussians.quaternions.to(device),
+        scales=gaussians.scales.to(device),
+        opacities=gaussians.opacities.to(device),
+        sh=gaussians.sh.to(device),
+    )
 
 
 def take(cameras: Cameras, which: Tensor) -> Cameras:

@@ -17,7 +17,7 @@ from ..guidance.protocol import Guidance
 from ..randomness import generator
 from . import Config, Inputs, Outputs, hull
 from .blob import blob, isotropic
-from .fit import fit, pictures_of
+from .fit import fit, moved, pictures_of
 from .views import Views, draw, plan_views
 
 STRAY_BORDER = 0.25
@@ -35,6 +35,15 @@ class Seen:
     images: Float[Tensor, "v s s 3"]
     backgrounds: Float[Tensor, "v 3"]
     """The plain color behind each."""
+
+    def on(self, device: str) -> "Seen":
+        cameras = replace(
+            self.cameras,
+            world_to_camera=self.cameras.world_to_camera.to(device),
+            focal_px=self.cameras.focal_px.to(device),
+            center_px=self.cameras.center_px.to(device),
+        )
+        return Seen(self.views, cameras, self.images.to(device), self.backgrounds.to(device))
 
 
 def make_start(inputs: Inputs, config: Config, ctx: Context) -> Outputs:
@@ -129,25 +138,28 @@ def _agreed(
     ctx: Context,
 ) -> tuple[Gaussians, Seen]:
     """Fit, draw the views again after what was fitted, fit anew: in each round they agree more."""
-    gaussians = hull_gaussians
     if config.fit_steps == 0:
-        return gaussians, seen
-    gaussians = _fitted(gaussians, seen, config, ctx)
+        return hull_gaussians, seen
+    gaussians = _fitted(hull_gaussians, seen, config, ctx)
     for level in config.redraw_levels:
-        fitted = pictures_of(gaussians, seen.backgrounds, seen.cameras, splat_renderer(ctx.device))
-        again = draw(guidance, seen.views, negative, config, ctx, like=fitted.cpu(), level=level)
+        there = seen.on(ctx.device)
+        fitted = pictures_of(
+            gaussians, there.backgrounds, there.cameras, splat_renderer(ctx.device)
+        )
+        again = draw(guidance, seen.views, negative, config, ctx, like=fitted, level=level)
         seen = replace(seen, images=again, backgrounds=hull.backgrounds(again))
         gaussians = _fitted(gaussians, seen, config, ctx)
     return gaussians, seen
 
 
 def _fitted(gaussians: Gaussians, seen: Seen, config: Config, ctx: Context) -> Gaussians:
+    there = seen.on(ctx.device)
     with ctx.progress("fitting Gaussians to views", config.fit_steps) as bar:
         return fit(
-            gaussians,
-            seen.images,
-            seen.backgrounds,
-            seen.cameras,
+            moved(gaussians, ctx.device),
+            there.images,
+            there.backgrounds,
+            there.cameras,
             splat_renderer(ctx.device),
             steps=config.fit_steps,
             seed=ctx.seed,
@@ -156,7 +168,7 @@ def _fitted(gaussians: Gaussians, seen: Seen, config: Config, ctx: Context) -> G
 
 
 def _save(gaussians: Gaussians, ctx: Context) -> SplatsFile:
-    raw = deactivate(gaussians)
+    raw = deactivate(moved(gaussians, "cpu"))
     file = splats.RawSplats(
         raw.means.numpy(),
         raw.log_scales.numpy(),
