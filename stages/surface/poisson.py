@@ -13,8 +13,11 @@ from ..geometry.components import Surface, compact
 from ..geometry.open3d_module import open3d
 from .points import Points, surface_points
 from .task import Region, Task
+from .witness import borne_out
 
 PUBLISHED_DEPTH = 10
+PUBLISHED_DROP = 0.1
+"""Of a captured scene's vertices."""
 SCALE = 1.1
 """Of the octree's cube to the points' extent (Open3D's own)."""
 SHALLOWEST, DEEPEST = 5, 10
@@ -25,21 +28,31 @@ FEWEST = 100
 
 def from_level(task: Task) -> Surface:
     """SuGaR's own: points on the level set, a fixed depth."""
-    return _reconstructed(task, surface_points(task, "level"), PUBLISHED_DEPTH)
+    return _reconstructed(task, surface_points(task, "level"), PUBLISHED_DEPTH, PUBLISHED_DROP)
 
 
 def from_ridge(task: Task) -> Surface:
-    """Points on the density's ridge; cells as large as the Gaussians."""
-    return _reconstructed(task, surface_points(task, "ridge"), None)
+    """Points on the density's ridge; cells as large as the Gaussians. Of a captured scene, what
+    views bear out."""
+    surface = _reconstructed(task, surface_points(task, "ridge"), None, 0.0)
+    tolerance = task.config.poisson.witness_tolerance
+    if task.region.is_object or tolerance is None:
+        return surface
+    left = borne_out(
+        surface, task.looks, tolerance=tolerance, fewest=task.config.min_part_faces,
+        threads=task.ctx.threads,
+    )  # fmt: skip
+    task.ctx.log.info("%d of %d faces are seen", len(left.faces), len(surface.faces))
+    return left
 
 
-def _reconstructed(task: Task, points: Points, depth: int | None) -> Surface:
+def _reconstructed(task: Task, points: Points, depth: int | None, drop_share: float) -> Surface:
     region, settings = task.region, task.config.poisson
     depth = settings.depth or depth
     drop = settings.drop_share
     if region.is_object:
         return _surface(task, points, depth, drop or 0.0)
-    drop = 0.1 if drop is None else drop
+    drop = drop_share if drop is None else drop
     away = np.abs(points.positions - region.center).max(axis=1) / region.radius_m
     parts = []
     for name, chosen, inside in (
