@@ -9,11 +9,11 @@ import math
 import numpy as np
 
 from ...pipeline.errors import InputError
-from ..geometry.components import Surface, compact
+from ..geometry.components import Surface, compact, joined
 from ..geometry.open3d_module import open3d
 from .points import Points, surface_points
 from .task import Region, Task
-from .witness import borne_out
+from .witness import borne_out, without_patches
 
 PUBLISHED_DEPTH = 10
 PUBLISHED_DROP = 0.1
@@ -28,27 +28,32 @@ FEWEST = 100
 
 def from_level(task: Task) -> Surface:
     """SuGaR's own: points on the level set, a fixed depth."""
-    return _reconstructed(task, surface_points(task, "level"), PUBLISHED_DEPTH, PUBLISHED_DROP)
+    depth = task.config.poisson.depth or PUBLISHED_DEPTH
+    return _reconstructed(task, surface_points(task, "level"), depth, PUBLISHED_DROP)
 
 
 def from_ridge(task: Task) -> Surface:
     """Points on the density's ridge; cells as large as the Gaussians. Of a captured scene, what
     views bear out."""
-    surface = _reconstructed(task, surface_points(task, "ridge"), None, 0.0)
+    depth = task.config.poisson.depth
+    surface = _reconstructed(task, surface_points(task, "ridge"), depth, 0.0)
     tolerance = task.config.poisson.witness_tolerance
     if task.region.is_object or tolerance is None:
         return surface
-    left = borne_out(
-        surface, task.looks, tolerance=tolerance, fewest=task.config.min_part_faces,
-        threads=task.ctx.threads,
-    )  # fmt: skip
+    kept = borne_out(surface, task.looks, tolerance=tolerance, threads=task.ctx.threads)
+    left = without_patches(surface, kept, fewest=task.config.min_part_faces)
     task.ctx.log.info("%d of %d faces are seen", len(left.faces), len(surface.faces))
     return left
 
 
+def coarse_from_ridge(task: Task, points: Points, *, levels: int) -> Surface:
+    """The same of given points, with cells 2^levels as large and nothing removed."""
+    depth = task.config.poisson.depth or adaptive_depth(points, task.shapes.radii)
+    return _reconstructed(task, points, max(depth - levels, SHALLOWEST), 0.0)
+
+
 def _reconstructed(task: Task, points: Points, depth: int | None, drop_share: float) -> Surface:
     region, settings = task.region, task.config.poisson
-    depth = settings.depth or depth
     drop = settings.drop_share
     if region.is_object:
         return _surface(task, points, depth, drop or 0.0)
@@ -70,7 +75,7 @@ def _reconstructed(task: Task, points: Points, depth: int | None, drop_share: fl
             f"No surface: {len(points)} points were found, none of them near what the cameras "
             f"look at. Do the cameras belong to these splats?"
         )
-    return _joined(parts)
+    return joined(parts)
 
 
 def _surface(task: Task, points: Points, depth: int | None, drop_share: float) -> Surface:
@@ -106,11 +111,3 @@ def _cut(surface: Surface, region: Region, inside: bool, reach: float) -> Surfac
     away = np.abs(middles - region.center).max(axis=1) / region.radius_m
     kept = away <= 1 if inside else (away > 1) & (away <= reach)
     return compact(Surface(surface.positions, surface.faces[kept]))
-
-
-def _joined(parts: list[Surface]) -> Surface:
-    starts = np.cumsum([0] + [len(part.positions) for part in parts[:-1]])
-    return Surface(
-        np.concatenate([part.positions for part in parts]),
-        np.concatenate([part.faces + start for part, start in zip(parts, starts, strict=True)]),
-    )

@@ -15,15 +15,21 @@ from ..geometry.components import (
     canonical,
     compact,
     components,
+    joined,
     report,
+    taubin,
     vertex_normals,
 )
 from ..geometry.decimation import decimate
 from . import Config, Inputs, views
+from .backdrop import backdrop
 from .coloring import vertex_colors
 from .extractors import extractor
 from .shapes import shapes_of
-from .task import Task
+from .task import Region, Task
+
+SMOOTHING = 10
+"""Iterations, for captured scenes: of 20 and more pictures lose sharpness."""
 
 
 def extract(inputs: Inputs, config: Config, ctx: Context) -> tuple[Path, Path]:
@@ -49,6 +55,10 @@ def extract(inputs: Inputs, config: Config, ctx: Context) -> tuple[Path, Path]:
             f"No surface: all parts have fewer than {config.min_part_faces} triangles. Lower "
             f"min_part_faces, or try another method."
         )
+    surface = taubin(surface, iterations=_smoothing(config, region))
+    as_published = region.is_object or config.method == "sugar"
+    if not as_published if config.backdrop is None else config.backdrop:
+        surface = canonical(joined([surface, backdrop(surface, task)]))
     extracted = len(surface.faces)
     if config.target_faces is not None and extracted > config.target_faces:
         surface = decimate(surface, target_faces=config.target_faces)
@@ -68,6 +78,12 @@ def extract(inputs: Inputs, config: Config, ctx: Context) -> tuple[Path, Path]:
     }
     path = gltf.save(mesh, ctx.out / "mesh.glb")
     return path, _reported(surface, about, ctx)
+
+
+def _smoothing(config: Config, region: Region) -> int:
+    if config.smoothing is not None:
+        return config.smoothing
+    return 0 if region.is_object or config.method == "sugar" else SMOOTHING
 
 
 def keep_largest(surface: Surface, *, most: int, fewest: int) -> tuple[Surface, int]:

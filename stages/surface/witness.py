@@ -23,13 +23,12 @@ from .looking import Look
 
 
 def borne_out(
-    surface: Surface, looks: Sequence[Look], *, tolerance: float, fewest: int, threads: int
-) -> Surface:
-    """What stays; `tolerance` is τ, and patches of fewer than `fewest` faces do in any case."""
+    surface: Surface, looks: Sequence[Look], *, tolerance: float, threads: int
+) -> Bool[np.ndarray, " face"]:
+    """The faces that stay; `tolerance` is τ."""
     maps = DepthMaps(looks, carve=False)
     seen, through = maps.witnesses(surface.positions, tolerance, threads=threads)
-    kept = ((seen > 0) & (through <= seen))[surface.faces].all(axis=1)
-    return without_patches(surface, kept, fewest=fewest)
+    return ((seen > 0) & (through <= seen))[surface.faces].all(axis=1)
 
 
 def without_patches(surface: Surface, kept: Bool[np.ndarray, " face"], *, fewest: int) -> Surface:

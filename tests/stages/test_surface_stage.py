@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import trimesh
 from splatworks.pipeline.cli import main
 from splatworks.pipeline.errors import InputError
 from splatworks.stages import surface
@@ -16,6 +17,7 @@ from splatworks.stages.formats import gltf, splats
 from splatworks.stages.geometry.components import Surface, report
 from splatworks.stages.surface import Config, Poisson, Preview, Sampling, Tets, Tsdf, Views
 from splatworks.stages.surface.extractors import EXTRACTORS
+from splatworks.stages.surface.stage import SMOOTHING
 
 from . import photo_folders
 from .splat_objects import RADIUS_M, context, joined, saved, sphere
@@ -134,6 +136,25 @@ def test_a_room_seen_from_inside_has_a_foreground_and_a_background(tmp_path) -> 
         assert (radii < 0.5).sum() > 200 and ((radii > 4.5) & (radii < 7)).sum() > 200
     mesh, _ = run(inputs, replace(config, method="tsdf"), tmp_path / "plain")
     assert np.linalg.norm(mesh.positions, axis=1).max() < 4.5, "plain space ends at the cameras"
+
+
+def test_captured_scenes_are_smoothed_and_objects_are_not(tmp_path) -> None:
+    inputs = ball(tmp_path)
+    file = CameraFile(camera_files.save(photo_folders.cameras(16), tmp_path / "somewhere.json"))
+    config = replace(SMALL, method="tsdf", tsdf=Tsdf(voxels=96), target_faces=None, backdrop=False)
+
+    def roughness(inputs: surface.Inputs, smoothing: int | None) -> float:
+        """Mean angle between faces that share an edge, in degrees."""
+        mesh, _ = run(
+            inputs, replace(config, smoothing=smoothing), tmp_path / f"{id(inputs)}-{smoothing}"
+        )
+        shape = trimesh.Trimesh(mesh.positions, mesh.faces, process=False)
+        return float(np.degrees(shape.face_adjacency_angles.mean()))
+
+    captured = replace(inputs, cameras=file)
+    raw, usual = roughness(captured, 0), roughness(captured, None)
+    assert usual < 0.6 * raw and usual == roughness(captured, SMOOTHING)
+    assert roughness(inputs, None) == roughness(inputs, 0) > roughness(inputs, 5)
 
 
 # --- bad input ---

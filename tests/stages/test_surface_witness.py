@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 from splatworks.renderers.scene import Cameras
-from splatworks.stages.geometry.components import Surface, components
+from splatworks.stages.geometry.components import Surface, compact, components, joined
 from splatworks.stages.geometry.orbit import look_at_origin
+from splatworks.stages.surface.backdrop import grown, through_holes
 from splatworks.stages.surface.fusing import DepthMaps
 from splatworks.stages.surface.looking import Look, rays
 from splatworks.stages.surface.witness import borne_out, without_patches
@@ -95,22 +96,15 @@ def sheet(low: float, high: float, depth: float, steps: int) -> Surface:
     return Surface((local - pose[:3, 3]) @ pose[:3, :3], faces)
 
 
-def joined(*parts: Surface) -> Surface:
-    starts = np.cumsum([0] + [len(part.positions) for part in parts[:-1]])
-    return Surface(
-        np.concatenate([part.positions for part in parts]),
-        np.concatenate([p.faces + start for p, start in zip(parts, starts, strict=True)]),
-    )
-
-
 def left_of(surface: Surface, *looks: Look) -> Surface:
-    return borne_out(surface, looks, tolerance=TOLERANCE, fewest=50, threads=1)
+    kept = borne_out(surface, looks, tolerance=TOLERANCE, threads=1)
+    return compact(Surface(surface.positions, surface.faces[kept]))
 
 
 def test_what_is_looked_through_or_hidden_goes() -> None:
     wall, bulge = sheet(-0.6, 0.6, 2.0, 20), sheet(-0.2, 0.2, 1.5, 12)
     cellar = sheet(-0.2, 0.2, 2.6, 12)
-    left = left_of(joined(bulge, wall, cellar), flat_look(2.0))
+    left = left_of(joined([bulge, wall, cellar]), flat_look(2.0))
     assert len(left.faces) == len(wall.faces)
     depth = left.positions @ camera().world_to_camera[0].double().numpy()[2, :3]
     assert np.ptp(depth) < 1e-9
@@ -139,3 +133,45 @@ def test_small_patches_stay() -> None:
     none = without_patches(wall, kept, fewest=1)
     assert len(none.faces) == kept.sum() and none.faces.max() == len(none.positions) - 1
     assert (kept == ~(big | small)).all(), "what came in is left alone"
+
+
+# --- the backdrop ---
+
+
+def holed(surface: Surface, radius: float) -> Surface:
+    """Without the faces around the origin."""
+    middle = surface.positions[surface.faces].mean(axis=1)
+    keep = np.linalg.norm(middle, axis=1) > radius
+    return compact(Surface(surface.positions, surface.faces[keep]))
+
+
+def test_only_what_is_seen_through_a_hole_is_taken() -> None:
+    """A hole of radius 0.3 seen from 2 m away opens a cone; at 2.2 m depth its radius is 0.33."""
+    wall, far = holed(sheet(-1.5, 1.5, 2.0, 81), 0.3), sheet(-1.5, 1.5, 2.2, 41)
+    looks = [flat_look(2.0)]
+    wanted = through_holes(wall, far, looks)
+    away = np.linalg.norm(far.positions, axis=1)[far.faces]
+    depth = camera().world_to_camera[0].double().numpy()[2, :3]
+    assert wanted.any() and np.allclose(far.positions @ depth, 0.2)
+    side = 3.0 / 40
+    assert away[wanted].min(axis=1).max() < np.hypot(0.33 + side, 0.2)
+    assert away[~wanted].max(axis=1).min() > np.hypot(0.33 - 2 * side, 0.2)
+    assert not through_holes(sheet(-1.5, 1.5, 2.0, 81), far, looks).any(), "no hole"
+    assert not through_holes(wall, far, [flat_look(0.0)]).any(), "nothing there for the splats"
+    assert not through_holes(wall, sheet(2.0, 3.0, 2.2, 5), looks).any(), "beside the hole"
+
+
+def test_rings_grow_by_one_face_each() -> None:
+    flat = sheet(-1, 1, 2.0, 21)
+    middle = flat.positions[flat.faces].mean(axis=1) @ _across()
+    start = np.linalg.norm(middle, axis=1) < 0.06
+    assert start.any() and (grown(flat, start, 0) == start).all()
+    for rings in (1, 3):
+        wide = grown(flat, start, rings)
+        reach = np.abs(middle[wide]).max()
+        assert 0.1 * rings < reach <= 0.1 * (rings + 1) + 1e-9
+
+
+def _across() -> np.ndarray:
+    """World places to the picture plane's two axes."""
+    return camera().world_to_camera[0].double().numpy()[:2, :3].T
