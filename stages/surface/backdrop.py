@@ -41,7 +41,7 @@ def backdrop(fine: Surface, task: Task) -> Surface:
     except InputError as error:
         task.ctx.log.warning("no backdrop: %s", error)
         return Surface(np.zeros((0, 3)), np.zeros((0, 3), np.int64))
-    tolerance = task.config.poisson.witness_tolerance
+    tolerance = task.config.witness_tolerance
     borne = np.ones(len(coarse.faces), bool)
     if tolerance is not None:
         wider = min(tolerance * 2**LEVELS, 1.0)

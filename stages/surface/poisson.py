@@ -5,6 +5,7 @@ it coarsely; each result is cut off at the cube.
 """
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
@@ -12,8 +13,8 @@ from ...pipeline.errors import InputError
 from ..geometry.components import Surface, compact, joined
 from ..geometry.open3d_module import open3d
 from .points import Points, surface_points
+from .settings import Poisson
 from .task import Region, Task
-from .witness import borne_out, without_patches
 
 PUBLISHED_DEPTH = 10
 PUBLISHED_DROP = 0.1
@@ -22,6 +23,7 @@ SCALE = 1.1
 """Of the octree's cube to the points' extent (Open3D's own)."""
 SHALLOWEST, DEEPEST = 5, 10
 """Of what is chosen by the Gaussians' size."""
+COMPLETE = Poisson(drop_share=0.0)
 FEWEST = 100
 """Points that are worth a reconstruction."""
 
@@ -33,30 +35,23 @@ def from_level(task: Task) -> Surface:
 
 
 def from_ridge(task: Task) -> Surface:
-    """Points on the density's ridge; cells as large as the Gaussians. Of a captured scene, what
-    views bear out."""
-    depth = task.config.poisson.depth
-    surface = _reconstructed(task, surface_points(task, "ridge"), depth, 0.0)
-    tolerance = task.config.poisson.witness_tolerance
-    if task.region.is_object or tolerance is None:
-        return surface
-    kept = borne_out(surface, task.looks, tolerance=tolerance, threads=task.ctx.threads)
-    left = without_patches(surface, kept, fewest=task.config.min_part_faces)
-    task.ctx.log.info("%d of %d faces are seen", len(left.faces), len(surface.faces))
-    return left
+    """Points on the density's ridge; cells as large as the Gaussians."""
+    return _reconstructed(task, surface_points(task, "ridge"), task.config.poisson.depth, 0.0)
 
 
 def coarse_from_ridge(task: Task, points: Points, *, levels: int) -> Surface:
     """The same of given points, with cells 2^levels as large and nothing removed."""
-    depth = task.config.poisson.depth or adaptive_depth(points, task.shapes.radii)
-    return _reconstructed(task, points, max(depth - levels, SHALLOWEST), 0.0)
+    bare = replace(task, config=replace(task.config, poisson=COMPLETE))
+    return _reconstructed(bare, points, task.config.poisson.depth, 0.0, coarser=levels)
 
 
-def _reconstructed(task: Task, points: Points, depth: int | None, drop_share: float) -> Surface:
+def _reconstructed(
+    task: Task, points: Points, depth: int | None, drop_share: float, *, coarser: int = 0
+) -> Surface:
     region, settings = task.region, task.config.poisson
     drop = settings.drop_share
     if region.is_object:
-        return _surface(task, points, depth, drop or 0.0)
+        return _surface(task, points, depth, drop or 0.0, coarser)
     drop = drop_share if drop is None else drop
     away = np.abs(points.positions - region.center).max(axis=1) / region.radius_m
     parts = []
@@ -68,7 +63,7 @@ def _reconstructed(task: Task, points: Points, depth: int | None, drop_share: fl
         if chosen.sum() < FEWEST:
             task.ctx.log.info("%s: only %d points, left out", name, chosen.sum())
             continue
-        found = _surface(task, points.where(chosen), depth, drop)
+        found = _surface(task, points.where(chosen), depth, drop, coarser)
         parts.append(_cut(found, region, inside, settings.background_reach))
     if not parts:
         raise InputError(
@@ -78,10 +73,14 @@ def _reconstructed(task: Task, points: Points, depth: int | None, drop_share: fl
     return joined(parts)
 
 
-def _surface(task: Task, points: Points, depth: int | None, drop_share: float) -> Surface:
+def _surface(
+    task: Task, points: Points, depth: int | None, drop_share: float, coarser: int
+) -> Surface:
     o3d = open3d()
     if depth is None:
         depth = adaptive_depth(points, task.shapes.radii)
+    if coarser:
+        depth = max(depth - coarser, SHALLOWEST)
     cloud = o3d.geometry.PointCloud(o3d.utility.Vector3dVector(points.positions))
     cloud.normals = o3d.utility.Vector3dVector(points.normals)
     # More threads would add up in another order each time.

@@ -74,17 +74,12 @@ class Poisson:
     drop_share: float | None = None
     """This share of the vertices, those with the fewest points around, is removed. None: 0.1 for
     captured scenes by `sugar`, as published; else 0."""
-    witness_tolerance: float | None = 0.03
-    """By `poisson`, of a captured scene only what views see is kept: vertices that lie no farther
-    from what a view sees than this share of their depth. None: all."""
 
     def __post_init__(self) -> None:
         if self.depth is not None:
             check_range(self, depth=(3, 14))
         if self.drop_share is not None:
             check_range(self, drop_share=(0.0, 0.9))
-        if self.witness_tolerance is not None:
-            check_range(self, witness_tolerance=(1e-4, 1.0))
         check_range(self, background_reach=(1.0, 100.0))
 
 

@@ -8,14 +8,15 @@ at depth z in a view, is held against the depths D of the four pixels around it:
     looked through    z < min D - τ z
     hidden            otherwise, or a D is not known: this view says nothing
 
-It stays if some view sees it and no more views look through it than see it. Faces go with any
-vertex; patches too small to be a part of their own stay, so that depth's noise makes no lace.
+It is borne out if some view sees it and no more views look through it than see it. A face stays if
+its corners and its middle are; patches too small to be a part of their own stay, so that depth's
+noise makes no lace.
 """
 
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 
 from ..geometry.components import Surface, compact, components
 from .fusing import DepthMaps
@@ -27,8 +28,15 @@ def borne_out(
 ) -> Bool[np.ndarray, " face"]:
     """The faces that stay; `tolerance` is τ."""
     maps = DepthMaps(looks, carve=False)
-    seen, through = maps.witnesses(surface.positions, tolerance, threads=threads)
-    return ((seen > 0) & (through <= seen))[surface.faces].all(axis=1)
+
+    def good(places: Float[np.ndarray, "place 3"]) -> Bool[np.ndarray, " place"]:
+        seen, through = maps.witnesses(places, tolerance, threads=threads)
+        return (seen > 0) & (through <= seen)
+
+    kept = good(surface.positions)[surface.faces].all(axis=1)
+    # Large faces may span the air between corners that are seen.
+    kept[kept] = good(surface.positions[surface.faces[kept]].mean(axis=1))
+    return kept
 
 
 def without_patches(surface: Surface, kept: Bool[np.ndarray, " face"], *, fewest: int) -> Surface:
