@@ -28,7 +28,6 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import torch
 from scipy.ndimage import gaussian_filter
-from splatworks.renderers import meshes
 from splatworks.renderers.scene import Cameras
 from splatworks.stages.evaluate.sights import Camera2View, kept_aside, of_mesh, of_splats
 from splatworks.stages.formats import captures, pictures, splats, wild
@@ -86,13 +85,15 @@ def behind(camera: Cameras, center: np.ndarray) -> Cameras:
 
 def shown(model, camera: Cameras) -> list[np.ndarray]:
     """Gray model, normals, colors."""
-    gray = meshes.MeshScene(model.positions, model.faces)
-    lit = meshes.render(gray, camera, supersample=2, shading="lit")
     view = of_mesh(model, model.positions)(camera)
     assert view.normal is not None
-    backed = lit.rgb[0] + (1 - lit.alpha[0])
+    normals = view.normal * 2 - 1
+    ahead = camera.world_to_camera[0, 2, :3]
+    # Lit from the camera; what is not covered is white.
+    gray = 0.2 + 0.7 * torch.einsum("chw,c->hw", normals, ahead).abs()
+    gray = (gray * view.alpha[0] + (1 - view.alpha[0])).clamp(0, 1)
     return [
-        backed.numpy(),
+        gray[..., None].expand(-1, -1, 3).numpy(),
         view.normal.permute(1, 2, 0).numpy(),
         (view.rgb + (1 - view.alpha)).permute(1, 2, 0).numpy(),
     ]

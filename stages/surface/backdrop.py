@@ -22,10 +22,10 @@ from .task import Task
 from .witness import borne_out
 
 LEVELS = 2
-"""Of the octree, by which the backdrop is coarser."""
+"""Of the octree, by which the backdrop is coarser than the Gaussians."""
 POINTS = 1 / 8
 """Share of the usual number: coarse cells need fewer."""
-MARGIN = 4
+MARGIN = 2
 """Rings of faces around what is seen through a hole."""
 MOST_RAYS = 2_000_000
 """All views together; of more pixels every second or third is looked through."""

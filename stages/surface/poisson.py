@@ -24,6 +24,8 @@ SCALE = 1.1
 SHALLOWEST, DEEPEST = 5, 10
 """Of what is chosen by the Gaussians' size."""
 COMPLETE = Poisson(drop_share=0.0)
+LOOSE = 1
+"""Levels by which captured scenes are coarser than their Gaussians."""
 FEWEST = 100
 """Points that are worth a reconstruction."""
 
@@ -35,12 +37,17 @@ def from_level(task: Task) -> Surface:
 
 
 def from_ridge(task: Task) -> Surface:
-    """Points on the density's ridge; cells as large as the Gaussians."""
-    return _reconstructed(task, surface_points(task, "ridge"), task.config.poisson.depth, 0.0)
+    """Points on the density's ridge; cells as large as the Gaussians, in captured scenes twice as
+    large: there each Gaussian would make a bump of its own."""
+    depth, coarser = task.config.poisson.depth, 0 if task.region.is_object else LOOSE
+    if depth is not None:
+        coarser = 0
+    return _reconstructed(task, surface_points(task, "ridge"), depth, 0.0, coarser=coarser)
 
 
 def coarse_from_ridge(task: Task, points: Points, *, levels: int) -> Surface:
-    """The same of given points, with cells 2^levels as large and nothing removed."""
+    """The same of given points, with cells 2^levels as large as the Gaussians, or as those that the
+    settings name, and nothing removed."""
     bare = replace(task, config=replace(task.config, poisson=COMPLETE))
     return _reconstructed(bare, points, task.config.poisson.depth, 0.0, coarser=levels)
 

@@ -68,7 +68,7 @@ class Poisson:
 
     depth: int | None = None
     """Of the octree. None: 10 for `sugar` as published; for `poisson` such that a cell is about as
-    large as the Gaussians."""
+    large as the Gaussians, in captured scenes twice as large."""
     background_reach: float = 4.0
     """How far beyond the foreground the background of a captured scene is kept."""
     drop_share: float | None = None

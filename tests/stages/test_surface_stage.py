@@ -14,10 +14,14 @@ from splatworks.stages import surface
 from splatworks.stages.artifacts import CameraFile, CaptureDir, SplatsFile
 from splatworks.stages.formats import cameras as camera_files
 from splatworks.stages.formats import gltf, splats
+from splatworks.stages.geometry.activation import activate
 from splatworks.stages.geometry.components import Surface, report
-from splatworks.stages.surface import Config, Poisson, Preview, Sampling, Tets, Tsdf, Views
-from splatworks.stages.surface.extractors import EXTRACTORS
+from splatworks.stages.surface import Config, Poisson, Preview, Sampling, Tets, Tsdf, Views, poisson
+from splatworks.stages.surface.extractors import EXTRACTORS, extractor
+from splatworks.stages.surface.points import Points
+from splatworks.stages.surface.shapes import shapes_of
 from splatworks.stages.surface.stage import SMOOTHING
+from splatworks.stages.surface.task import Region, Task
 
 from . import photo_folders
 from .splat_objects import RADIUS_M, context, joined, saved, sphere
@@ -136,6 +140,41 @@ def test_a_room_seen_from_inside_has_a_foreground_and_a_background(tmp_path) -> 
         assert (radii < 0.5).sum() > 200 and ((radii > 4.5) & (radii < 7)).sum() > 200
     mesh, _ = run(inputs, replace(config, method="tsdf"), tmp_path / "plain")
     assert np.linalg.norm(mesh.positions, axis=1).max() < 4.5, "plain space ends at the cameras"
+
+
+@pytest.mark.parametrize(
+    ("method", "is_object", "given", "wanted"),
+    [
+        # (octree depth or None for what fits the Gaussians, dropped share, levels coarser)
+        ("poisson", True, Poisson(), [(None, 0.0, 0)]),
+        ("poisson", False, Poisson(), [(None, 0.0, 1)] * 2),
+        ("poisson", False, Poisson(depth=7, drop_share=0.2), [(7, 0.2, 0)] * 2),
+        ("sugar", True, Poisson(), [(10, 0.0, 0)]),
+        ("sugar", False, Poisson(), [(10, 0.1, 0)] * 2),
+        ("backdrop", False, Poisson(drop_share=0.2), [(None, 0.0, 2)] * 2),
+        ("backdrop", False, Poisson(depth=7), [(7, 0.0, 2)] * 2),
+    ],
+)
+def test_how_fine_poisson_is(method, is_object, given, wanted, tmp_path, monkeypatch) -> None:
+    rng = np.random.default_rng(0)
+    places, ways = rng.uniform(-2, 2, (4000, 3)), np.tile([0.0, 0.0, 1.0], (4000, 1))
+    points = Points(places, ways, np.zeros(4000, np.int64))
+    found = []
+
+    def reconstruct(task, part, depth, drop_share, coarser):
+        found.append((depth, drop_share, coarser))
+        return Surface(np.eye(3), np.array([[0, 1, 2]]))
+
+    monkeypatch.setattr(poisson, "surface_points", lambda *_: points)
+    monkeypatch.setattr(poisson, "_surface", reconstruct)
+    scene = activate(sphere(40))
+    region = Region(np.zeros(3), 1.0, is_object)
+    task = Task(scene, shapes_of(scene), [], region, Config(poisson=given), context(tmp_path))
+    if method == "backdrop":
+        poisson.coarse_from_ridge(task, points, levels=2)
+    else:
+        extractor(method)(task)
+    assert found == wanted
 
 
 def test_captured_scenes_are_smoothed_and_objects_are_not(tmp_path) -> None:
