@@ -15,7 +15,7 @@ from ...pipeline.contract import Context
 from ..artifacts import CameraFile, CaptureDir, MeshFile, ReportFile, SplatsFile
 from .settings import Method, Poisson, Preview, Sampling, Tets, Tsdf, Views, check_range
 
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)

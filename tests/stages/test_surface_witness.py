@@ -110,6 +110,16 @@ def test_what_is_looked_through_or_hidden_goes() -> None:
     assert np.ptp(depth) < 1e-9
 
 
+def test_a_face_that_spans_a_window_goes() -> None:
+    """Its corners lie on the frame, one metre away; in its middle one looks three metres far."""
+    depth = np.full((48, 64), 1.0, np.float32)
+    depth[12:36, 16:48] = 3.0
+    corners = at_depth(1.0, np.array([[5, 5], [58, 5], [32, 45]]))
+    span = Surface(corners, np.array([[0, 1, 2]]))
+    assert len(left_of(span, flat_look(1.0)).faces) == 1
+    assert len(left_of(span, flat_look(depth)).faces) == 0
+
+
 def test_the_majority_of_the_views_decides() -> None:
     wall = sheet(-0.3, 0.3, 2.0, 20)
     for looks, stays in (
