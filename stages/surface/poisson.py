@@ -13,7 +13,6 @@ from ...pipeline.errors import InputError
 from ..geometry.components import Surface, compact, joined
 from ..geometry.open3d_module import open3d
 from .points import Points, surface_points
-from .settings import Poisson
 from .task import Region, Task
 
 PUBLISHED_DEPTH = 10
@@ -23,7 +22,6 @@ SCALE = 1.1
 """Of the octree's cube to the points' extent (Open3D's own)."""
 SHALLOWEST, DEEPEST = 5, 10
 """Of what is chosen by the Gaussians' size."""
-COMPLETE = Poisson(drop_share=0.0)
 LOOSE = 1
 """Levels by which captured scenes are coarser than their Gaussians."""
 FEWEST = 100
@@ -48,8 +46,9 @@ def from_ridge(task: Task) -> Surface:
 def coarse_from_ridge(task: Task, points: Points, *, levels: int) -> Surface:
     """The same of given points, with cells 2^levels as large as the Gaussians, or as those that the
     settings name, and nothing removed."""
-    bare = replace(task, config=replace(task.config, poisson=COMPLETE))
-    return _reconstructed(bare, points, task.config.poisson.depth, 0.0, coarser=levels)
+    settings = replace(task.config.poisson, drop_share=0.0)
+    whole = replace(task, config=replace(task.config, poisson=settings))
+    return _reconstructed(whole, points, settings.depth, 0.0, coarser=levels)
 
 
 def _reconstructed(
