@@ -177,6 +177,19 @@ def test_how_fine_poisson_is(method, is_object, given, wanted, tmp_path, monkeyp
     assert found == wanted
 
 
+def test_a_level_coarser_is_a_quarter_of_the_faces(tmp_path) -> None:
+    ways = np.random.default_rng(1).normal(size=(6000, 3))
+    ways /= np.linalg.norm(ways, axis=1, keepdims=True)
+    points = Points(0.4 * ways, ways, np.zeros(6000, np.int64))
+    scene = activate(sphere(40))
+    region = Region(np.zeros(3), 1.0, is_object=True)
+    task = Task(scene, shapes_of(scene), [], region, Config(), context(tmp_path))
+    fine, coarse, coarsest = (
+        len(poisson._surface(task, points, 6, 0.0, levels).faces) for levels in (0, 1, 4)
+    )
+    assert 3 < fine / coarse < 5 and coarsest == coarse, "5 is the shallowest"
+
+
 def test_captured_scenes_are_smoothed_and_objects_are_not(tmp_path) -> None:
     inputs = ball(tmp_path)
     file = CameraFile(camera_files.save(photo_folders.cameras(16), tmp_path / "somewhere.json"))
