@@ -94,6 +94,7 @@ def table(report: dict) -> list[str]:
             ("SSIM", f"{found['ssim']:.4f}"),
             ("covered", f"{found['covered']:.1%}"),
             ("PSNR where covered", f"{found['covered_psnr_db']:.2f} dB"),
+            ("  exposures evened", f"{found['exposed_psnr_db']:.2f} dB"),
         ]
     width = max(len(name) for name, _ in rows)
     return [f"  {name:{width}}  {value}" for name, value in rows]

@@ -18,7 +18,7 @@ from ..artifacts import (
     TexturedMeshFile,
 )
 
-VERSION = 1
+VERSION = 2
 Axis = Literal["+x", "-x", "+y", "-y", "+z", "-z"]
 
 

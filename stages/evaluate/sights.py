@@ -15,7 +15,7 @@ from ...renderers.scene import Cameras, Gaussians
 from ..formats.captures import Capture, Shot
 from ..formats.model import Model
 from ..formats.photos import Photo, target_of
-from ..geometry.psnr import psnr_db
+from ..geometry.psnr import exposed, psnr_db
 from ..geometry.ssim import ssim
 
 SUPERSAMPLE = 2
@@ -44,6 +44,10 @@ class Sight:
     """Share of the picture that shows the subject."""
     covered_psnr_db: float | None
     """Only there."""
+    exposure: float | None
+    """What the subject's light must be multiplied by there to be most like the photograph."""
+    exposed_psnr_db: float | None
+    """There, after that."""
     pictures: tuple[Float[np.ndarray, "height width 3"], ...]
     """The photograph, the subject, and its normals where there are any."""
 
@@ -79,13 +83,20 @@ def sight(photo: Photo, seen: Camera2View, *, white_behind: bool) -> Sight:
     there = view.alpha > MIDDLE
     if counts is not None:
         there &= counts > MIDDLE
+    covered_db = exposed_db = exposure = None
+    if bool(there.any()):
+        covered_db = psnr_db(picture, truth, there.float())
+        fitted, exposure = exposed(picture, truth, there.float())
+        exposed_db = psnr_db(fitted, truth, there.float())
     shown = [truth, picture, *([] if view.normal is None else [view.normal])]
     return Sight(
         name=photo.name,
         psnr_db=psnr_db(picture, truth, counts),
         ssim=float(likeness.mean()),
         covered=float((view.alpha > MIDDLE).float().mean()),
-        covered_psnr_db=psnr_db(picture, truth, there.float()) if bool(there.any()) else None,
+        covered_psnr_db=covered_db,
+        exposure=exposure,
+        exposed_psnr_db=exposed_db,
         pictures=tuple(each.permute(1, 2, 0).numpy() for each in shown),
     )
 

@@ -125,17 +125,20 @@ def _seen(path: Path, model: Model | None, up: splats.Axis, config: Config) -> C
 
 def _photographs(sights: list[Sight]) -> dict[str, Any]:
     covered = [one.covered_psnr_db for one in sights if one.covered_psnr_db is not None]
+    exposed = [one.exposed_psnr_db for one in sights if one.exposed_psnr_db is not None]
     return {
         "psnr_db": _mean([one.psnr_db for one in sights]),
         "ssim": _mean([one.ssim for one in sights]),
         "covered": _mean([one.covered for one in sights]),
         "covered_psnr_db": _mean(covered),
+        "exposed_psnr_db": _mean(exposed),
         "each": [
             {
                 "name": one.name,
                 "psnr_db": _rounded(one.psnr_db),
                 "ssim": _rounded(one.ssim),
                 "covered": _rounded(one.covered),
+                "exposure": None if one.exposure is None else _rounded(one.exposure),
             }
             for one in sights
         ],

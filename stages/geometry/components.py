@@ -4,6 +4,7 @@ Notation: v vertices, f faces. Faces are counter-clockwise seen from outside. Ev
 exact bookkeeping on NumPy arrays and does not depend on the order of its input or on threads.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,6 +60,15 @@ def compact(surface: Surface) -> Surface:
     """Drop vertices that no face uses, keeping the order of the others."""
     used, index = np.unique(surface.faces, return_inverse=True)
     return Surface(surface.positions[used], index.reshape(surface.faces.shape))
+
+
+def joined(parts: Sequence[Surface]) -> Surface:
+    """Side by side, in this order; nothing is welded."""
+    starts = np.cumsum([0] + [len(part.positions) for part in parts[:-1]])
+    return Surface(
+        np.concatenate([part.positions for part in parts]),
+        np.concatenate([part.faces + start for part, start in zip(parts, starts, strict=True)]),
+    )
 
 
 def canonical(surface: Surface) -> Surface:

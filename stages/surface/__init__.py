@@ -15,7 +15,7 @@ from ...pipeline.contract import Context
 from ..artifacts import CameraFile, CaptureDir, MeshFile, ReportFile, SplatsFile
 from .settings import Method, Poisson, Preview, Sampling, Tets, Tsdf, Views, check_range
 
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,15 @@ class Config:
     """Connected parts with fewer triangles are removed."""
     max_parts: int = 50
     """Only the largest so many parts are kept."""
+    witness_tolerance: float | None = 0.03
+    """Of a captured scene, `poisson` and `tets` keep only what views see: what lies no farther from
+    their depth than this share of it. None: all."""
+    backdrop: bool | None = None
+    """Put a coarser surface behind holes that views look through. None: in captured scenes, by
+    `poisson`, `tsdf-contracted` and `tets`."""
+    smoothing: int | None = None
+    """Iterations of Taubin's smoothing, which keeps volumes. None: 50 for captured scenes, whose
+    Gaussians lie in a layer around the surface; 0 for objects and for `sugar`."""
     depth: Literal["ridge", "median"] = "ridge"
     """Of a pixel, for `tsdf`, `tsdf-contracted` and `tets`: where the density along the normal is
     largest, or of the Gaussian at which half of the light is absorbed."""
@@ -49,6 +58,10 @@ class Config:
     def __post_init__(self) -> None:
         if self.target_faces is not None:
             check_range(self, target_faces=(4, 50_000_000))
+        if self.witness_tolerance is not None:
+            check_range(self, witness_tolerance=(1e-4, 1.0))
+        if self.smoothing is not None:
+            check_range(self, smoothing=(0, 1000))
         check_range(self, min_part_faces=(1, 1_000_000), max_parts=(1, 1_000_000))
 
 

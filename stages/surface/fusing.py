@@ -63,3 +63,22 @@ class DepthMaps:
         for _ in in_order(work, range(0, len(points), CHUNK), threads=threads):
             pass
         return means, counts
+
+    def witnesses(
+        self, points: Float[np.ndarray, "point 3"], tolerance: float, *, threads: int
+    ) -> tuple[Int[np.ndarray, " point"], Int[np.ndarray, " point"]]:
+        """How many views see each place, within `tolerance` of its depth there, and how many look
+        through it (`witness.py`)."""
+        seen = np.zeros(len(points), np.int32)
+        through = np.zeros(len(points), np.int32)
+
+        def work(start: int) -> None:
+            part = slice(start, start + CHUNK)
+            kernels.witness(
+                np.ascontiguousarray(points[part], np.float64), tolerance, self._depths,
+                self._starts, self._shapes, self._cameras, seen[part], through[part],
+            )  # fmt: skip
+
+        for _ in in_order(work, range(0, len(points), CHUNK), threads=threads):
+            pass
+        return seen, through

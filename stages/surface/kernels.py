@@ -155,6 +155,36 @@ def fuse(points, truncations, depths, starts, shapes, cameras, carve, means, cou
 
 
 @kernel
+def witness(points, tolerance, depths, starts, shapes, cameras, seen, through):
+    for p in range(len(points)):
+        x, y, z = points[p, 0], points[p, 1], points[p, 2]
+        for c in range(len(cameras)):
+            row = cameras[c]
+            deep = row[6] * x + row[7] * y + row[8] * z + row[11]
+            if deep <= NEAREST_M:
+                continue
+            u = row[12] * (row[0] * x + row[1] * y + row[2] * z + row[9]) / deep + row[14]
+            v = row[13] * (row[3] * x + row[4] * y + row[5] * z + row[10]) / deep + row[15]
+            height, width = shapes[c, 0], shapes[c, 1]
+            if not (u >= 0 and v >= 0 and u < width and v < height):
+                continue
+            left = min(max(int(np.floor(u - 0.5)), 0), max(width - 2, 0))
+            top = min(max(int(np.floor(v - 0.5)), 0), max(height - 2, 0))
+            low, high = np.inf, 0.0
+            for j in range(top, min(top + 2, height)):
+                for i in range(left, min(left + 2, width)):
+                    depth = depths[starts[c] + j * width + i]
+                    low, high = min(low, depth), max(high, depth)
+            if low <= 0:
+                continue
+            room = tolerance * deep
+            if deep < low - room:
+                through[p] += 1
+            elif deep <= high + room:
+                seen[p] += 1
+
+
+@kernel
 def splat_into(means, half, whiten, opacities, grid):
     """Each Gaussian into the voxels (z, y, x) that it reaches; places in voxels."""
     side = len(grid)

@@ -68,12 +68,12 @@ class Poisson:
 
     depth: int | None = None
     """Of the octree. None: 10 for `sugar` as published; for `poisson` such that a cell is about as
-    large as the Gaussians."""
+    large as the Gaussians, in captured scenes twice as large."""
     background_reach: float = 4.0
     """How far beyond the foreground the background of a captured scene is kept."""
     drop_share: float | None = None
     """This share of the vertices, those with the fewest points around, is removed. None: 0.1 for
-    captured scenes, 0 for objects."""
+    captured scenes by `sugar`, as published; else 0."""
 
     def __post_init__(self) -> None:
         if self.depth is not None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from splatworks.pipeline.cli import main
 from splatworks.pipeline.errors import InputError
@@ -15,10 +16,11 @@ from splatworks.stages.artifacts import CaptureDir, MeshFile, SplatsFile
 from splatworks.stages.evaluate import Config
 from splatworks.stages.evaluate.distances import compare, spread
 from splatworks.stages.formats import gltf
-from splatworks.stages.formats.srgb import decode
+from splatworks.stages.formats.srgb import decode, encode
 from splatworks.stages.geometry.activation import activate
 from splatworks.stages.geometry.components import Surface, edge_counts
 from splatworks.stages.geometry.isosurface import isosurface
+from splatworks.stages.geometry.psnr import exposed, psnr_db
 
 from . import photo_folders
 from .splat_objects import context, raw, saved, sphere
@@ -201,6 +203,37 @@ def test_a_mesh_against_photographs_of_itself(tmp_path) -> None:
     wanted = judged(tmp_path / "lifted", inputs)["photographs"]
     assert turned["psnr_db"] == pytest.approx(wanted["psnr_db"], abs=0.05)
     assert turned["psnr_db"] < told["psnr_db"] - 10
+
+
+def test_exposures_of_the_photographs_are_told(tmp_path) -> None:
+    path = written(ball(0.3), tmp_path / "ball.glb", (0.2, 0.3, 0.4))
+    mesh = gltf.load(path)
+    scene = meshes.MeshScene(mesh.positions, mesh.faces, vertex_colors=mesh.colors)
+    # In the order of the photographs; the first and the ninth are looked at.
+    factors = iter([1.6, *[1.0] * 7, 0.5, *[1.0] * 3])
+
+    def picture(camera):
+        frames = meshes.render(scene, camera, supersample=2)
+        return encode(decode(frames.rgb[0].numpy()) * next(factors))
+
+    folder = CaptureDir(capture_of(tmp_path / "capture", picture))
+    told = judged(tmp_path / "run", evaluate.Inputs(MeshFile(path), capture=folder))["photographs"]
+    assert [one["exposure"] for one in told["each"]] == pytest.approx([1.6, 0.5], rel=0.02)
+    assert told["covered_psnr_db"] < 25 and told["exposed_psnr_db"] > 40
+
+
+def test_the_exposure_is_the_best_of_many() -> None:
+    rng = np.random.default_rng(4)
+    one = torch.from_numpy(rng.random((3, 20, 30)))
+    other = (one * 0.8 + 0.1 * torch.from_numpy(rng.random((3, 20, 30)))).clamp(0, 1)
+    counts = torch.zeros(1, 20, 30)
+    counts[:, 3:17, 5:] = 1
+    other[:, 0] = 0  # Does not count.
+    fitted, factor = exposed(one, other, counts)
+    best = psnr_db(fitted, other, counts)
+    for nearby in (0.97, 1.03):
+        changed = torch.from_numpy(encode(decode(one.numpy()) * factor * nearby))
+        assert psnr_db(changed, other, counts) < best
 
 
 def test_what_cannot_be_judged_is_explained(tmp_path) -> None:

@@ -7,15 +7,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import trimesh
 from splatworks.pipeline.cli import main
 from splatworks.pipeline.errors import InputError
 from splatworks.stages import surface
 from splatworks.stages.artifacts import CameraFile, CaptureDir, SplatsFile
 from splatworks.stages.formats import cameras as camera_files
 from splatworks.stages.formats import gltf, splats
+from splatworks.stages.geometry.activation import activate
 from splatworks.stages.geometry.components import Surface, report
-from splatworks.stages.surface import Config, Poisson, Preview, Sampling, Tets, Tsdf, Views
-from splatworks.stages.surface.extractors import EXTRACTORS
+from splatworks.stages.surface import Config, Poisson, Preview, Sampling, Tets, Tsdf, Views, poisson
+from splatworks.stages.surface.extractors import EXTRACTORS, extractor
+from splatworks.stages.surface.points import Points
+from splatworks.stages.surface.shapes import shapes_of
+from splatworks.stages.surface.stage import SMOOTHING
+from splatworks.stages.surface.task import Region, Task
 
 from . import photo_folders
 from .splat_objects import RADIUS_M, context, joined, saved, sphere
@@ -134,6 +140,73 @@ def test_a_room_seen_from_inside_has_a_foreground_and_a_background(tmp_path) -> 
         assert (radii < 0.5).sum() > 200 and ((radii > 4.5) & (radii < 7)).sum() > 200
     mesh, _ = run(inputs, replace(config, method="tsdf"), tmp_path / "plain")
     assert np.linalg.norm(mesh.positions, axis=1).max() < 4.5, "plain space ends at the cameras"
+
+
+@pytest.mark.parametrize(
+    ("method", "is_object", "given", "wanted"),
+    [
+        # (octree depth or None for what fits the Gaussians, dropped share, levels coarser)
+        ("poisson", True, Poisson(), [(None, 0.0, 0)]),
+        ("poisson", False, Poisson(), [(None, 0.0, 1)] * 2),
+        ("poisson", False, Poisson(depth=7, drop_share=0.2), [(7, 0.2, 0)] * 2),
+        ("sugar", True, Poisson(), [(10, 0.0, 0)]),
+        ("sugar", False, Poisson(), [(10, 0.1, 0)] * 2),
+        ("backdrop", False, Poisson(drop_share=0.2), [(None, 0.0, 2)] * 2),
+        ("backdrop", False, Poisson(depth=7), [(7, 0.0, 2)] * 2),
+    ],
+)
+def test_how_fine_poisson_is(method, is_object, given, wanted, tmp_path, monkeypatch) -> None:
+    rng = np.random.default_rng(0)
+    places, ways = rng.uniform(-2, 2, (4000, 3)), np.tile([0.0, 0.0, 1.0], (4000, 1))
+    points = Points(places, ways, np.zeros(4000, np.int64))
+    found = []
+
+    def reconstruct(task, part, depth, drop_share, coarser):
+        found.append((depth, drop_share, coarser))
+        return Surface(np.eye(3), np.array([[0, 1, 2]]))
+
+    monkeypatch.setattr(poisson, "surface_points", lambda *_: points)
+    monkeypatch.setattr(poisson, "_surface", reconstruct)
+    scene = activate(sphere(40))
+    region = Region(np.zeros(3), 1.0, is_object)
+    task = Task(scene, shapes_of(scene), [], region, Config(poisson=given), context(tmp_path))
+    if method == "backdrop":
+        poisson.coarse_from_ridge(task, points, levels=2)
+    else:
+        extractor(method)(task)
+    assert found == wanted
+
+
+def test_a_level_coarser_is_a_quarter_of_the_faces(tmp_path) -> None:
+    ways = np.random.default_rng(1).normal(size=(6000, 3))
+    ways /= np.linalg.norm(ways, axis=1, keepdims=True)
+    points = Points(0.4 * ways, ways, np.zeros(6000, np.int64))
+    scene = activate(sphere(40))
+    region = Region(np.zeros(3), 1.0, is_object=True)
+    task = Task(scene, shapes_of(scene), [], region, Config(), context(tmp_path))
+    fine, coarse, coarsest = (
+        len(poisson._surface(task, points, 6, 0.0, levels).faces) for levels in (0, 1, 4)
+    )
+    assert 3 < fine / coarse < 5 and coarsest == coarse, "5 is the shallowest"
+
+
+def test_captured_scenes_are_smoothed_and_objects_are_not(tmp_path) -> None:
+    inputs = ball(tmp_path)
+    file = CameraFile(camera_files.save(photo_folders.cameras(16), tmp_path / "somewhere.json"))
+    config = replace(SMALL, method="tsdf", tsdf=Tsdf(voxels=96), target_faces=None, backdrop=False)
+
+    def roughness(inputs: surface.Inputs, smoothing: int | None) -> float:
+        """Mean angle between faces that share an edge, in degrees."""
+        mesh, _ = run(
+            inputs, replace(config, smoothing=smoothing), tmp_path / f"{id(inputs)}-{smoothing}"
+        )
+        shape = trimesh.Trimesh(mesh.positions, mesh.faces, process=False)
+        return float(np.degrees(shape.face_adjacency_angles.mean()))
+
+    captured = replace(inputs, cameras=file)
+    raw, usual = roughness(captured, 0), roughness(captured, None)
+    assert usual < 0.6 * raw and usual == roughness(captured, SMOOTHING)
+    assert roughness(inputs, None) == roughness(inputs, 0) > roughness(inputs, 5)
 
 
 # --- bad input ---
