@@ -134,9 +134,9 @@ def settled(problem: coarse.Problem, state: State) -> skinning.Pose:
     pieces = groups.grouped(problem.skin.rest, found, problem.edges)
     if pieces is None:
         return found
-    last = groups.start(problem, pieces)
+    last = groups.start(problem, pieces, state["masks"])
     for _ in range(problem.coarse.group_iterations):
-        groups.step(problem, pieces, state["masks"].detach(), last)
+        groups.step(problem, pieces, last)
     rigid = groups.pose_of(problem, pieces, last)
     return moving.better(problem, found, rigid, int(pieces.moves.sum()), LOG)
 
@@ -155,7 +155,8 @@ def direct(problem: coarse.Problem) -> coarse.Problem:
     points = problem.scene.means[problem.movable].double().numpy()
     edges = anchors.graph(points, problem.coarse.edges)
     skin = skinning.bind(points, points, edges, 1)
-    return replace(problem, edges=edges, skin=skin, smoothing=torch.eye(len(points)))
+    # Sparse: with thousands of points a dense one costs more than the renderer.
+    return replace(problem, edges=edges, skin=skin, smoothing=torch.eye(len(points)).to_sparse())
 
 
 def scored(given: Case, rung: Rung) -> tuple[Score, np.ndarray]:

@@ -130,13 +130,12 @@ def _settled(problem: coarse.Problem, state: State, pace: Pace, ctx: Context, sh
     if pieces is None:
         return found
     count = int(pieces.moves.sum())
-    last = groups.start(problem, pieces)
-    logits = state["masks"].detach()
+    last = groups.start(problem, pieces, state["masks"])
     finish(
         "groups",
         last,
         problem.coarse.group_iterations,
-        lambda now: groups.step(problem, pieces, logits, now),
+        lambda now: groups.step(problem, pieces, now),
         lambda now: show(_seen_now(problem, groups.pose_of(problem, pieces, now)), "groups"),
         pace,
         ctx,
