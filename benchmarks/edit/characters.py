@@ -46,7 +46,7 @@ from splatworks.stages.formats import pictures, splats
 from splatworks.stages.formats.lens import Lens
 from splatworks.stages.formats.photos import Photo
 from splatworks.stages.formats.splats import RawSplats
-from splatworks.stages.geometry.activation import Parameters, activate
+from splatworks.stages.geometry.activation import Parameters
 from splatworks.stages.geometry.components import face_areas
 from splatworks.stages.geometry.orbit import look_at_origin
 from splatworks.stages.reconstruct import Config, checkpoint
@@ -277,7 +277,8 @@ def told(rows: list[Row]) -> str:
         ("edited view", lambda row: row.edited_db), ("seconds", lambda row: row.seconds),
     ):  # fmt: skip
         means = [np.mean([of(row) for row in rows if row.method == name]) for name in names]
-        lines.append(f"| {title} | " + " | ".join(f"{m:.3g}" if m < 1 else f"{m:.2f}" for m in means) + " |")
+        cells = [f"{mean:.3g}" if mean < 1 else f"{mean:.2f}" for mean in means]
+        lines.append(f"| {title} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 

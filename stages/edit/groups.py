@@ -138,13 +138,13 @@ def grouped(rest: Float[torch.Tensor, "n 3"], pose: Pose, edges: Graph) -> Group
         turns.append(quaternion if moving else np.array([1.0, 0.0, 0.0, 0.0]))
     if not any(moves):
         return None
-    weights = sparse.csr_array(_memberships(found, count, edges))
+    weights = sparse.csr_array(memberships(found, count, edges))
     whole = [torch.from_numpy(np.stack(part)).float() for part in (centers, places, turns)]
     skin = Skin(weights, weights.T.tocsr(), whole[0])
     return Groups(skin, Pose(whole[1], whole[2]), torch.tensor(moves))
 
 
-def _memberships(
+def memberships(
     found: Int[np.ndarray, " n"], count: int, edges: Graph
 ) -> Float[np.ndarray, "n group"]:
     """One group for most, several for those between; rows sum to 1."""
@@ -158,17 +158,12 @@ def _memberships(
     return np.where(inside[:, None], hot, spread).astype(np.float32)
 
 
-def start(problem: coarse.Problem, groups: Groups, masks: Float[torch.Tensor, "3 edge"]) -> State:
-    """Where the coarse stage ended; `masks` are its own, and go on learning: all bending is now
-    between groups."""
+def start(problem: coarse.Problem, groups: Groups) -> State:
+    """Where the coarse stage ended."""
     settings = problem.coarse
-    mask_rate = problem.rigidity.mask_rate if problem.rigidity.adaptive else 0.0
-    values = {
-        "places": value(groups.pose.places, settings.group_rate * problem.size),
-        "turns": value(groups.pose.turns, settings.group_rate),
-        "masks": value(masks, mask_rate, vectors=False),
-    }
-    return State(values, [None] * len(problem.views))
+    places = value(groups.pose.places, settings.group_rate * problem.size)
+    turns = value(groups.pose.turns, settings.group_rate)
+    return State({"places": places, "turns": turns}, [None] * len(problem.views))
 
 
 def pose_of(problem: coarse.Problem, groups: Groups, state: State) -> Pose:
@@ -180,13 +175,18 @@ def pose_of(problem: coarse.Problem, groups: Groups, state: State) -> Pose:
     return Pose(moved.means, moved.turns)
 
 
-def step(problem: coarse.Problem, groups: Groups, state: State) -> None:
-    """One iteration, in place."""
+def step(
+    problem: coarse.Problem,
+    groups: Groups,
+    masks: Float[torch.Tensor, "3 edge"],
+    state: State,
+) -> None:
+    """One iteration, in place; `masks` are those of the coarse stage, held fixed."""
     settings = problem.coarse
     share = state.iteration / max(1, settings.group_iterations)
     pose = pose_of(problem, groups, state)
     moved = deform(problem.skin, problem.scene.means[problem.movable], pose)
-    loss = coarse.resting(problem, state["masks"], pose)
+    loss = coarse.resting(problem, masks, pose)
     for number in range(len(problem.views)):
         # Matching is over: its tiles are too coarse for what is left to do.
         one = coarse.view_loss(problem, state, moved, number, share=1.0)
