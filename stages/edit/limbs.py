@@ -46,8 +46,8 @@ SLENDER = 0.5
 """The widest cut, as a share of the limb's length: root mean square distance from its middle."""
 MOST_TIPS = 12
 FEWEST_ANCHORS = 4
-UNDER_EDIT = 0.5
-"""Share of a limb's anchors that lie behind a mask, hidden or not; others are not tried."""
+UNDER_EDIT = 0.3
+"""Share of a turned limb's anchors that lie behind a mask, for the turn to be tried."""
 
 Places = Float[np.ndarray, "anchor 3"]
 
@@ -80,12 +80,11 @@ def first_pose(problem: coarse.Problem) -> tuple[Pose, int]:
     eye = -camera[:3, :3].T @ camera[:3, 3]
     upright = problem.skin.rest.new_tensor([1.0, 0.0, 0.0, 0.0]).repeat(len(rest), 1)
     pose = Pose(problem.skin.rest.clone(), upright)
-    shown = under_edit(problem.skin.rest, views)
     todo = [
         (limb, angle)
         for limb in limbs(rest, problem.edges)
-        if shown[limb.inside].mean() >= UNDER_EDIT
         for angle in ANGLES_DEG
+        if _ends_up_under(turned(rest, pose, limb, eye, angle), limb, views)
     ]
     small = [reduced(view, number) for number, view in enumerate(views)]
     count, least = 0, difference(problem, pose, small) if todo else 0.0
@@ -100,6 +99,11 @@ def first_pose(problem: coarse.Problem) -> tuple[Pose, int]:
         pose, least, count = turned(rest, pose, limb, eye, angle), errors[order[0]], count + 1
         todo = [todo[k] for k in order[:PROMISING]]
     return pose, count
+
+
+def _ends_up_under(pose: Pose, limb: Limb, views: Sequence[View]) -> bool:
+    inside = torch.from_numpy(limb.inside)
+    return bool(under_edit(pose.places[inside], views).mean() >= UNDER_EDIT)
 
 
 def under_edit(places: Float[Tensor, "n 3"], views: Sequence[View]) -> Bool[np.ndarray, " n"]:
