@@ -4,16 +4,14 @@ import numpy as np
 import pytest
 import torch
 from scipy.spatial.transform import Rotation
-from splatworks.stages.edit import Config, anchors, coarse, limbs, reach, skinning, ways
-from splatworks.stages.edit.pictures_in import Retouched
-from splatworks.stages.edit.settings import Coarse
+from splatworks.stages.edit import anchors, coarse, limbs, skinning, ways
 from splatworks.stages.edit.skinning import Pose
 from splatworks.stages.edit.views import make_view
 from splatworks.stages.formats.splats import RawSplats
 from splatworks.stages.geometry.activation import activate
 from splatworks.stages.scene.affine import about, carried, joined, rotation_matrix, take
 
-from .edit_setup import camera, picture, right_shifted, two_balls
+from .edit_setup import camera, picture, problem_of, right_shifted, two_balls
 from .splat_objects import raw
 
 GAP = 0.08
@@ -186,15 +184,6 @@ def test_the_coarse_stage_starts_in_the_pose_it_is_given(tmp_path) -> None:
     assert torch.allclose(found.places, given.places, atol=1e-6)
     sign = torch.where(given.turns[:, :1] < 0, -1.0, 1.0)
     assert torch.allclose(found.turns, sign * given.turns, atol=1e-6)
-
-
-def problem_of(rest: RawSplats, goal: RawSplats, size_px: int = 64) -> coarse.Problem:
-    eye = camera(size_px)
-    own, edited = picture(rest, eye), picture(goal, eye)
-    mask = np.abs(own - edited).max(axis=2) > 0.02
-    shot = Retouched(eye, own, edited, mask, np.ones(3, np.float32), 0.0)
-    config = Config(what="geometry", coarse=Coarse(anchors=150))
-    return reach.posed_problem(activate(rest), [shot], config, 1)
 
 
 def colored(points: np.ndarray, color: tuple[float, float, float]) -> RawSplats:
