@@ -80,7 +80,7 @@ def rungs(iterations: int) -> list[Rung]:
     arap = Rigidity(rotation=0, distance=0, adaptive=False)
     plain = Coarse(iterations=iterations, smoothing=0.0, stay=0.0, own_share=1.0,
                    group_iterations=0, along_surface=False, limbs=False)  # fmt: skip
-    free = Coarse(iterations=iterations, limbs=False)
+    free = Coarse(iterations=iterations, along_surface=False, limbs=False)
     none = Matching(weight=0.0, find_pairs=False)
     ot, own = Matching(leaving=None, find_pairs=False), Matching(find_pairs=False)
     return [
@@ -93,7 +93,7 @@ def rungs(iterations: int) -> list[Rung]:
              replace(free, group_iterations=0), fine=True),
         Rung("+ rigid groups", True, own, Rigidity(), free, fine=True),
         Rung("+ patches found again", True, Matching(), Rigidity(), free, fine=True),
-        Rung("+ limbs tried (all)", True, Matching(), Rigidity(),
+        Rung("+ ways along the surface, limbs (all)", True, Matching(), Rigidity(),
              Coarse(iterations=iterations), fine=True),
     ]  # fmt: skip
 
