@@ -1,7 +1,7 @@
 """Three edits of a real capture, made with ordinary image tools: a shift, a recoloring, a pattern.
 
     python benchmarks/edit/capture.py SPLATS.ply CAMERAS.json OUT [--edits shift board scarf]
-                                      [--sheet FILE.png]
+                                      [--sheet FILE.jpg]
 
 For the fox of instant-ngp (`pipeline reconstruct fox --max-side 480 --max-gaussians 60000`), whose
 outlines are given below in pixels of its frontal camera, 288 x 512. Selections are polygons, as one
@@ -149,7 +149,8 @@ def main() -> int:
         cells += [arm.picture(after, pick(everywhere, k))[0] for k in AROUND]
         rows += [small(cell) for cell in cells]
     if options.sheet:
-        pictures.save(pictures.sheet(rows, 3 + len(AROUND)), options.sheet)
+        sheet = pictures.to_bytes(pictures.sheet(rows, 3 + len(AROUND)))
+        Image.fromarray(sheet).save(options.sheet, quality=80)
     return 0
 
 
