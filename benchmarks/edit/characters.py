@@ -1,6 +1,7 @@
 """Posed characters: rest pose in splats, one picture of another pose, seven other views that judge.
 
-    python benchmarks/edit/characters.py OUT [--cases 12] [--minutes M] [--sheet FILE.png]
+    python benchmarks/edit/characters.py OUT [--cases 0 1 2 ...] [--methods all ...]
+                                        [--minutes M] [--sheet FILE.jpg]
 
 In the spirit of the 3DBiCar test of Luo et al. 2024. Characters and poses are those of
 `figures.py`. Splats are trained on 50 renders of the rest pose, from points of its surface; the
@@ -28,6 +29,7 @@ import figures
 import ladder
 import numpy as np
 import torch
+from PIL import Image
 from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 from splatworks.renderers import meshes
@@ -58,6 +60,7 @@ TRAINING_VIEWS, TRAINING_ITERATIONS = 50, 700
 FASTER = 4.0
 """Than the rates of `reconstruct`, whose training is ten times as long."""
 DISTANCE_M, FOVY_DEG = {"person": 1.9, "beast": 1.6}, 40.0
+ON_SHEET = ("photometric + ARAP", "the paper's losses", "all")
 VIEWS, ELEVATION_DEG = 8, 10.0
 """Around the character; the first is edited."""
 BUDGET = 650
@@ -263,8 +266,8 @@ def run(number: int, folder: Path, wanted: list[str], deadline: float) -> bool:
 
 
 def told(rows: list[Row]) -> str:
-    """The table: per case, then the means."""
-    names = list(dict.fromkeys(row.method for row in rows))
+    """The table: per case, then means over the cases that are complete."""
+    names = [name for name in NAMES if any(row.method == name for row in rows)]
     lines = ["| case | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
     for number in sorted({row.case for row in rows}):
         found = {row.method: row for row in rows if row.case == number}
@@ -272,14 +275,28 @@ def told(rows: list[Row]) -> str:
                  for n in names]  # fmt: skip
         kind = next(iter(found.values())).kind
         lines.append(f"| {number} {kind} | " + " | ".join(cells) + " |")
+    whole = complete(rows)
+    if not whole:
+        return "\n".join(lines)
     for title, of in (
         ("mean, novel views", lambda row: row.novel_db), ("SSIM", lambda row: row.novel_ssim),
         ("edited view", lambda row: row.edited_db), ("seconds", lambda row: row.seconds),
     ):  # fmt: skip
-        means = [np.mean([of(row) for row in rows if row.method == name]) for name in names]
+        means = [np.mean([of(row) for row in whole if row.method == name]) for name in names]
         cells = [f"{mean:.3g}" if mean < 1 else f"{mean:.2f}" for mean in means]
         lines.append(f"| {title} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def complete(rows: list[Row]) -> list[Row]:
+    """Of the cases that every method of the rows has done."""
+    names = {row.method for row in rows}
+    done = {
+        number
+        for number in {row.case for row in rows}
+        if {row.method for row in rows if row.case == number} == names
+    }
+    return [row for row in rows if row.case in done]
 
 
 def main() -> int:
@@ -299,19 +316,24 @@ def main() -> int:
             break
     kept = sorted(options.out.glob("??-?.json"))
     rows = [Row(**json.loads(path.read_text("utf-8"))) for path in kept]
+    rows = [row for row in rows if row.method in options.methods]
     print(told(rows))
     if options.sheet:
-        pictures.save(contact(options.out, options.cases), options.sheet)
+        sheet = pictures.to_bytes(contact(options.out, options.cases))
+        Image.fromarray(sheet).save(options.sheet, quality=80)
     return 0
 
 
 def contact(folder: Path, cases: list[int]) -> np.ndarray:
-    """One case per line: the truth, then every method, each from four sides."""
+    """One case per line, from four sides each: the truth, photometric, the paper's, all."""
     cells = []
     for number in cases:
-        line = [folder / f"{number:02d}-truth.png", *sorted(folder.glob(f"{number:02d}-?.png"))]
-        cells += [pictures.load(path) for path in line]
-    return pictures.sheet(cells, len(methods()) + 3)
+        names = ["truth", *(str(NAMES.index(name)) for name in ON_SHEET)]
+        paths = [folder / f"{number:02d}-{name}.png" for name in names]
+        if all(path.exists() for path in paths):
+            cells += [pictures.load(path) for path in paths]
+    halves = [(a[::2, ::2] + a[1::2, ::2] + a[::2, 1::2] + a[1::2, 1::2]) / 4 for a in cells]
+    return pictures.sheet(halves, 1 + len(ON_SHEET), 8)
 
 
 if __name__ == "__main__":
