@@ -51,7 +51,7 @@ def test_leaving_ones_place_has_its_price_and_no_more(problem: coarse.Problem) -
     for far in (0.5 * scale, 20 * scale):
         found = coarse.resting(problem, logits, shifted(problem, (far, 0.0, 0.0)))
         share = far**2 / (far**2 + scale**2)
-        assert float(found) == pytest.approx(problem.coarse.stay * share, rel=1e-3)
+        assert float(found.detach()) == pytest.approx(problem.coarse.stay * share, rel=1e-3)
 
 
 def test_the_positional_loss_pulls_where_the_match_says(problem: coarse.Problem) -> None:
@@ -86,7 +86,7 @@ def test_pairs_pull_until_the_matching_ends() -> None:
     moved = moving.deformed(given, at_rest(given))
     ends = given.matching.until_share
     early, late = (
-        [float(coarse.view_loss(one, coarse.start(one), moved, 0, share))
+        [float(coarse.view_loss(one, coarse.start(one), moved, 0, share).detach())
          for one in (given, without)]
         for share in (0.0, ends)
     )  # fmt: skip
@@ -112,10 +112,10 @@ def fine_of(problem: coarse.Problem) -> fine.Problem:
 def test_growing_has_its_price(problem: coarse.Problem) -> None:
     given = replace(fine_of(problem), rigidity=Rigidity(adaptive=False))
     state = fine.start(given)
-    before = float(fine.resting(given, state))
+    before = float(fine.resting(given, state).detach())
     with torch.no_grad():
         state["growth"].fill_(math.log(1.5))
-    after = float(fine.resting(given, state))
+    after = float(fine.resting(given, state).detach())
     assert after - before == pytest.approx(0.5 * given.fine.scale_price, rel=1e-4)
 
 
