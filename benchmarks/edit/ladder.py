@@ -23,7 +23,17 @@ import arm
 import numpy as np
 import torch
 from splatworks.renderers.scene import Cameras, Gaussians
-from splatworks.stages.edit import Config, anchors, coarse, fine, groups, moving, reach, skinning
+from splatworks.stages.edit import (
+    Config,
+    anchors,
+    coarse,
+    fine,
+    groups,
+    limbs,
+    moving,
+    reach,
+    skinning,
+)
 from splatworks.stages.edit.difference import difference
 from splatworks.stages.edit.photometric import ssim
 from splatworks.stages.edit.pictures_in import Retouched
@@ -69,7 +79,8 @@ def rungs(iterations: int) -> list[Rung]:
     """The paper's table 2, and what this package adds."""
     arap = Rigidity(rotation=0, distance=0, adaptive=False)
     plain = Coarse(iterations=iterations, smoothing=0.0, stay=0.0, own_share=1.0,
-                   group_iterations=0)  # fmt: skip
+                   group_iterations=0, along_surface=False, limbs=False)  # fmt: skip
+    free = Coarse(iterations=iterations, along_surface=False, limbs=False)
     none = Matching(weight=0.0, find_pairs=False)
     ot, own = Matching(leaving=None, find_pairs=False), Matching(find_pairs=False)
     return [
@@ -79,9 +90,10 @@ def rungs(iterations: int) -> list[Rung]:
         Rung("+ adaptive masks", True, ot, replace(arap, adaptive=True), plain, fine=True),
         Rung("+ rotation, distance", True, ot, Rigidity(), plain, fine=True),
         Rung("+ smoothed steps, leaving, staying", True, own, Rigidity(),
-             Coarse(iterations=iterations, group_iterations=0), fine=True),
-        Rung("+ rigid groups", True, own, Rigidity(), Coarse(iterations=iterations), fine=True),
-        Rung("+ patches found again (all)", True, Matching(), Rigidity(),
+             replace(free, group_iterations=0), fine=True),
+        Rung("+ rigid groups", True, own, Rigidity(), free, fine=True),
+        Rung("+ patches found again", True, Matching(), Rigidity(), free, fine=True),
+        Rung("+ ways along the surface, limbs (all)", True, Matching(), Rigidity(),
              Coarse(iterations=iterations), fine=True),
     ]  # fmt: skip
 
@@ -116,7 +128,7 @@ def solve(given: Case, rung: Rung) -> tuple[RawSplats, coarse.Problem, State]:
     problem = reach.posed_problem(scene, [given.shot], config, 1)
     if not rung.anchors:
         problem = direct(problem)
-    state = coarse.start(problem)
+    state = coarse.start(problem, limbs.first_pose(problem)[0] if rung.coarse.limbs else None)
     for _ in range(rung.coarse.iterations):
         coarse.step(problem, state)
     pose = coarse.pose_of(problem, state)
@@ -155,7 +167,8 @@ def direct(problem: coarse.Problem) -> coarse.Problem:
     points = problem.scene.means[problem.movable].double().numpy()
     edges = anchors.graph(points, problem.coarse.edges)
     skin = skinning.bind(points, points, edges, 1)
-    return replace(problem, edges=edges, skin=skin, smoothing=torch.eye(len(points)))
+    # Sparse: with thousands of points a dense one costs more than the renderer.
+    return replace(problem, edges=edges, skin=skin, smoothing=torch.eye(len(points)).to_sparse())
 
 
 def scored(given: Case, rung: Rung) -> tuple[Score, np.ndarray]:

@@ -71,17 +71,22 @@ def _farthest(points: Float[np.ndarray, "n 3"], count: int) -> Int[np.ndarray, "
     return np.array(taken)
 
 
-def graph(points: Float[np.ndarray, "n 3"], neighbors: int) -> Graph:
-    """Edges to the nearest `neighbors`. Points that coincide are neighbors at distance 0."""
-    count = min(neighbors + 1, len(points))
-    distance, found = cKDTree(points).query(points, k=count)
-    distance, found = distance.reshape(len(points), -1), found.reshape(len(points), -1)
-    own = found == np.arange(len(points))[:, None]
-    own[~own.any(axis=1), -1] = True  # Several coincide, and the point itself was not among them.
-    shape = (len(points), count - 1)
-    distance, found = distance[~own].reshape(shape), found[~own].reshape(shape)
-    median = float(np.median(distance)) if distance.size else 1.0
-    median = median or float(distance.max(initial=0.0)) or 1.0
+def graph(
+    points: Float[np.ndarray, "n 3"], neighbors: int, apart: Float[np.ndarray, "n n"] | None = None
+) -> Graph:
+    """Edges to the nearest `neighbors`. Points that coincide are neighbors at distance 0.
+
+    Args:
+        apart: How far points are from each other, infinite where no edge shall be; in space where
+            it is not given. Even so, the `KEPT_EDGES` that are nearest in space stand in for
+            missing ones.
+    """
+    distance, found = _nearest(points, neighbors)
+    if apart is not None:
+        distance, found = _nearest_of(apart, distance, found)
+    finite = distance[np.isfinite(distance)]
+    median = float(np.median(finite)) if finite.size else 1.0
+    median = median or float(finite.max(initial=0.0)) or 1.0
     keep = distance <= LONGEST_EDGE * median
     keep[:, :KEPT_EDGES] = True
     # Relative to the shortest, so that the sum never underflows.
@@ -96,6 +101,32 @@ def graph(points: Float[np.ndarray, "n 3"], neighbors: int) -> Graph:
         count=len(points),
         length=median,
     )
+
+
+def _nearest(
+    points: Float[np.ndarray, "n 3"], neighbors: int
+) -> tuple[Float[np.ndarray, "n k"], Int[np.ndarray, "n k"]]:
+    """Distances to, and places of, each one's nearest in space."""
+    count = min(neighbors + 1, len(points))
+    distance, found = cKDTree(points).query(points, k=count)
+    distance, found = distance.reshape(len(points), -1), found.reshape(len(points), -1)
+    own = found == np.arange(len(points))[:, None]
+    own[~own.any(axis=1), -1] = True  # Several coincide, and the point itself was not among them.
+    shape = (len(points), count - 1)
+    return distance[~own].reshape(shape), found[~own].reshape(shape)
+
+
+def _nearest_of(
+    apart: Float[np.ndarray, "n n"],
+    distance: Float[np.ndarray, "n k"],
+    found: Int[np.ndarray, "n k"],
+) -> tuple[Float[np.ndarray, "n k"], Int[np.ndarray, "n k"]]:
+    """The same by another measure; in space where that knows fewer than `KEPT_EDGES`."""
+    others = np.where(np.eye(len(apart), dtype=bool), np.inf, apart)
+    order = np.argsort(others, axis=1, kind="stable")[:, : found.shape[1]]
+    measured = np.take_along_axis(others, order, axis=1)
+    alone = ~np.isfinite(measured[:, :KEPT_EDGES]).all(axis=1)
+    return np.where(alone[:, None], distance, measured), np.where(alone[:, None], found, order)
 
 
 def smoothing(edges: Graph, strength: float) -> Float[Tensor, "anchor anchor"]:

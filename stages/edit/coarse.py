@@ -34,6 +34,7 @@ from .views import View, composited, tiles_of
 STAY_SHARE = 0.005
 """s, in units of the edit's size."""
 SINKHORN_STEPS = 3
+UPRIGHT = (1.0, 0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,18 +64,23 @@ class Problem:
     threads: int = 1
 
 
-def start(problem: Problem) -> State:
-    """Before the first iteration: nothing has moved."""
+def start(problem: Problem, pose: Pose | None = None) -> State:
+    """Before the first iteration: nothing has moved, or what moves is in a pose."""
     settings, rest = problem.coarse, problem.skin.rest
     place, turn = settings.place_rate * problem.size, settings.turn_rate
     mask_rate = problem.rigidity.mask_rate if problem.rigidity.adaptive else 0.0
     still, upright = torch.zeros_like(rest), rest.new_zeros(len(rest), 4)
+    moved, turned = still, upright
+    if pose is not None:
+        unit = torch.nn.functional.normalize(pose.turns, dim=1)
+        moved = pose.places - rest
+        turned = torch.where(unit[:, :1] < 0, -unit, unit) - unit.new_tensor(UPRIGHT)
     logits = torch.full((3, len(problem.edges.start)), masks.OPEN)
     values = {
         "drift": value(still, place),
-        "places": value(still, place * settings.own_share),
+        "places": value(moved, place * settings.own_share),
         "spin": value(upright, turn),
-        "turns": value(upright, turn * settings.own_share),
+        "turns": value(turned, turn * settings.own_share),
         "masks": value(logits, mask_rate, vectors=False),
     }
     return State(values, [None] * len(problem.views))
@@ -88,7 +94,7 @@ def pose_of(problem: Problem, state: State) -> Pose:
     graph (as in Nicolet et al. 2021), where a body moves as a whole.
     """
     smooth = problem.smoothing
-    upright = state["turns"].new_tensor([1.0, 0.0, 0.0, 0.0])
+    upright = state["turns"].new_tensor(UPRIGHT)
     return Pose(
         problem.skin.rest + state["places"] + smooth @ state["drift"],
         upright + state["turns"] + smooth @ state["spin"],

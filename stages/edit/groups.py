@@ -138,13 +138,13 @@ def grouped(rest: Float[torch.Tensor, "n 3"], pose: Pose, edges: Graph) -> Group
         turns.append(quaternion if moving else np.array([1.0, 0.0, 0.0, 0.0]))
     if not any(moves):
         return None
-    weights = sparse.csr_array(_memberships(found, count, edges))
+    weights = sparse.csr_array(memberships(found, count, edges))
     whole = [torch.from_numpy(np.stack(part)).float() for part in (centers, places, turns)]
     skin = Skin(weights, weights.T.tocsr(), whole[0])
     return Groups(skin, Pose(whole[1], whole[2]), torch.tensor(moves))
 
 
-def _memberships(
+def memberships(
     found: Int[np.ndarray, " n"], count: int, edges: Graph
 ) -> Float[np.ndarray, "n group"]:
     """One group for most, several for those between; rows sum to 1."""

@@ -13,7 +13,7 @@ from torch import Tensor
 from ...pipeline.contract import Context
 from ...renderers.cpu import render
 from ...renderers.scene import Gaussians
-from . import Config, anchors, coarse, fine, groups, removing
+from . import Config, anchors, coarse, fine, groups, limbs, removing
 from .loop import Pace, finish
 from .pictures_in import Retouched
 from .reach import posed_problem
@@ -69,7 +69,11 @@ def move(
         len(problem.movable), len(scene.means), len(problem.skin.rest),
     )  # fmt: skip
     pace = _pace(config, ctx)
-    state = coarse.start(problem)
+    begin = None
+    if config.coarse.limbs:
+        begin, turned = limbs.first_pose(problem)
+        ctx.log.info("%d limbs were turned to begin with", turned)
+    state = coarse.start(problem, begin)
     finish(
         "coarse",
         state,
@@ -146,17 +150,20 @@ def _settled(problem: coarse.Problem, state: State, pace: Pace, ctx: Context, sh
 
 def better(problem: coarse.Problem, found: Pose, rigid: Pose, count: int, log: Logger) -> Pose:
     """The rigid pose, unless the picture shows that the edit was not rigid."""
-    errors = [
-        np.mean([_error(coarse.seen(problem, deformed(problem, pose), k), view)
-                 for k, view in enumerate(problem.views)])
-        for pose in (found, rigid)
-    ]  # fmt: skip
+    errors = [pose_error(problem, pose) for pose in (found, rigid)]
     taken = errors[1] <= GROUP_SLACK * errors[0] + GROUP_FLOOR
     log.info(
         "%d rigid groups: difference %.4f, without them %.4f: %s",
         count, errors[1], errors[0], "taken" if taken else "left",
     )  # fmt: skip
     return rigid if taken else found
+
+
+def pose_error(problem: coarse.Problem, pose: Pose) -> float:
+    """Mean absolute difference to the edited pictures inside of the masks."""
+    moved = deformed(problem, pose)
+    errors = [_error(coarse.seen(problem, moved, k), view) for k, view in enumerate(problem.views)]
+    return float(np.mean(errors))
 
 
 def moved_by(problem: coarse.Problem, pose: Pose) -> Moved:

@@ -10,7 +10,7 @@ from torch import Tensor
 from ...pipeline.errors import InputError
 from ...renderers.projection import view_depths
 from ...renderers.scene import Gaussians
-from . import Config, anchors, coarse
+from . import Config, anchors, coarse, ways
 from .matcher import found_pairs
 from .pairs import Pairs, bound
 from .pictures_in import Retouched
@@ -59,7 +59,9 @@ def posed_problem(
     points = scene.means[movable].double().numpy()
     settings = config.coarse
     places = anchors.spread(points, settings.anchors)
-    edges = anchors.graph(places, settings.edges)
+    along = ways.ways(points, places) if settings.along_surface else None
+    apart = None if along is None else ways.between(along, points, places)
+    edges = anchors.graph(places, settings.edges, apart)
     depth = coarse.depth_of(scene, weights * torch.from_numpy(edited), views[0])
     known = [
         _pairs(scene, movable, *one, config) for one in zip(edited_ones(shots), views, strict=True)
@@ -68,7 +70,7 @@ def posed_problem(
         scene=scene,
         movable=movable,
         still=[coarse.still_part(scene, movable, view) for view in views],
-        skin=bind(points, places, edges, settings.skin),
+        skin=bind(points, places, edges, settings.skin, along),
         edges=edges,
         smoothing=anchors.smoothing(edges, settings.smoothing),
         views=views,

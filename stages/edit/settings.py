@@ -82,6 +82,10 @@ class Coarse:
     """Neighbors of an anchor."""
     skin: int = 8
     """Anchors that a Gaussian hangs on, at most."""
+    along_surface: bool = True
+    """Neighbors are those that are near along the surface, not through the air."""
+    limbs: bool = True
+    """Try limbs at other angles first."""
     place_rate: float = 0.006
     """Adam's step length, in units of the edit's box at the depth of what is edited."""
     turn_rate: float = 0.02

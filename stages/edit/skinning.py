@@ -21,6 +21,10 @@ from torch import Tensor
 
 from ...renderers.projection import rotation_matrices
 from .anchors import Graph
+from .ways import dense
+
+AT_ONCE = 4096
+"""Points whose ways are sorted together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +65,22 @@ def bind(
     anchors: Float[np.ndarray, "anchor 3"],
     edges: Graph,
     neighbors: int,
+    ways: sparse.csr_array | None = None,
 ) -> Skin:
     """Weights exp(-d^2 / 2 s^2) of the nearest anchors, s the anchors' spacing.
 
     Of the nearest, only the very nearest and those that share an edge with it count, so that a
     point hangs on one surface alone.
+
+    Args:
+        ways: How far it is from points to anchors (`ways.py`); in space where it is not given, and
+            for points that no way leads to.
     """
     count = min(neighbors, len(anchors))
     distance, found = cKDTree(anchors).query(points, k=count)
     distance, found = distance.reshape(len(points), -1), found.reshape(len(points), -1)
+    if ways is not None:
+        distance, found = _nearest_along(ways, distance, found)
     linked = sparse.coo_array(
         (np.ones(len(edges.start), bool), (edges.start.numpy(), edges.end.numpy())),
         shape=(len(anchors), len(anchors)),
@@ -88,6 +99,22 @@ def bind(
     ).tocsr()
     matrix.eliminate_zeros()
     return Skin(matrix, matrix.T.tocsr(), torch.from_numpy(anchors).float())
+
+
+def _nearest_along(
+    ways: sparse.csr_array, distance: Float[np.ndarray, "n k"], found: np.ndarray
+) -> tuple[Float[np.ndarray, "n k"], np.ndarray]:
+    """The same by ways; what is not reached at all keeps its nearest in space."""
+    distance, found = distance.copy(), found.copy()
+    for first in range(0, len(found), AT_ONCE):
+        some = slice(first, first + AT_ONCE)
+        far = dense(ways[some])
+        order = np.argsort(far, axis=1, kind="stable")[:, : found.shape[1]]
+        way = np.take_along_axis(far, order, axis=1)
+        reached = np.isfinite(way[:, :1])
+        distance[some] = np.where(reached, way, distance[some])
+        found[some] = np.where(reached, order, found[some])
+    return distance, found
 
 
 class _Sparse(torch.autograd.Function):

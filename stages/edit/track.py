@@ -7,7 +7,7 @@ from ...pipeline.contract import RUNTIME, Context
 from ..artifacts import CameraFile, ImagesDir, SequenceDir, SplatsFile
 from .settings import Coarse, Matching, Rigidity
 
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)

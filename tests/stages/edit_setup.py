@@ -7,6 +7,9 @@ import numpy as np
 import torch
 from splatworks.renderers.cpu import render
 from splatworks.renderers.scene import Cameras
+from splatworks.stages.edit import Config, coarse, reach
+from splatworks.stages.edit.pictures_in import Retouched
+from splatworks.stages.edit.settings import Coarse
 from splatworks.stages.formats.splats import RawSplats
 from splatworks.stages.geometry.activation import activate
 from splatworks.stages.geometry.orbit import look_at_origin
@@ -78,3 +81,19 @@ def write_png(pixels: np.ndarray, path: Path, **options) -> Path:
     values = np.rint(pixels.clip(0, 1) * 255).astype(np.uint8)
     Image.fromarray(values).save(path, **options)
     return path
+
+
+def problem_of(
+    rest: RawSplats,
+    goal: RawSplats,
+    size_px: int = 64,
+    pairs: np.ndarray | None = None,
+    config: Config | None = None,
+) -> coarse.Problem:
+    """What the coarse stage is given for an edit that takes `rest` to `goal`."""
+    eye = camera(size_px)
+    own, edited = picture(rest, eye), picture(goal, eye)
+    mask = np.abs(own - edited).max(axis=2) > 0.02
+    shot = Retouched(eye, own, edited, mask, np.ones(3, np.float32), 0.0, pairs)
+    config = config or Config(what="geometry", coarse=Coarse(anchors=150))
+    return reach.posed_problem(activate(rest), [shot], config, 1)
