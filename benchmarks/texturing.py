@@ -41,12 +41,17 @@ class Subject:
     prompt: str
     front_deg: float = 0.0
 
+    @property
+    def name(self) -> str:
+        return Path(self.file).stem
+
 
 SUBJECTS = (
     Subject("citroen_van.glb", "a red car with a white roof"),
     Subject("dutch_ship.glb", "a red boat with white sails", front_deg=90.0),
     Subject("kaykit_rogue.glb", "a blue robot"),
 )
+NAMES = tuple(subject.name for subject in SUBJECTS)
 WAYS: Mapping[str, str] = {"clipped": "linf", "not clipped": "none"}
 """Names of the ways, and the norm of clipping."""
 
@@ -72,6 +77,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("out", type=Path)
     parser.add_argument("--data", type=Path, required=True, help="folder with the meshes")
+    parser.add_argument("--meshes", nargs="*", help=f"some of {', '.join(NAMES)}; all by default")
     parser.add_argument("--guidance", default="toybox")
     parser.add_argument("--set", nargs="*", default=[], help="FIELD=VALUE of the stage")
     parser.add_argument("--seed", type=int, default=0)
@@ -79,7 +85,11 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, help="stop then; the same line continues")
     parser.add_argument("--size-px", type=int, default=128)
     options = parser.parse_args()
-    jobs = [painting(subject, way, options) for subject in SUBJECTS for way in WAYS]
+    names = options.meshes or NAMES
+    if unknown := sorted(set(names) - set(NAMES)):
+        parser.error(f"no such mesh: {', '.join(unknown)}")
+    subjects = [subject for subject in SUBJECTS if subject.name in names]
+    jobs = [painting(subject, way, options) for subject in subjects for way in WAYS]
     ended = generating.run_all(jobs, at_once=options.jobs, minutes=options.minutes)
     if generating.unfinished(ended):
         return 1
@@ -87,7 +97,7 @@ def main() -> int:
     if failed:
         print("\n".join(failed), file=sys.stderr)
         return 1
-    write(jobs, options.out, options.size_px)
+    write(subjects, jobs, options.out, options.size_px)
     return 0
 
 
@@ -95,7 +105,7 @@ def painting(subject: Subject, way: str, options: argparse.Namespace) -> Paintin
     settings = [f"clip.norm={WAYS[way]}", f"front_deg={subject.front_deg:g}", *options.set]
     return Painting(
         prompt=subject.prompt,
-        run=options.out / f"{Path(subject.file).stem}-{way.replace(' ', '-')}",
+        run=options.out / f"{subject.name}-{way.replace(' ', '-')}",
         preset="",
         seed=options.seed,
         settings=[f"texture.{setting}" for setting in settings],
@@ -104,10 +114,10 @@ def painting(subject: Subject, way: str, options: argparse.Namespace) -> Paintin
     )
 
 
-def write(jobs: Sequence[Painting], out: Path, size_px: int) -> None:
+def write(subjects: Sequence[Subject], jobs: Sequence[Painting], out: Path, size_px: int) -> None:
     """The sheet, and what is known of each run."""
     rows, results = [], []
-    for subject, pair in zip(SUBJECTS, zip(*[iter(jobs)] * len(WAYS), strict=True), strict=True):
+    for subject, pair in zip(subjects, zip(*[iter(jobs)] * len(WAYS), strict=True), strict=True):
         pictures = []
         for way, job in zip(WAYS, pair, strict=True):
             pictures.append(turntable(job.result / "textured.glb", subject.front_deg, size_px))
