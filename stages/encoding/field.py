@@ -82,13 +82,8 @@ class Field(nn.Module):
             zip(widths, [*widths[1:], settings.channels], strict=True)
         ):
             random = generator(seed, "layer", layer)
-            values = (2 * torch.rand(few, many, generator=random) - 1) * math.sqrt(6 / (many + few))
-            if layer == 0:
-                # Coordinates and directions have no say before training: the kinks of random
-                # weights on them would last (normals 5.1 degrees off instead of 4.0, and twice
-                # the distance, after 350 iterations on a torus blended with a ball).
-                values[:, settings.encoding.width :] = 0
-            self.weights.append(nn.Parameter(values))
+            values = 2 * torch.rand(few, many, generator=random) - 1
+            self.weights.append(nn.Parameter(values * math.sqrt(6 / (many + few))))
             self.biases.append(nn.Parameter(torch.zeros(few)))
         self.register_buffer("low", torch.tensor(settings.low), persistent=False)
 

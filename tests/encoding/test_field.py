@@ -33,14 +33,6 @@ def places(count: int, seed: int = 0) -> torch.Tensor:
     return unit * SIDE + torch.tensor(LOW)
 
 
-def stirred(field: Field) -> Field:
-    """As if training had moved all its parameters."""
-    with torch.no_grad():
-        for number, parameter in enumerate(field.parameters()):
-            parameter += 0.3 * torch.randn(parameter.shape, generator=generator(number, "stir"))
-    return field
-
-
 @pytest.fixture(scope="module")
 def ball() -> Field:
     """Trained on the signed distance of a sphere that stands off the middle of the world."""
@@ -100,15 +92,15 @@ def test_fd_steps_half_a_cell(ball: Field) -> None:
 
 def test_the_distance_is_in_world_units() -> None:
     """The same parameters over a cube twice as large: twice the distance."""
-    small = stirred(Field(settings("distance", 1)))
-    large = stirred(Field(dataclasses.replace(small.settings, side=2 * SIDE)))
+    small = Field(settings("distance", 1))
+    large = Field(dataclasses.replace(small.settings, side=2 * SIDE))
     points = places(50)
     moved = (points - torch.tensor(LOW)) * 2 + torch.tensor(LOW)
     torch.testing.assert_close(large(moved), 2 * small(points))
 
 
 def test_radiance_depends_on_the_direction_and_density_is_positive() -> None:
-    field = stirred(Field(settings("radiance", 4)))
+    field = Field(settings("radiance", 4))
     points = places(40)
     directions = torch.nn.functional.normalize(torch.randn(40, 3, generator=generator(1)), dim=1)
     found = field(points, directions)
@@ -118,17 +110,6 @@ def test_radiance_depends_on_the_direction_and_density_is_positive() -> None:
         field(points)
     with pytest.raises(ValueError, match="texture takes no directions"):
         Field(settings("texture"))(points, directions)
-
-
-def test_only_features_count_before_training() -> None:
-    """With one value in the whole table, nothing changes with place or direction."""
-    field = Field(settings("radiance", 4))
-    points, directions = places(40), places(40, 1)
-    with torch.no_grad():
-        assert field(points, directions).std(dim=0).max() > 1e-6
-        field.encoding.table.fill_(0.5)
-        found = field(points, directions)
-    torch.testing.assert_close(found, found[:1].expand_as(found))
 
 
 def test_kept_on_disk_to_the_bit(tmp_path, ball: Field) -> None:
@@ -191,7 +172,7 @@ def test_baked_as_any_other_source() -> None:
     shape = trimesh.creation.icosphere(1, radius=1.2)
     mesh = gltf.Mesh(np.asarray(shape.vertices + MIDDLE, np.float32), np.asarray(shape.faces))
     where = texels(atlas(mesh, 64))
-    field = stirred(Field(settings("texture", 5)))
+    field = Field(settings("texture", 5))
     maps = bake(where, uses.source(field))
     assert maps.values.shape == (64, 64, 5) and maps.valid.sum() == len(where.rows) > 100
     expected = field(torch.from_numpy(where.positions)).detach().numpy()
