@@ -32,7 +32,7 @@ MATCHED = "matched"
 """The simplex lattice with as many vertices as the cubic one."""
 TURN = 10
 """Iterations before the next lattice has its turn."""
-KEPT_EVERY = 5 * TURN
+KEPT_EVERY = 2 * TURN
 
 
 @dataclasses.dataclass

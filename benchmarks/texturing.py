@@ -164,3 +164,7 @@ def turntable(path: Path, front_deg: float, size_px: int) -> np.ndarray:
     colors = torch.from_numpy(encode(appearance.base_color(places)[:, :3]).astype(np.float32))
     backgrounds = torch.full((len(AZIMUTHS_DEG), 3), BACKGROUND)
     return compose(seen, colors, backgrounds).permute(0, 2, 3, 1).numpy()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
