@@ -120,4 +120,4 @@ def _split(weight: Tensor, inputs: Sequence[Tensor]) -> Sequence[Tensor]:
 
 def _pieces(count: int, weights: Sequence[Tensor]) -> Iterator[tuple[int, int]]:
     length = max(1, NUMBERS // max(len(weight) for weight in weights))
-    return ((a, min(a + length, count)) for a in range(0, count, length))
+    return ((a, a + length) for a in range(0, count, length))
