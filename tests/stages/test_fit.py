@@ -213,6 +213,24 @@ def test_overlap_is_of_what_both_fill(block: Path) -> None:
         assert solid.overlap(made, field, 0) == pytest.approx(both / either, abs=0.01)
 
 
+@pytest.mark.parametrize("more", ("old", "new"))
+def test_a_part_that_only_one_of_both_has_counts(block: Path, more: str) -> None:
+    """Two blocks, 3 apart, against the first of them."""
+    box = trimesh.creation.box((2.0, 1.0, 1.4))
+    two = trimesh.util.concatenate([box, box.copy().apply_translation((5.0, 0, 0))])
+    first, both = (
+        Surface(np.asarray(m.vertices, np.float32), np.asarray(m.faces)) for m in (box, two)
+    )
+    old, new = (both, first) if more == "old" else (first, both)
+    field = solid.build(old, dataclasses.replace(SDF, target="occupancy"), 0, 1)
+    found = solid.compare(solid.Solid(old), field, new, 0)
+    used = old.positions
+    diagonal = float(np.linalg.norm(used.max(axis=0) - used.min(axis=0)))
+    assert found["largest_distance_percent"] == pytest.approx(100 * 5 / diagonal, rel=1e-3)
+    # From 3 to 5 on the second block, 4 in the mean of its symmetric surface; it is half of both.
+    assert found["mean_distance_percent"] == pytest.approx(50 * 4 / 2 / diagonal, rel=0.01)
+
+
 def test_specks_go_and_hollows_stay() -> None:
     ball, hollow, speck = (trimesh.creation.icosphere(2, radius=r) for r in (1.0, 0.4, 0.02))
     hollow.invert()
