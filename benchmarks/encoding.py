@@ -1,8 +1,9 @@
 """Simplex encodings: speed, and quality over time against cubic grids and plain Kuhn simplices.
 
     python benchmarks/encoding.py                      all parts, several minutes
-    python benchmarks/encoding.py speed                one part: speed, image, sdf, radiance
+    python benchmarks/encoding.py speed                one part: speed, toys, image, sdf, radiance
     python benchmarks/encoding.py image --photo FILE   (a picture of 12 megapixels or more)
+    python benchmarks/encoding.py image --photo FILE --keep DIR   the same line again goes on
 
 Writes benchmarks/results/encoding.json (each part where it is run) and docs/images/encoding.png.
 Without files of your own, parts that need a photograph, meshes or a capture are skipped, saying so.
@@ -11,17 +12,19 @@ Without files of your own, parts that need a photograph, meshes or a capture are
 import argparse
 import json
 import platform
+import tempfile
 from pathlib import Path
 
 import encoding_picture
 import encoding_quality
 import encoding_speed
+import encoding_toys
 import torch
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results" / "encoding.json"
 PICTURE = HERE.parent / "docs" / "images" / "encoding.png"
-PARTS = ("speed", "image", "sdf", "radiance")
+PARTS = ("speed", "toys", "image", "sdf", "radiance")
 
 
 def main() -> None:
@@ -30,6 +33,9 @@ def main() -> None:
     parser.add_argument("--photo", type=Path, nargs="*", default=[], help="one, or several to join")
     parser.add_argument("--mesh", type=Path, nargs="*", default=[], help="for sdf")
     parser.add_argument("--capture", type=Path, help="a folder with transforms.json, for radiance")
+    parser.add_argument(
+        "--keep", type=Path, help="folder for what has been trained, to go on from; new by default"
+    )
     parser.add_argument("--iterations", type=int, help="instead of each part's own number")
     given = parser.parse_args()
     unknown = sorted(set(given.parts) - set(PARTS))
@@ -55,12 +61,15 @@ def run(part: str, given: argparse.Namespace) -> dict | None:
             "compiled against torch": encoding_speed.against_torch(),
             "memory": encoding_speed.memory(),
         }
+    if part == "toys":
+        return encoding_toys.toys()
     needed = {"image": given.photo, "sdf": given.mesh, "radiance": given.capture}[part]
     if not needed:
         option = {"image": "--photo", "sdf": "--mesh", "radiance": "--capture"}[part]
         print(f"{part}: skipped, since {option} was not given")
         return None
-    return getattr(encoding_quality, part)(needed, **more)
+    keep = given.keep or Path(tempfile.mkdtemp(prefix="encoding-"))
+    return getattr(encoding_quality, part)(needed, keep, **more)
 
 
 def machine() -> dict:

@@ -1,7 +1,8 @@
 """Quality over time: the same training for simplex, cubic and kuhn, at equal tables.
 
 The three train in turns of a few iterations, each on its own clock of CPU time, so that whatever
-else the machine does slows them alike. Measuring is not counted.
+else the machine does slows them alike. Measuring is not counted. What has been trained is kept in a
+folder of the user's, from which an interrupted race goes on.
 """
 
 import dataclasses
@@ -18,11 +19,11 @@ from splatworks.stages.encoding import uses
 from splatworks.stages.encoding.field import Field, FieldSettings, normals
 from splatworks.stages.encoding.optimizer import FieldAdam
 from splatworks.stages.encoding.settings import Settings
-from splatworks.stages.encoding.training import Schedule, step
+from splatworks.stages.encoding.training import MOMENTS, Schedule, step
 from splatworks.stages.fit import image as image_stage
 from splatworks.stages.fit import photograph, solid
 from splatworks.stages.fit import sdf as sdf_stage
-from splatworks.stages.formats import wild
+from splatworks.stages.formats import tensors, wild
 from splatworks.stages.geometry.components import Surface, weld
 from splatworks.stages.randomness import generator
 
@@ -31,6 +32,7 @@ MATCHED = "matched"
 """The simplex lattice with as many vertices as the cubic one."""
 TURN = 10
 """Iterations before the next lattice has its turn."""
+KEPT_EVERY = 2 * TURN
 
 
 @dataclasses.dataclass
@@ -56,6 +58,33 @@ class Runner:
         self.seconds += time.thread_time() - begun
         self.curve.append((round(self.seconds, 2), round(measure(self.field), 4)))
 
+    def save(self, path: Path) -> None:
+        found = {}
+        for name, parameter in self.field.named_parameters():
+            found[f"value.{name}"] = parameter.detach()
+            for moment in MOMENTS:
+                found[f"{moment}.{name}"] = self.optimizer.state[parameter][moment]
+        so_far = {"seconds": self.seconds, "done": self.done, "curve": self.curve}
+        tensors.save(found, path, {"so far": so_far, "of": self._of()})
+
+    def load(self, path: Path) -> None:
+        """Go on from what was saved of the same field on the same schedule, if anything was."""
+        if not path.is_file():
+            return
+        found, metadata = tensors.load(path)
+        if metadata["of"] != self._of():
+            return
+        with torch.no_grad():
+            for name, parameter in self.field.named_parameters():
+                parameter.copy_(found[f"value.{name}"])
+                self.optimizer.state[parameter].update({m: found[f"{m}.{name}"] for m in MOMENTS})
+        so_far = metadata["so far"]
+        self.seconds, self.done = so_far["seconds"], so_far["done"]
+        self.curve = [(seconds, quality) for seconds, quality in so_far["curve"]]
+
+    def _of(self) -> str:
+        return repr((self.field.settings, self.schedule))
+
 
 def variants(build: Callable[[str], Field]) -> dict[str, Field]:
     """One field for each lattice, and the simplex lattice with matched density."""
@@ -71,15 +100,21 @@ def race(
     measure: Callable[[Field], float],
     iterations: int,
     rate: float,
+    keep: Path,
 ) -> dict[str, list[tuple[float, float]]]:
-    """Curves of (seconds, quality) by lattice."""
+    """Curves of (seconds, quality) by lattice; `keep` is a folder for what has been trained."""
+    keep.mkdir(parents=True, exist_ok=True)
     schedule = Schedule(iterations, rate, 1e9, "")
     runners = {name: Runner(field, loss, schedule) for name, field in fields.items()}
-    for runner in runners.values():  # Compile before any clock runs.
-        loss(runner.field, 0).backward()
+    for name, runner in runners.items():
+        loss(runner.field, 0).backward()  # Compile before any clock runs.
+        runner.load(keep / f"{name}.safetensors")
     for until in range(TURN, iterations + 1, TURN):
-        for runner in runners.values():
-            runner.turn(measure, until)
+        for name, runner in runners.items():
+            if runner.done < until:
+                runner.turn(measure, until)
+                if until % KEPT_EVERY == 0:
+                    runner.save(keep / f"{name}.safetensors")
         if until % (10 * TURN) == 0:
             print(until, {name: r.curve[-1] for name, r in runners.items()}, flush=True)
     return {name: runner.curve for name, runner in runners.items()}
@@ -101,7 +136,7 @@ def against_cubic(curves: dict[str, list[tuple[float, float]]]) -> dict:
     return out
 
 
-def image(photos: list[Path], iterations: int = 300) -> dict:
+def image(photos: list[Path], keep: Path, iterations: int = 300) -> dict:
     """One photograph, or several joined side by side, of 12 megapixels or more."""
     pictures = [np.asarray(Image.open(path).convert("RGB")) for path in photos]
     columns = max(1, round(len(pictures) ** 0.5 + 0.4))
@@ -129,6 +164,7 @@ def image(photos: list[Path], iterations: int = 300) -> dict:
         psnr_db,
         iterations,
         config.rate,
+        keep / "image",
     )
     whole = {name: round(photograph.picture(f, pixels)[1], 3) for name, f in fields.items()}
     return {
@@ -141,7 +177,7 @@ def image(photos: list[Path], iterations: int = 300) -> dict:
     }
 
 
-def sdf(meshes: list[Path], iterations: int = 300) -> dict:
+def sdf(meshes: list[Path], keep: Path, iterations: int = 300) -> dict:
     """Signed distances: quality is the mean distance field on the surface, in % of the side."""
     out = {}
     for path in meshes:
@@ -169,6 +205,7 @@ def sdf(meshes: list[Path], iterations: int = 300) -> dict:
             negative_percent,
             iterations,
             config.rate,
+            keep / path.stem,
         )
         out[path.stem] = {
             "curves": curves,
@@ -200,7 +237,7 @@ RAYS = 1 << 9
 NEAR, FAR, SIDE = 0.8, 10.0, 12.0
 
 
-def radiance(capture: Path, iterations: int = 200) -> dict:
+def radiance(capture: Path, keep: Path, iterations: int = 300) -> dict:
     """A small radiance field of a capture, every eighth picture held out; lens left out."""
     rays, colors, held = load_rays(capture)
     encoding = Settings(dims=3, levels=8, features=4, table_size=1 << 17, n_min=16, n_max=512)
@@ -230,7 +267,7 @@ def radiance(capture: Path, iterations: int = 200) -> dict:
             ]
         return -10 * float((torch.cat(parts) - tested).square().mean().log10())
 
-    curves = race(fields, loss, psnr_db, iterations, 0.01)
+    curves = race(fields, loss, psnr_db, iterations, 0.01, keep / "radiance")
     return {
         "curves": curves,
         **against_cubic(curves),

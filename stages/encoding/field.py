@@ -4,7 +4,6 @@ Points are given in the field's own world; `low` and `side` say which cube of it
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 
 from ..randomness import generator
 from .encoding import Outside, SimplexHashEncoding
+from .network import network
 from .settings import Settings
 
 Kind = Literal["image", "distance", "occupancy", "texture", "radiance"]
@@ -108,7 +108,7 @@ class Field(nn.Module):
             inputs.append(2 * unit - 1)
         if directions is not None:
             inputs.append(_harmonics(directions))
-        values = self._network(inputs)
+        values = network(inputs, [*self.weights], [*self.biases])
         if kind == "distance":
             return values * side
         if kind == "texture":
@@ -118,21 +118,11 @@ class Field(nn.Module):
             return torch.cat([torch.sigmoid(values[:, :3]), density], dim=1)
         return values
 
-    def _network(self, inputs: Sequence[Tensor]) -> Float[Tensor, "point few"]:
-        """The inputs count as joined side by side, but are not copied for it."""
-        weights = self.weights[0].split([part.shape[1] for part in inputs], dim=1)
-        values = self.biases[0]
-        for part, weight in zip(inputs, weights, strict=True):
-            values = torch.addmm(values, part, weight.t())
-        for weight, bias in zip(self.weights[1:], self.biases[1:], strict=True):
-            values = torch.addmm(bias, torch.relu(values), weight.t())
-        return values
-
     def groups(self, rate: float, decay: float = 1e-6) -> list[dict]:
-        """Parameters for `FieldAdam`: weight decay for the network, rows at rest for the table."""
+        """For `FieldAdam`: weight decay for the network, numbers at rest for the table."""
         network = [*self.weights, *self.biases]
         return [
-            {"params": [self.encoding.table], "lr": rate, "rows": True},
+            {"params": [self.encoding.table], "lr": rate, "sparse": True},
             {"params": network, "lr": rate, "weight_decay": decay},
         ]
 

@@ -38,7 +38,7 @@ def encode(
     """As `torch_backend.encode`, for float32 on CUDA; `threads` are the device's own affair."""
     if not is_installed():
         raise ValueError(
-            "backend='triton' needs the package triton: pip install triton. "
+            "backend='triton' needs the package triton: pip install 'splatworks[triton]'. "
             "backend='torch' does without."
         )
     for name, tensor in (("points", points), ("table", table)):

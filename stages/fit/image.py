@@ -10,7 +10,7 @@ from typing import Literal
 from ...pipeline.contract import RUNTIME, Context
 from ..artifacts import FieldFile, PhotoFile, PictureFile, ReportFile
 
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)

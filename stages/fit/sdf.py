@@ -12,7 +12,7 @@ from typing import Literal
 from ...pipeline.contract import RUNTIME, Context
 from ..artifacts import FieldFile, MeshFile, ReportFile, TexturedMeshFile
 
-VERSION = 2
+VERSION = 3
 
 
 @dataclass(frozen=True, slots=True)

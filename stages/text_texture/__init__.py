@@ -33,7 +33,7 @@ from ..distill.settings import (
     check_sides,
 )
 
-VERSION = 2
+VERSION = 3
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,9 @@ class Seen:
     view: Int[Tensor, " point"]
     pixel: Int[Tensor, " point"]
     """Which pixel of all views, counted view by view and row by row."""
+    faces: Int[np.ndarray, " point"]
+    weights: Float[np.ndarray, "point 3"]
+    """Barycentric, in the faces."""
     shape: Shape
     rays: int
     """Per pixel."""
@@ -54,6 +57,8 @@ def look(
         normals=torch.from_numpy(blended).float(),
         view=pixel // (height * width),
         pixel=pixel,
+        faces=faces,
+        weights=weights,
         shape=(count, height, width),
         rays=samples * samples,
     )

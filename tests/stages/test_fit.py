@@ -13,9 +13,11 @@ from splatworks.pipeline.cli import main
 from splatworks.pipeline.contract import Context
 from splatworks.stages.artifacts import MeshFile, PhotoFile
 from splatworks.stages.encoding import field_files, training, uses
+from splatworks.stages.encoding.field import normals
 from splatworks.stages.fit import image, sdf, solid
 from splatworks.stages.formats import gltf, wild
 from splatworks.stages.geometry.components import Surface, report
+from splatworks.stages.randomness import generator
 
 from .painted import context
 
@@ -134,6 +136,11 @@ def test_a_block_comes_back(block: Path, tmp_path) -> None:
     field = field_files.load(outputs.field.path)
     inside, outside = uses.values(field, np.array([(5, 6, -7), (5, 6.75, -7)], np.float32))[:, 0]
     assert inside == pytest.approx(-0.5, abs=0.1) and outside == pytest.approx(0.25, abs=0.08)
+    # Shaded no finer than the mesh.
+    voxel = field.settings.side / SDF.resolution
+    shading = normals(field, torch.from_numpy(mesh.positions), step=voxel).numpy()
+    np.testing.assert_allclose(mesh.normals, shading, atol=1e-3)
+    assert ((mesh.positions - (5, 6, -7)) * shading).sum(axis=1).min() > 0
 
 
 def test_a_block_comes_back_from_its_occupancy(block: Path, tmp_path) -> None:
@@ -147,6 +154,44 @@ def test_a_block_comes_back_from_its_occupancy(block: Path, tmp_path) -> None:
     field = field_files.load(outputs.field.path)
     inside, outside = uses.values(field, np.array([(5, 6, -7), (5, 6.75, -7)], np.float32))[:, 0]
     assert field.settings.kind == "occupancy" and inside > 2 and outside < -2
+
+
+def test_distances_are_measured_near_the_surface_and_all_over_the_cube(block, tmp_path) -> None:
+    model = wild.read(block)
+    surface = Surface(model.positions.astype(np.float32), model.faces.astype(np.int64))
+    field = solid.build(surface, SDF, 0, 1)
+    found = solid.measure(solid.Solid(surface), field, 1 << 14, context(tmp_path))
+    points, side = found.points.numpy(), field.settings.side
+    assert points.shape == (1 << 14, 3) and side == pytest.approx(2.4)
+    at = (points - np.array(field.settings.low)) / side
+    assert at.min() >= 0 and at.max() <= 1
+    # The distance from a box, written down.
+    over = np.abs(points - (5, 6, -7)) - (1.0, 0.5, 0.7)
+    true = np.linalg.norm(np.maximum(over, 0), axis=1) + np.minimum(over.max(axis=1), 0)
+    np.testing.assert_allclose(found.distances, true, atol=1e-5)
+    # A quarter is uniform; the rest lies within three standard deviations, a third for each.
+    away = np.abs(true) / side
+    grid = (np.stack(np.meshgrid(*[np.arange(40)] * 3), axis=-1).reshape(-1, 3) + 0.5) / 40
+    over = np.abs(grid * side + np.array(field.settings.low) - (5, 6, -7)) - (1.0, 0.5, 0.7)
+    evenly = np.abs(np.linalg.norm(np.maximum(over, 0), axis=1) + np.minimum(over.max(axis=1), 0))
+    for reach, near in ((0.006, 1 + 0.45 + 0.1), (0.03, 2 + 0.45), (0.15, 3)):
+        expected = 0.25 * (near + (evenly < reach * side).mean())
+        assert (away < reach).mean() == pytest.approx(expected, abs=0.03), reach
+
+
+@pytest.mark.parametrize("iteration, opened", ((0, False), (59, True), (199, True)))
+def test_fine_levels_take_part_later(block, iteration: int, opened: bool) -> None:
+    """From 0.3 of the 200 iterations on."""
+    model = wild.read(block)
+    surface = Surface(model.positions.astype(np.float32), model.faces.astype(np.int64))
+    field = solid.build(surface, SDF, 0, 1)
+    points = torch.rand(
+        500, 3, generator=generator(0, "later")
+    ) * field.settings.side + torch.tensor(field.settings.low)
+    solid.loss(field, solid.Samples(points, torch.ones(500)), SDF, 0, iteration).backward()
+    last = field.encoding.levels[-1].start
+    assert bool(field.encoding.table.grad[:last].any())
+    assert bool(field.encoding.table.grad[last:].any()) == opened
 
 
 def test_overlap_is_of_what_both_fill(block: Path) -> None:
@@ -166,6 +211,24 @@ def test_overlap_is_of_what_both_fill(block: Path) -> None:
         side = 2 * 1.2
         both, either = 1.0 * 1 * 1.4, side**3 / 2 + 1.0 * 1 * 1.4
         assert solid.overlap(made, field, 0) == pytest.approx(both / either, abs=0.01)
+
+
+@pytest.mark.parametrize("more", ("old", "new"))
+def test_a_part_that_only_one_of_both_has_counts(block: Path, more: str) -> None:
+    """Two blocks, 3 apart, against the first of them."""
+    box = trimesh.creation.box((2.0, 1.0, 1.4))
+    two = trimesh.util.concatenate([box, box.copy().apply_translation((5.0, 0, 0))])
+    first, both = (
+        Surface(np.asarray(m.vertices, np.float32), np.asarray(m.faces)) for m in (box, two)
+    )
+    old, new = (both, first) if more == "old" else (first, both)
+    field = solid.build(old, dataclasses.replace(SDF, target="occupancy"), 0, 1)
+    found = solid.compare(solid.Solid(old), field, new, 0)
+    used = old.positions
+    diagonal = float(np.linalg.norm(used.max(axis=0) - used.min(axis=0)))
+    assert found["largest_distance_percent"] == pytest.approx(100 * 5 / diagonal, rel=1e-3)
+    # From 3 to 5 on the second block, 4 in the mean of its symmetric surface; it is half of both.
+    assert found["mean_distance_percent"] == pytest.approx(50 * 4 / 2 / diagonal, rel=0.01)
 
 
 def test_specks_go_and_hollows_stay() -> None:

@@ -128,6 +128,9 @@ def test_rays_meet_a_ball_where_geometry_says() -> None:
     seen, views = seen_of(ball(5))
     points = seen.points.double()
     assert points.norm(dim=1).sub(0.5).abs().max() < 1e-3
+    surface = subject(ball(5)).surface
+    corners = surface.positions[surface.faces[seen.faces]]
+    np.testing.assert_allclose(np.einsum("pk,pkc->pc", seen.weights, corners), points, atol=1e-6)
     assert (seen.normals - points / 0.5).norm(dim=1).max() < 0.05
     # Each point projects into its own pixel.
     for view in range(2):

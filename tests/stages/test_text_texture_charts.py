@@ -150,6 +150,37 @@ def test_materials_share_a_picture_unless_they_overlap(tmp_path) -> None:
     assert off(saved(new, tmp_path / "b.glb")) < 0.02
 
 
+def test_a_material_without_faces_is_left_alone() -> None:
+    """Also where each material has a picture of its own."""
+    one, two = (Material(name=name, base_color=Texture(noise(3, k))) for k, name in enumerate("ab"))
+    idle = Material(name="idle", base_color=Texture(noise(3, 8)))
+    new = kept_charts(squares([own(), own()], (one, two, idle)), SIZE, 4, "m")(ask)
+    assert new.materials[2] == idle and off(new) < 0.02
+
+
+def test_the_old_color_does_not_tint_the_new_one() -> None:
+    tinted = Material(base_color_factor=(0.2, 0.5, 0.7, 1.0), metallic_factor=0.0)
+    assert off(kept_charts(squares([own()], (tinted,)), SIZE, 4, "m")(ask)) < 0.02
+
+
+def test_without_a_color_another_map_says_where_faces_lie() -> None:
+    bumps = Texture(np.full((8, 8, 3), 128, np.uint8), uv_set=1, transform=TURNED)
+    old = squares([own()], (Material(normal=bumps, metallic_factor=0.0),))
+    old = replace(old, uvs=(np.zeros_like(own()), own()))
+    new = kept_charts(old, SIZE, 4, "m")(ask)
+    made = new.materials[0].base_color
+    assert made.uv_set == 1 and np.allclose(made.transform, TURNED) and off(new) < 0.03
+
+
+def test_beside_the_charts_their_colors_go_on() -> None:
+    """And none comes from the other border of the picture."""
+    half = own() * np.float32([0.5, 1])
+    made = kept_charts(squares([half], (Material(),)), SIZE, 4, "m")(ask).materials[0].base_color
+    inside, beside = made.pixels[:, SIZE // 2 - 1], made.pixels[:, SIZE // 2 + 8]
+    assert np.abs(inside.astype(int) - beside).max() < 30
+    assert made.wrap == ("clamp", "clamp")
+
+
 def test_materials_that_shared_a_picture_still_do() -> None:
     one, two = noise(3, 5), noise(3, 6)
     left, right = own() * np.float32([0.4, 1]), own() * np.float32([0.4, 1]) + np.float32([0.6, 0])
@@ -172,6 +203,7 @@ def test_holes_of_a_cut_out_stay(tmp_path) -> None:
     old = squares([half, half + np.float32([0.5, 0])], (cut, Material()))
     new = saved(kept_charts(old, SIZE, 4, "m")(ask), tmp_path / "a.glb")
     assert [material.alpha_mode for material in new.materials] == ["MASK", "OPAQUE"]
+    assert new.materials[0].alpha_cutoff == 0.5  # Of covered shares, no longer of alpha.
     places, points = everywhere(new)
     there = Appearance(new).base_color(places)[:, 3] >= 0.5
     expected = points[:, 2] < -0.5  # All of the cut-out lies in the half that is not there.
