@@ -11,7 +11,7 @@ from typing import Literal
 from ...pipeline.contract import Context
 from ..artifacts import MeshFile, SplatsFile, TexturedMeshFile
 
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)

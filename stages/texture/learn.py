@@ -69,7 +69,7 @@ def learn(
     )  # fmt: skip
     field = Field(settings, seed=ctx.seed, threads=ctx.threads)
     given = tuple(torch.from_numpy(getattr(seen, f.name)) for f in dataclasses.fields(Seen))
-    schedule = Schedule(ITERATIONS, RATE, CHECKPOINT_EVERY_S, signature(1, {}, ctx.seed))
+    schedule = Schedule(ITERATIONS, RATE, CHECKPOINT_EVERY_S, signature(2, {}, ctx.seed))
     train(field, lambda k: _loss(field, given, ctx.seed, k), lambda v: f"{v:.4f}", schedule, ctx)
     return field
 
