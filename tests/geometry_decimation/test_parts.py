@@ -41,6 +41,113 @@ def test_a_thin_closed_part_stays_as_a_sheet() -> None:
     assert (level.positions[:, 0] < 1).any()
 
 
+def area_by_part(surface: Surface, faces: int, centers, rules: Rules = Rules(), **given):  # noqa: B008
+    """Areas of what is left near each center, and of all of it."""
+    level = simplify(surface, targets=[faces], rules=rules, **given).levels[0]
+    assert 0 < len(level.faces) <= faces
+    corners = level.positions[level.faces]
+    areas = (
+        np.linalg.norm(
+            np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1
+        )
+        / 2
+    )
+    nearest = np.linalg.norm(corners.mean(axis=1)[:, None] - centers, axis=2).argmin(axis=1)
+    return np.bincount(nearest, areas, minlength=len(centers)), areas.sum()
+
+
+def scene(seed: int) -> tuple[Surface, np.ndarray, np.ndarray]:
+    """A rough ball, boxes of 2.2 to 6 % of the area and crumbs below 1 %: centers and areas."""
+    rng = np.random.default_rng(seed)
+    parts, centers = [bumpy(3, seed)], [np.zeros(3)]
+    for n in range(5):
+        size = rng.uniform(0.28, 0.4) * np.array(
+            [1.0, rng.uniform(0.5, 1.4), rng.uniform(0.7, 1.4)]
+        )
+        centers.append(np.array([3.0 + n, 2.0 * rng.uniform(-1, 1), 0.0]))
+        parts.append(box(size, centers[-1], cuts=2))
+    for n in range(12):
+        centers.append(np.array([3.0 + 0.4 * n, 4.0, 0.0]))
+        parts.append(box((0.1, 0.1, 0.1), centers[-1], cuts=1))
+    areas = [
+        c.sum()
+        for c in (
+            np.linalg.norm(
+                np.cross(*(np.diff(p.positions[p.faces], axis=1).transpose(1, 0, 2))), axis=1
+            )
+            / 2
+            for p in parts
+        )
+    ]
+    return together(*parts), np.array(centers), np.array(areas)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_large_parts_are_not_lost_while_they_earn_faces(seed: int) -> None:
+    surface, centers, areas = scene(seed)
+    share = areas / areas.sum()
+    large = np.flatnonzero(share[1:6] >= 0.02) + 1
+    assert len(large) >= 3 and share[6:].max() < 0.01
+    for faces in (400, 150, int(2.5 / share[large].min()) + 2):
+        kept = area_by_part(surface, faces, centers)[0] / areas
+        # The two sides of what has become a sheet are one, so that half of the floor may be left.
+        assert (kept[large] > 0.45 / 2).all(), (faces, kept[large])
+
+
+def test_what_the_floor_and_the_price_of_area_are_for() -> None:
+    """A large rough ball with two hidden (unimportant) boxes of 3 % each: without a floor they go."""
+    ball = bumpy(3)
+    boxes = [box((0.3, 0.3, 0.3), (2.5 + n, 0, 0), cuts=2) for n in range(2)]
+    surface = together(ball, *boxes)
+    centers = np.array([[0.0, 0, 0], [2.5, 0, 0], [3.5, 0, 0]])
+    importance = np.where(surface.positions[:, 0] > 2, 0.03, 1.0)
+    kept = area_by_part(surface, 120, centers, importance=importance)[0]
+    gone = area_by_part(surface, 120, centers, Rules(part_floor=0.0), importance=importance)[0]
+    assert (kept[1:] > 0.45 * 0.54 / 2).all()
+    assert (gone[1:] < 0.1 * 0.54).all()
+    # Nor does the floor hold what has no claim to it any more, or the target would be missed.
+    for rules in (Rules(part_share=0.1), Rules(part_faces=12.0)):
+        assert area_by_part(surface, 120, centers, rules, importance=importance)[
+            0
+        ] == pytest.approx(gone)
+    for faces in (40, 12, 5, 1):
+        area_by_part(surface, faces, centers, importance=importance)
+
+
+def test_the_largest_part_has_no_floor() -> None:
+    """Its area may fall to that of the plane that an accordion is on the whole."""
+    folded = grid(40, lambda x, y: 0.05 * np.abs((20 * x) % 2 - 1))
+    other = moved(grid(2), [2.0, 0, 0])
+    kept, _ = area_by_part(together(folded, other), 12, np.array([[0.5, 0.5, 0], [2.5, 0.5, 0]]))
+    assert kept[0] == pytest.approx(1, abs=0.1)
+    assert kept[1] == pytest.approx(1, abs=0.05)
+
+
+def test_closed_thin_parts_shrink_less_where_area_has_a_price() -> None:
+    """Twenty plates, whose rims weigh next to nothing, beside a ball."""
+    plates = [
+        box((1.0, 1.0, 0.004), (3 + 1.5 * (n % 5), 1.5 * (n // 5), 0), cuts=3) for n in range(20)
+    ]
+    surface = together(bumpy(3), *plates)
+    centers = np.array([[0.0, 0, 0], *([3 + 1.5 * (n % 5), 1.5 * (n // 5), 0] for n in range(20))])
+    found = [
+        area_by_part(surface, 300, centers, Rules(shrink_penalty=price, part_floor=0.0))[0][1:]
+        for price in (0.0, 0.1)
+    ]
+    assert found[1].min() > 0.9
+    assert found[1].sum() > 1.1 * found[0].sum()
+
+
+def test_transparent_parts_have_no_floor() -> None:
+    """Glass covers as much as the box beside it, and is as good as not there."""
+    surface = together(bumpy(3), *(box((0.3, 0.3, 0.3), (2.5 + n, 0, 0), cuts=2) for n in range(2)))
+    centers = np.array([[0.0, 0, 0], [2.5, 0, 0], [3.5, 0, 0]])
+    clear = np.where(surface.positions[:, 0] > 3, 0.05, 1.0)
+    importance = np.where(surface.positions[:, 0] > 2, 0.03, 1.0)
+    kept = area_by_part(surface, 120, centers, shown=clear, importance=importance)[0]
+    assert kept[1] > 0.45 * 0.54 / 2 and kept[2] < 0.1 * 0.54
+
+
 def test_transparent_cards_go_first() -> None:
     """Ten squares of equal size, every other one almost clear."""
     surface = cards(np.ones(10))
