@@ -5,7 +5,7 @@ import pytest
 from splatworks.stages.geometry.components import Surface
 from splatworks.stages.geometry.decimation import Rules, simplify
 
-from .shapes import box, bumpy, grid, moved, together
+from .shapes import box, bumpy, fan, grid, moved, together
 
 SIZES = np.linspace(0.9, 1, 20)
 
@@ -149,6 +149,18 @@ def test_closed_thin_parts_shrink_less_where_area_has_a_price() -> None:
     )  # fmt: skip
     assert priced.min() > 0.85
     assert np.median(free) < 0.75
+
+
+def test_many_sheets_at_one_edge_do_not_miss_the_target() -> None:
+    """A collapse of such an edge takes a face of each sheet at once."""
+    books = (moved(fan(9, 2), [3.0 + 2.5 * n, 0, 0], 0.6 + 0.05 * n) for n in range(6))
+    surface = together(bumpy(2), *books)
+    targets = list(range(150, 40, -7))
+    chain = simplify(surface, targets=targets).levels
+    for target, level in zip(targets, chain, strict=True):
+        alone = simplify(surface, targets=[target]).levels[0]
+        assert target - 1 <= len(alone.faces) <= target
+        assert target - 1 <= len(level.faces) <= target
 
 
 def test_transparent_parts_have_no_floor() -> None:

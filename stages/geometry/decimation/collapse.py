@@ -160,6 +160,8 @@ def run(
     """
     q = np.zeros(11)
     record = 0
+    if web.counts[HELD]:
+        look_again(web, settings, q)
     while True:
         if web.counts[FACES] <= goal:
             return record, error, 1
@@ -170,6 +172,10 @@ def run(
         edge = next_edge(web, settings, q)
         if edge < 0:
             return record, error, 3
+        if takes_too_many(web, edge, goal):
+            web.counts[HELD] = 1
+            set_key(web, edge, web.keys[0] + HELD_BACK)
+            continue
         cost, x, y, z = price(web.reals, web.vertices, web.edges, edge, settings, q)
         reached = max(error, np.sqrt(cost / q[10])) if q[10] > 0 else error
         if reached > max_error:
@@ -183,6 +189,15 @@ def run(
         web.parts[here, NOW] += area_around(web, i, -1)
         points[record, 0], points[record, 1], points[record, 2] = x, y, z
         record += 1
+
+
+@part
+def takes_too_many(web: Web, edge: int, goal: int) -> bool:
+    """Whether a collapse where many sheets meet would miss the goal by far, and others can go."""
+    hanging = web.edges[edge, HANGING]
+    if hanging <= 2 or web.keys[0] >= HELD_BACK:
+        return False
+    return web.counts[FACES] - hanging < goal - max(1, goal // 100)
 
 
 @kernel
