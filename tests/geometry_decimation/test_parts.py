@@ -153,7 +153,8 @@ def test_closed_thin_parts_shrink_less_where_area_has_a_price() -> None:
 
 def test_many_sheets_at_one_edge_do_not_miss_the_target() -> None:
     """A collapse of such an edge takes a face of each sheet at once."""
-    books = (moved(fan(9, 2), [3.0 + 2.5 * n, 0, 0], 0.6 + 0.05 * n) for n in range(6))
+    flat = Surface(fan(9).positions * [1, 1, 0.02], fan(9).faces)
+    books = (moved(flat, [3.0 + 2.5 * n, 0, 0], 0.6 + 0.05 * n) for n in range(6))
     surface = together(bumpy(2), *books)
     targets = list(range(150, 40, -7))
     chain = simplify(surface, targets=targets).levels
