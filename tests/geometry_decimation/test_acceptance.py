@@ -82,7 +82,7 @@ def test_walls_whose_diagonals_cross_stay_between_joined_parts() -> None:
     wall = bricks()
     target = round(0.03 * len(wall.faces))
     linked, alone = apart(wall, only(wall, target, LINKED)), apart(wall, only(wall, target))
-    assert linked[0] <= 0.9 * alone[0]
+    assert linked[0] <= 0.93 * alone[0]
 
 
 def test_a_thin_plate_is_no_gap() -> None:

@@ -14,7 +14,7 @@ from .shapes import bumpy
 
 PLAIN = Rules(
     line_weight=0.0, placement_pull=0.0, placement_reach=1e9, flip_penalty=0.0, sliver_penalty=0.0,
-    bend_penalty=0.0,
+    bend_penalty=0.0, shrink_penalty=0.0,
 )  # fmt: skip
 
 

@@ -32,25 +32,40 @@ SLIVER = 0.03
 
 
 @part
+def area_of(reals: np.ndarray, faces: np.ndarray, face: int) -> float:
+    """Of a face as it lies."""
+    p, q, r = faces[face, 0], faces[face, 1], faces[face, 2]
+    ux, uy, uz = reals[q, 0] - reals[p, 0], reals[q, 1] - reals[p, 1], reals[q, 2] - reals[p, 2]
+    vx, vy, vz = reals[r, 0] - reals[p, 0], reals[r, 1] - reals[p, 1], reals[r, 2] - reals[p, 2]
+    nx, ny, nz = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
+    return 0.5 * np.sqrt(nx * nx + ny * ny + nz * nz)
+
+
+@part
 def turning(
     reals: np.ndarray, vertices: np.ndarray, faces: np.ndarray, vertex: int, other: int,
     x: float, y: float, z: float,
-) -> tuple[float, float, float, int]:  # fmt: skip
+) -> tuple[float, float, float, float, int]:  # fmt: skip
     """Areas of the faces that turn over and of those that become slivers if `vertex` moves, the sum
-    of new areas times 1 - cos of the angle that the normal turns by, and how many faces stay.
+    of new areas times 1 - cos of the angle that the normal turns by, the area that is lost, and how
+    many faces stay.
 
-    Faces that also have `other` vanish and are left out.
+    Faces that also have `other` vanish: half their area is lost here, half at the other end.
     """
     turned = 0.0
     thin = 0.0
     bent = 0.0
+    lost = 0.0
     stay = 0
     px, py, pz = reals[vertex, 0], reals[vertex, 1], reals[vertex, 2]
     corner = vertices[vertex, FIRST_CORNER]
     while corner >= 0:
         face = corner // 3
         corner = following_corner(faces, corner)
-        if faces[face, 0] < 0 or has(faces, face, other):
+        if faces[face, 0] < 0:
+            continue
+        if has(faces, face, other):
+            lost += 0.5 * area_of(reals, faces, face)
             continue
         stay += 1
         r, s = others(faces, face, vertex)
@@ -62,6 +77,7 @@ def turning(
         nx, ny, nz = ey * vz - ez * vy, ez * vx - ex * vz, ex * vy - ey * vx
         old = mx * mx + my * my + mz * mz
         new = nx * nx + ny * ny + nz * nz
+        lost += 0.5 * (np.sqrt(old) - np.sqrt(new))
         dot = mx * nx + my * ny + mz * nz
         if old > 1e-30:
             if dot <= 0 or dot * dot < FLIP_COSINE**2 * old * new:
@@ -75,29 +91,18 @@ def turning(
             before = e + ux * ux + uy * uy + uz * uz + ox * ox + oy * oy + oz * oz
             if new * before * before < old * sides * sides:
                 thin += sides
-    return turned, thin, bent, stay
+    return turned, thin, bent, lost, stay
 
 
 @part
-def vanishing(reals: np.ndarray, vertices: np.ndarray, faces: np.ndarray, i: int, j: int) -> float:
-    """Twice the squared area of the faces at the edge ij, as if it was swept at a border, times
-    what it counts.
+def loss(reals: np.ndarray, i: int, j: int, area: float) -> float:
+    """Twice the squared area that a collapse leaves uncovered, as if it was swept at a border,
+    times what it counts.
 
-    What a collapse leaves nothing of is at no distance from any plane or border: without a price,
-    a part that has come down to one triangle would be the next to go, however large it is.
+    Quadrics know of planes, and what is gone is at no distance from any: without a price a closed
+    part would shrink, thin ones first, and one that has come down to a triangle would be the next
+    to go, however large it was.
     """
-    area = 0.0
-    corner = vertices[i, FIRST_CORNER]
-    while corner >= 0:
-        face = corner // 3
-        corner = following_corner(faces, corner)
-        if faces[face, 0] < 0 or not has(faces, face, j):
-            continue
-        r, s = others(faces, face, i)
-        ux, uy, uz = reals[r, 0] - reals[i, 0], reals[r, 1] - reals[i, 1], reals[r, 2] - reals[i, 2]
-        vx, vy, vz = reals[s, 0] - reals[i, 0], reals[s, 1] - reals[i, 1], reals[s, 2] - reals[i, 2]
-        nx, ny, nz = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
-        area += 0.5 * np.sqrt(nx * nx + ny * ny + nz * nz)
     # Importance is in the planes, and not in their weight.
     counts = 0.0
     for k in (PLANES, PLANES + 3, PLANES + 5):

@@ -13,7 +13,8 @@ borders move, and where a penalty may have lapsed, prices are brought up to date
 import numpy as np
 
 from ....renderers.cpu.compiled import kernel, part
-from .checks import breaks_topology, turning, vanishing
+from .checks import breaks_topology, loss, turning
+from .floor import area_around, below_floor
 from .heap import pop, set_key
 from .quadrics import add_area, least, sum_borders, value
 from .rewiring import count_faces, move_edges, move_faces
@@ -22,11 +23,16 @@ from .web import (
     FACES,
     HANGING,
     HEAP,
+    HELD,
     LAST_STAMP,
     LOCKED,
+    LOOKED,
     MARK,
+    NOW,
     ON_BORDER,
+    PART,
     PENALIZED,
+    PLACE,
     PLANES,
     POINT,
     POINTS,
@@ -45,8 +51,15 @@ from .web import (
 
 RING = 64
 """Faces of one record of the history at most."""
-BORDER, PULL, REACH, FLIP, THIN, BEND, TOPOLOGY, CLOSING, VANISH = range(9)
-"""Places in the array of settings."""
+(
+    BORDER, PULL, REACH, FLIP, THIN, BEND, TOPOLOGY, CLOSING, VANISH, SHRINK, FLOOR, LARGE, EARNED,
+    SETTINGS,
+) = range(14)  # fmt: skip
+"""Places in the array of settings, and how many there are."""
+HELD_BACK = 16.0
+"""Price, beyond all others, of a collapse that a part must not suffer yet."""
+AGAIN = 0.9
+"""What is held back is looked at again whenever so many of the faces are left."""
 
 
 @kernel
@@ -88,12 +101,13 @@ def penalty(
     web: Web, edge: int, x: float, y: float, z: float, settings: np.ndarray
 ) -> tuple[float, float]:
     """What is added to the cost: for faces that turn over or become slivers and for surface that
-    goes without a trace (inf for never), and for normals that change."""
+    goes without a trace or must not go yet (inf for never), and for normals that change and area
+    that is lost."""
     reals, vertices, faces = web.reals, web.vertices, web.faces
     i, j = web.edges[edge, 0], web.edges[edge, 1]
     if settings[TOPOLOGY] > 0 and breaks_topology(web, edge):
         return np.inf, 0.0
-    turned, thin, bent, stay = 0.0, 0.0, 0.0, 0
+    turned, thin, bent, lost, stay = 0.0, 0.0, 0.0, 0.0, 0
     for side in range(2):
         here = turning(
             reals, vertices, faces, i if side == 0 else j, j if side == 0 else i, x, y, z
@@ -101,16 +115,24 @@ def penalty(
         turned += here[0]
         thin += here[1]
         bent += here[2]
-        stay += here[3]
+        lost += here[3]
+        stay += here[4]
     length = (
         (reals[i, 0] - reals[j, 0]) ** 2
         + (reals[i, 1] - reals[j, 1]) ** 2
         + (reals[i, 2] - reals[j, 2]) ** 2
     )
     rejected = (settings[FLIP] * turned + settings[THIN] * thin) * length
+    changed = settings[BEND] * max(bent, 0.0) * length
     if stay == 0:
-        rejected += settings[VANISH] * vanishing(reals, vertices, faces, i, j)
-    return rejected, settings[BEND] * max(bent, 0.0) * length
+        rejected += settings[VANISH] * loss(reals, i, j, lost)
+    elif lost > 0:
+        changed += settings[SHRINK] * loss(reals, i, j, lost)
+    least_share = max(settings[LARGE], settings[EARNED] / web.counts[FACES])
+    if below_floor(web, i, lost, settings[FLOOR], least_share):
+        web.counts[HELD] = 1
+        rejected += HELD_BACK
+    return rejected, changed
 
 
 @kernel
@@ -138,23 +160,57 @@ def run(
     """
     q = np.zeros(11)
     record = 0
+    if web.counts[HELD]:
+        look_again(web, settings, q)
     while True:
         if web.counts[FACES] <= goal:
             return record, error, 1
         if record == len(points):
             return record, error, 0
+        if web.counts[HELD] and web.counts[FACES] < AGAIN * web.counts[LOOKED]:
+            look_again(web, settings, q)
         edge = next_edge(web, settings, q)
         if edge < 0:
             return record, error, 3
+        if takes_too_many(web, edge, goal):
+            web.counts[HELD] = 1
+            set_key(web, edge, web.keys[0] + HELD_BACK)
+            continue
         cost, x, y, z = price(web.reals, web.vertices, web.edges, edge, settings, q)
         reached = max(error, np.sqrt(cost / q[10])) if q[10] > 0 else error
         if reached > max_error:
             return record, error, 2
         error = reached
         pop(web)
+        i, j = web.edges[edge, 0], web.edges[edge, 1]
+        here = web.vertices[i, PART]
+        web.parts[here, NOW] -= area_around(web, i, -1) + area_around(web, j, i)
         starts[record + 1] = collapse(web, edge, x, y, z, settings, starts[record], ids, corners)
+        web.parts[here, NOW] += area_around(web, i, -1)
         points[record, 0], points[record, 1], points[record, 2] = x, y, z
         record += 1
+
+
+@part
+def takes_too_many(web: Web, edge: int, goal: int) -> bool:
+    """Whether a collapse where many sheets meet would miss the goal by far, and others can go."""
+    hanging = web.edges[edge, HANGING]
+    if hanging <= 2 or web.keys[0] >= HELD_BACK:
+        return False
+    return web.counts[FACES] - hanging < goal - max(1, goal // 100)
+
+
+@kernel
+def look_again(web: Web, settings: np.ndarray, q: np.ndarray) -> None:
+    """Price all edges anew that are held back: their parts may earn no floor by now."""
+    web.counts[HELD] = 0
+    web.counts[LOOKED] = web.counts[FACES]
+    for edge in range(len(web.edges)):
+        place = web.edges[edge, PLACE]
+        if place < 0 or web.edges[edge, 0] < 0:
+            continue
+        if HELD_BACK <= web.keys[place] < np.inf:
+            set_key(web, edge, price(web.reals, web.vertices, web.edges, edge, settings, q)[0])
 
 
 @kernel

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Float64, Int, Int64
 
 from ..components import Surface
-from . import collapse, complex, heap, quadrics, virtual_edges, web
+from . import collapse, complex, floor, heap, quadrics, virtual_edges, web
 from .history import History, Recorder
 from .mapping import barycentrics, follow
 from .rules import Rules
@@ -117,8 +117,10 @@ def simplify(
         pruned_components=pruned,
         virtual_edges=len(found.edges) - real,
     )
-    state = web.build(found)
+    of_vertex = complex.labels(found, virtual=True)
+    state = web.build(found, int(of_vertex.max(initial=0)) + 1)
     settings = _prepare(state, found, rules, locked, importance, shown)
+    floor.measure(state, of_vertex)
     if charts is not None and rules.seam_weight > 0:
         quadrics.sum_seams(state, complex.seams(found, charts[found.face_ids]), rules.seam_weight)
     heap.fill(state, collapse.first_keys(state, settings))
@@ -130,7 +132,7 @@ def simplify(
         history=recorder.finish(len(found.faces)),
         report=report,
         numbers=found.face_ids,
-        parts=complex.labels(found, virtual=True)[found.faces[:, 0]].astype(np.int64),
+        parts=of_vertex[found.faces[:, 0]].astype(np.int64),
         center_m=found.center_m,
         diagonal_m=found.diagonal_m,
     )
@@ -202,7 +204,7 @@ def _prepare(state: web.Web, found: complex.Complex, rules: Rules, locked, impor
     if rules.lock_borders:
         hanging = found.edge_faces
         state.vertices[found.edges[(hanging == 1) | (hanging > 2)], web.LOCKED] = 1
-    settings = np.zeros(9)
+    settings = np.zeros(collapse.SETTINGS)
     settings[collapse.BORDER] = rules.border_weight * rules.boundary_area
     settings[collapse.PULL] = rules.placement_pull
     settings[collapse.REACH] = rules.placement_reach**2
@@ -210,6 +212,10 @@ def _prepare(state: web.Web, found: complex.Complex, rules: Rules, locked, impor
     settings[collapse.THIN] = rules.sliver_penalty
     settings[collapse.BEND] = rules.bend_penalty
     settings[collapse.VANISH] = rules.vanish_penalty
+    settings[collapse.SHRINK] = rules.shrink_penalty
+    settings[collapse.FLOOR] = rules.part_floor
+    settings[collapse.LARGE] = rules.part_share
+    settings[collapse.EARNED] = rules.part_faces
     settings[collapse.TOPOLOGY] = rules.keep_topology
     settings[collapse.CLOSING] = rules.virtual_edges != "off"
     quadrics.sum_planes(state, rules.line_weight, weights)

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from .checks import FLIP_COSINE, SLIVER
-from .complex import Complex
+from .collapse import AGAIN, HELD_BACK
+from .complex import Complex, labels
 from .rules import Rules
 
 
@@ -31,6 +32,12 @@ class Mesh:
     keys: dict[int, float] = field(default_factory=dict)
     penalized: set[int] = field(default_factory=set)
     virtual: set[int] = field(default_factory=set)
+    part: list[int] = field(default_factory=list)
+    """Per vertex."""
+    at_first: dict[int, float] = field(default_factory=dict)
+    """Per part that may have a floor: its area at first."""
+    shares: dict[int, float] = field(default_factory=dict)
+    looked: int = 0
 
     def hanging(self, a: int, b: int) -> int:
         """Faces at the edge ab."""
@@ -70,6 +77,10 @@ def collapses(
     mesh = start(complex_, rules, shown)
     steps = []
     while len(mesh.faces) > target:
+        held = [e for e, key in mesh.keys.items() if HELD_BACK <= key < math.inf]
+        if held and len(mesh.faces) < AGAIN * mesh.looked:
+            mesh.looked = len(mesh.faces)
+            mesh.keys |= {e: price(mesh, e)[0] for e in held}
         edge = cheapest(mesh)
         if edge is None:
             break
@@ -109,7 +120,41 @@ def start(complex_: Complex, rules: Rules, shown: np.ndarray | None = None) -> M
             across = np.eye(3) - np.outer(normal, normal)
             mesh.distances[k].append((rules.line_weight * mesh.areas[k], across, mesh.position[k]))
     mesh.keys = {edge: price(mesh, edge)[0] for edge in mesh.edges}
+    _measure_parts(mesh, labels(complex_, virtual=True))
     return mesh
+
+
+def _measure_parts(mesh: Mesh, part: np.ndarray) -> None:
+    mesh.part, mesh.looked = part.tolist(), len(mesh.faces)
+    seen: dict[int, float] = {}
+    for face in mesh.faces.values():
+        clear = np.mean([mesh.shown[k] for k in face])
+        seen[part[face[0]]] = seen.get(part[face[0]], 0) + clear * area(mesh, face)
+    largest = max(seen, key=lambda number: (seen[number], -number))
+    for number, found in seen.items():
+        if number != largest:
+            mesh.at_first[number] = area_of_part(mesh, number)
+            mesh.shares[number] = found / sum(seen.values())
+
+
+def area(mesh: Mesh, face: tuple[int, int, int]) -> float:
+    """Of one face."""
+    p, q, r = (mesh.position[k] for k in face)
+    return float(np.linalg.norm(np.cross(q - p, r - p))) / 2
+
+
+def area_of_part(mesh: Mesh, number: int) -> float:
+    """What is left of a part."""
+    return sum(area(mesh, face) for face in mesh.faces.values() if mesh.part[face[0]] == number)
+
+
+def below_floor(mesh: Mesh, vertex: int, lost: float) -> bool:
+    """Whether a large part would lose more than it may, with others left to lose from."""
+    number, rules = mesh.part[vertex], mesh.rules
+    share = mesh.shares.get(number, 0.0)
+    if share < rules.part_share or share * len(mesh.faces) < rules.part_faces or not share:
+        return False
+    return area_of_part(mesh, number) - lost < rules.part_floor * mesh.at_first[number]
 
 
 def terms(mesh: Mesh, edge: int) -> list[tuple[float, np.ndarray, np.ndarray]]:
@@ -151,17 +196,20 @@ def price(mesh: Mesh, edge: int) -> tuple[float, np.ndarray]:
 
 
 def penalty(mesh: Mesh, edge: int, position: np.ndarray) -> tuple[float, float]:
-    """Price of the faces that would turn over or become slivers, and of those after which nothing
-    is left here; and of normals that change."""
+    """Price of the faces that would turn over or become slivers, of those after which nothing is
+    left here, and of what must not go yet; and of normals that change and area that is lost."""
     i, j = mesh.edges[edge]
-    turned = thin = bent = 0.0
+    turned = thin = bent = lost = 0.0
     for face in mesh.faces.values():
+        if i in face and j in face:
+            lost += area(mesh, face)
         if (i in face) == (j in face):
             continue
         before = np.array([mesh.position[k] for k in face])
         after = np.array([position if k in (i, j) else mesh.position[k] for k in face])
         old, new = (np.cross(t[1] - t[0], t[2] - t[0]) for t in (before, after))
         sizes = np.linalg.norm(old), np.linalg.norm(new)
+        lost += (sizes[0] - sizes[1]) / 2
         if sizes[0] > 1e-15:
             if old @ new < FLIP_COSINE * sizes[0] * sizes[1]:
                 turned += max(sizes) / 2
@@ -173,14 +221,17 @@ def penalty(mesh: Mesh, edge: int, position: np.ndarray) -> tuple[float, float]:
     length = float(((mesh.position[i] - mesh.position[j]) ** 2).sum())
     rejected = mesh.rules.flip_penalty * turned + mesh.rules.sliver_penalty * thin
     rejected *= length
-    at_ends = [set(face) for face in mesh.faces.values() if i in face or j in face]
-    if all({i, j} <= face for face in at_ends):
-        corners = [[mesh.position[k] for k in face] for face in at_ends]
-        area = sum(np.linalg.norm(np.cross(b - a, c - a)) / 2 for a, b, c in corners)
-        counts = sum(w * np.trace(p) for k in (i, j) for w, p, _ in mesh.distances[k])
-        counts *= mesh.share(i, j) / (mesh.areas[i] + mesh.areas[j])
-        rejected += mesh.rules.vanish_penalty * 2 * area**2 * counts
-    return rejected, mesh.rules.bend_penalty * max(bent, 0.0) * length
+    changed = mesh.rules.bend_penalty * max(bent, 0.0) * length
+    counts = sum(w * np.trace(p) for k in (i, j) for w, p, _ in mesh.distances[k])
+    counts *= mesh.share(i, j) / max(mesh.areas[i] + mesh.areas[j], 1e-300)
+    loss = 2 * lost**2 * counts
+    if all(i in face and j in face for face in mesh.faces.values() if i in face or j in face):
+        rejected += mesh.rules.vanish_penalty * loss
+    elif lost > 0:
+        changed += mesh.rules.shrink_penalty * loss
+    if below_floor(mesh, i, lost):
+        rejected += HELD_BACK
+    return rejected, changed
 
 
 def cheapest(mesh: Mesh) -> int | None:

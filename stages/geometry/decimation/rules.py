@@ -36,6 +36,14 @@ class Rules:
     """Price of turning normals, in units of area times 1 - cos times the edge's squared length."""
     vanish_penalty: float = 1.0
     """Price of the last faces of a part, in units of twice their squared area."""
+    shrink_penalty: float = 0.1
+    """Price of area that is lost elsewhere, in units of twice its square."""
+    part_floor: float = 0.45
+    """Share of its area that a part keeps, unless it is the largest, while anything else can go."""
+    part_share: float = 0.02
+    """Parts of a smaller share of the whole area have no floor."""
+    part_faces: float = 2.5
+    """A part has a floor while its share of the faces left, by area, is at least this many."""
     keep_topology: bool = False
     """Collapse only what keeps holes, handles and components; the target may then be missed."""
     lock_borders: bool = False
@@ -50,10 +58,13 @@ class Rules:
             )
         for name in (
             "border_weight", "seam_weight", "line_weight", "placement_pull", "placement_reach",
-            "flip_penalty", "sliver_penalty", "bend_penalty", "vanish_penalty",
+            "flip_penalty", "sliver_penalty", "bend_penalty", "vanish_penalty", "shrink_penalty",
+            "part_faces",
         ):  # fmt: skip
             value = getattr(self, name)
             if not (value >= 0 and math.isfinite(value)):
                 raise ValueError(f"{name} must be finite and not negative, got {value}.")
-        if not 0 <= self.prune_share < 1:
-            raise ValueError(f"prune_share must be in [0, 1), got {self.prune_share}.")
+        for name in ("prune_share", "part_floor", "part_share"):
+            value = getattr(self, name)
+            if not 0 <= value < 1:
+                raise ValueError(f"{name} must be in [0, 1), got {value}.")

@@ -20,19 +20,24 @@ from .complex import Complex
 X, PLANES, BORDERS, SHOWN, REALS = 0, 3, 14, 25, 26
 """Columns of `reals`: position, accumulated quadric, area quadrics of the borders as they lie, and
 which share of the surface here is not transparent."""
-FIRST_CORNER, LAST_CORNER, FIRST_HALF, STAMP, MARK, TOUCHED, POINT, ON_BORDER, LOCKED, REJECTS = (
-    range(10)
-)
+(
+    FIRST_CORNER, LAST_CORNER, FIRST_HALF, STAMP, MARK, TOUCHED, POINT, ON_BORDER, LOCKED, REJECTS,
+    PART, COLUMNS,
+) = range(12)  # fmt: skip
 """Columns of `vertices`. STAMP says which collapse MARK (the edge that leads here from the vertex
 in work) belongs to, TOUCHED which last changed a border edge here; POINT is the index of the
 position among the points of the history. ON_BORDER, LOCKED (may be neither moved nor removed) and
-REJECTS (some edge here carries a penalty and waits for a change around it) are 0 or 1."""
+REJECTS (some edge here carries a penalty and waits for a change around it) are 0 or 1. PART is the
+number of the part, COLUMNS how many columns there are."""
 NEXT_CORNER = 3
 """`faces`: three vertices, then for each the next corner in the list of that vertex."""
 NEXT_HALF, HANGING, PLACE, PENALIZED = 2, 4, 5, 6
 """`edges`: two vertices, for each the next half, how many faces hang here, place in the heap."""
-FACES, LAST_STAMP, HEAP, POINTS = range(4)
-"""`counts`: living faces, last stamp given, heap entries, points of the history."""
+FACES, LAST_STAMP, HEAP, POINTS, HELD, LOOKED = range(6)
+"""`counts`: living faces, last stamp given, heap entries, points of the history, whether
+any edge is held back, and how many faces were left when those were last looked at."""
+SHARE, WHOLE, NOW = range(3)
+"""`parts`: share of all that is not transparent (-1 for the largest), area at first and now."""
 
 
 class Web(NamedTuple):
@@ -41,7 +46,7 @@ class Web(NamedTuple):
     reals: np.ndarray
     """v 26, float64."""
     vertices: np.ndarray
-    """v 10, int32."""
+    """v 11, int32."""
     faces: np.ndarray
     """f 6, int32."""
     edges: np.ndarray
@@ -54,21 +59,24 @@ class Web(NamedTuple):
     edge_scratch: np.ndarray
     counts: np.ndarray
     """int64."""
+    parts: np.ndarray
+    """p 3, float64."""
 
 
-def build(complex_: Complex) -> Web:
+def build(complex_: Complex, parts: int = 1) -> Web:
     """Incidences of a complex. Quadrics, borders and heap are still empty."""
     v, f, e = len(complex_.positions), len(complex_.faces), len(complex_.edges)
     web = Web(
         reals=np.zeros((v, REALS)),
-        vertices=np.zeros((v, 10), np.int32),
+        vertices=np.zeros((v, COLUMNS), np.int32),
         faces=np.full((f, 6), -1, np.int32),
         edges=np.full((e, 7), -1, np.int32),
         keys=np.zeros(e),
         heap=np.zeros(e, np.int32),
         face_scratch=np.zeros(2 * f + 1, np.int32),
         edge_scratch=np.zeros(2 * e + 1, np.int32),
-        counts=np.array([f, 0, 0, v]),
+        counts=np.array([f, 0, 0, v, 0, f]),
+        parts=np.zeros((parts, 3)),
     )
     web.reals[:, :3] = complex_.positions
     web.reals[:, SHOWN] = 1
