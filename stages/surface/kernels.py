@@ -110,6 +110,19 @@ def along(centers, directions, reach, of, means, whiten, opacities, near, sample
 
 
 @kernel
+def seen_at(row, x, y, z, height, width):
+    """Depth, column and row of a place in a camera's picture; depth 0 where it is not in it."""
+    deep = row[6] * x + row[7] * y + row[8] * z + row[11]
+    if deep <= NEAREST_M:
+        return 0.0, 0.0, 0.0
+    u = row[12] * (row[0] * x + row[1] * y + row[2] * z + row[9]) / deep + row[14]
+    v = row[13] * (row[3] * x + row[4] * y + row[5] * z + row[10]) / deep + row[15]
+    if not (u >= 0 and v >= 0 and u < width and v < height):
+        return 0.0, 0.0, 0.0
+    return deep, u, v
+
+
+@kernel
 def fuse(points, truncations, depths, starts, shapes, cameras, carve, means, counts):
     for p in range(len(points)):
         x, y, z = points[p, 0], points[p, 1], points[p, 2]
@@ -117,13 +130,9 @@ def fuse(points, truncations, depths, starts, shapes, cameras, carve, means, cou
         total, count = 0.0, 0
         for c in range(len(cameras)):
             row = cameras[c]
-            deep = row[6] * x + row[7] * y + row[8] * z + row[11]
-            if deep <= NEAREST_M:
-                continue
-            u = row[12] * (row[0] * x + row[1] * y + row[2] * z + row[9]) / deep + row[14]
-            v = row[13] * (row[3] * x + row[4] * y + row[5] * z + row[10]) / deep + row[15]
             height, width = shapes[c, 0], shapes[c, 1]
-            if not (u >= 0 and v >= 0 and u < width and v < height):
+            deep, u, v = seen_at(row, x, y, z, height, width)
+            if deep == 0:
                 continue
             start = starts[c]
             # The four pixels around; at the picture's rim, or in one a pixel wide, the same twice.
@@ -160,13 +169,9 @@ def witness(points, tolerance, depths, starts, shapes, cameras, seen, through):
         x, y, z = points[p, 0], points[p, 1], points[p, 2]
         for c in range(len(cameras)):
             row = cameras[c]
-            deep = row[6] * x + row[7] * y + row[8] * z + row[11]
-            if deep <= NEAREST_M:
-                continue
-            u = row[12] * (row[0] * x + row[1] * y + row[2] * z + row[9]) / deep + row[14]
-            v = row[13] * (row[3] * x + row[4] * y + row[5] * z + row[10]) / deep + row[15]
             height, width = shapes[c, 0], shapes[c, 1]
-            if not (u >= 0 and v >= 0 and u < width and v < height):
+            deep, u, v = seen_at(row, x, y, z, height, width)
+            if deep == 0:
                 continue
             left = min(max(int(np.floor(u - 0.5)), 0), max(width - 2, 0))
             top = min(max(int(np.floor(v - 0.5)), 0), max(height - 2, 0))
