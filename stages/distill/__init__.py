@@ -24,7 +24,7 @@ from .settings import (
     check_sides,
 )
 
-VERSION = 2
+VERSION = 3
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ...renderers.scene import Cameras, Renderer
+from ...renderers.scene import Cameras, Output, Renderer
 from ..geometry.activation import Parameters, activate
+from ..geometry.bending import bending
 from ..guidance.perp_neg import Negatives
 from ..guidance.protocol import Condition, Guidance
 from .clip import ClipReport, clip_pixels, percentile
@@ -39,6 +40,8 @@ class Rules:
     image: ImageTerms
     clip: Clipping
     clip_threshold: float
+    smooth: float = 0.0
+    """`Wishes.smooth`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,17 +98,24 @@ def judge(
     """
     names = [entry.name for entry in fields(Parameters)]
     leaves = Parameters(*(getattr(values, name).detach().requires_grad_() for name in names))
-    frames = renderer(activate(leaves), question.cameras, frozenset({"rgb", "alpha"}))
+    wanted: frozenset[Output] = frozenset(
+        {"rgb", "alpha", "depth"} if rules.smooth else {"rgb", "alpha"}
+    )
+    frames = renderer(activate(leaves), question.cameras, wanted)
     background = question.backgrounds[:, None, None, :]
     composed = (frames.rgb + (1 - frames.alpha) * background).permute(0, 3, 1, 2)
 
     said = answer(composed.detach(), question, rules, guidance)
     targets = [getattr(leaves, name) for name in names]
     g_alpha = alpha_gradient(frames.alpha.detach(), rules.image.sparse, rules.image.opaque)
+    pulls = [(composed, said.gradient.to(composed)), (frames.alpha, g_alpha)]
+    if frames.depth is not None:
+        bends = bending(frames.depth, frames.alpha, question.cameras.focal_px)
+        pulls.append((bends, torch.full_like(bends, rules.smooth * said.percentile)))
     *gradients, g_means2d = torch.autograd.grad(
-        [composed, frames.alpha],
+        [pulled for pulled, _ in pulls],
         [*targets, frames.means2d],
-        [said.gradient.to(composed), g_alpha],
+        [gradient for _, gradient in pulls],
     )
     checks = [
         ("rendered image", composed.detach()),

@@ -105,6 +105,7 @@ def step(
         image=config.image,
         clip=config.clip,
         clip_threshold=threshold,
+        smooth=config.wishes.smooth,
     )
     pupil = None if state.copy is None else Pupil(state.copy.values, config.low_rank)
     verdicts = spread(

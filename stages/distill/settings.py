@@ -239,6 +239,9 @@ class Density:
 class Wishes:
     """Strengths of the regularizers."""
 
+    smooth: float = 0.03
+    """Weight of bends in the surface that views show (`geometry.bending`), in units of the
+    length below which `clip.calibrate_percentile` of the pixels' gradients lie."""
     opacity_decay: float = 0.005
     """Logits by which each opacity falls per iteration: what no view asks for fades away."""
     needle_ratio: float = 6.0
@@ -249,6 +252,8 @@ class Wishes:
     """Hard upper bound of all standard deviations, in metres."""
 
     def __post_init__(self) -> None:
+        if not 0 <= self.smooth < math.inf:
+            raise ValueError(f"smooth must be >= 0 and finite, got {self.smooth}.")
         if not self.opacity_decay >= 0:
             raise ValueError(f"opacity_decay must not be negative, got {self.opacity_decay}.")
         if not self.needle_ratio >= 1:

@@ -9,13 +9,14 @@ draw on a plain background gets the blob. Also writes `understood.png`: what the
 prompt to mean.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
 from ...pipeline.contract import Context
 from ..artifacts import GuidanceDir, PictureFile, PromptFile, SplatsFile
 
-VERSION = 3
+VERSION = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,8 @@ class Config:
     """How many silhouettes may miss a cell that the others see."""
     fit_steps: int = 60
     """Steps of each fit to the views, eight views a step; 0 leaves it at the hull."""
+    smooth: float = 0.05
+    """Weight of bends in the fitted surface beside the pictures' mean absolute difference."""
     redraw_levels: tuple[float, ...] = (0.6, 0.45)
     """Noise, as a share of the schedule, out of which the views are drawn again after each fit."""
     redraw_steps: int = 10
@@ -55,6 +58,8 @@ class Config:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")
         if not self.guidance_scale >= 0:
             raise ValueError(f"guidance_scale must not be negative, got {self.guidance_scale}.")
+        if not 0 <= self.smooth < math.inf:
+            raise ValueError(f"smooth must be >= 0 and finite, got {self.smooth}.")
         if not 16 <= self.resolution <= 256:
             raise ValueError(f"resolution must be in 16..256, got {self.resolution}.")
         for name in ("disagreeing_views", "fit_steps"):

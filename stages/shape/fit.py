@@ -14,9 +14,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ...renderers.scene import Cameras, Gaussians, Renderer
+from ...renderers.scene import Cameras, Frames, Gaussians, Renderer
 from ..geometry.activation import Parameters, activate, deactivate
 from ..geometry.adam import BETAS, adam_steps
+from ..geometry.bending import bending
 from ..randomness import generator
 
 VIEWS_PER_STEP = 8
@@ -33,6 +34,7 @@ def fit(
     *,
     steps: int,
     seed: int,
+    smooth: float = 0.0,
     on_step: Callable[[], object] = lambda: None,
 ) -> Gaussians:
     """`start`, moved so that it looks like `images`; its number of Gaussians stays.
@@ -40,6 +42,7 @@ def fit(
     Args:
         images: sRGB in [0, 1].
         backgrounds: The plain color behind each view.
+        smooth: Weight of bends in the surface that views show (`geometry.bending`).
     """
     values = deactivate(start)
     first = second = Parameters(*(torch.zeros_like(getattr(values, f.name)) for f in _FIELDS))
@@ -47,7 +50,7 @@ def fit(
     for k in range(steps):
         which = _due(k, len(images), seed)
         gradients = _gradients(
-            values, images[which], backgrounds[which], take(cameras, which), renderer
+            values, images[which], backgrounds[which], take(cameras, which), renderer, smooth
         )
         fall = FINAL_SHARE ** (k / steps)
         rates = {name: rate * fall for name, rate in _rates(cell).items()}
@@ -120,16 +123,22 @@ def _gradients(
     backgrounds: Float[Tensor, "v 3"],
     cameras: Cameras,
     renderer: Renderer,
+    smooth: float,
 ) -> Parameters:
     leaves = Parameters(*(getattr(values, f.name).detach().requires_grad_() for f in _FIELDS))
-    seen = _composed(activate(leaves), backgrounds, cameras, renderer)
-    loss = (seen - images).abs().mean()
+    frames = renderer(activate(leaves), cameras, frozenset({"rgb", "alpha", "depth"}))
+    assert frames.depth is not None and frames.alpha is not None
+    bends = bending(frames.depth, frames.alpha, cameras.focal_px) / frames.alpha.numel()
+    loss = (_before(frames, backgrounds) - images).abs().mean() + smooth * bends
     return Parameters(*torch.autograd.grad(loss, [getattr(leaves, f.name) for f in _FIELDS]))
 
 
 def _composed(
     gaussians: Gaussians, backgrounds: Tensor, cameras: Cameras, renderer: Renderer
 ) -> Float[Tensor, "v s s 3"]:
-    frames = renderer(gaussians, cameras, frozenset({"rgb", "alpha"}))
+    return _before(renderer(gaussians, cameras, frozenset({"rgb", "alpha"})), backgrounds)
+
+
+def _before(frames: Frames, backgrounds: Tensor) -> Float[Tensor, "v s s 3"]:
     assert frames.rgb is not None and frames.alpha is not None
     return frames.rgb + (1 - frames.alpha) * backgrounds[:, None, None]

@@ -163,6 +163,7 @@ def _fitted(gaussians: Gaussians, seen: Seen, config: Config, ctx: Context) -> G
             splat_renderer(ctx.device),
             steps=config.fit_steps,
             seed=ctx.seed,
+            smooth=config.smooth,
             on_step=bar.advance,
         )
 

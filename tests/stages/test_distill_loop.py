@@ -28,6 +28,7 @@ from splatworks.stages.distill.settings import (
     Rates,
 )
 from splatworks.stages.geometry.activation import Parameters, activate, deactivate
+from splatworks.stages.geometry.bending import bending
 from splatworks.stages.guidance.oracle import OracleGuidance
 from splatworks.stages.guidance.protocol import Condition, Prediction
 from splatworks.stages.shape.blob import blob
@@ -131,8 +132,8 @@ def make_rules(threshold: float = math.inf, **changes) -> Rules:
         "guide": Guide(scale=1.0, method="cfg"),
         "inversion": Inversion(),
     }
-    image = changes.pop("image", ImageTerms())
-    return Rules(Manner(**manner | changes), image, Clipping(), threshold)
+    image, smooth = changes.pop("image", ImageTerms()), changes.pop("smooth", 0.0)
+    return Rules(Manner(**manner | changes), image, Clipping(), threshold, smooth)
 
 
 def make_values(count: int = 12) -> Parameters:
@@ -222,6 +223,29 @@ def test_terms_on_the_picture_come_on_top() -> None:
     plain = judge(values, question, make_rules(), guidance, reference.render)
     changed = verdict.gradients.logit_opacities - plain.gradients.logit_opacities
     assert changed.abs().max() > 1e-3
+
+
+def test_bends_pull_in_units_of_the_clipped_percentile() -> None:
+    """What a weight adds is the gradient of the bends alone, times the percentile."""
+    size = 12
+    guidance, question = (
+        Fixed(torch.rand(1, 3, size, size, dtype=torch.float64)),
+        make_question(size),
+    )
+    values = make_values(80)
+    values = replace(values, logit_opacities=values.logit_opacities + 4)
+    plain = judge(values, question, make_rules(), guidance, reference.render)
+    smooth = judge(values, question, make_rules(smooth=0.7), guidance, reference.render)
+    leaf = values.means.clone().requires_grad_()
+    frames = reference.render(
+        activate(replace(values, means=leaf)), question.cameras, frozenset({"alpha", "depth"})
+    )
+    bends = bending(frames.depth, frames.alpha, question.cameras.focal_px)
+    (alone,) = torch.autograd.grad(bends, leaf)
+    assert alone.abs().max() > 1e-3
+    torch.testing.assert_close(
+        smooth.gradients.means - plain.gradients.means, 0.7 * plain.percentile * alone
+    )
 
 
 def test_repair_looks_one_step_ahead_of_the_latents() -> None:

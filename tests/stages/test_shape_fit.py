@@ -6,6 +6,7 @@ import pytest
 import torch
 from splatworks.renderers.choose import splat_renderer
 from splatworks.renderers.scene import Gaussians
+from splatworks.stages.geometry.bending import bending
 from splatworks.stages.geometry.orbit import look_at_origin
 from splatworks.stages.geometry.psnr import psnr_db
 from splatworks.stages.shape import hull
@@ -65,6 +66,26 @@ def found():
 def test_it_looks_right_from_where_no_picture_was_taken(found) -> None:
     assert likeness(found, BETWEEN) > 26
     assert likeness(found, BETWEEN) > likeness(start(), BETWEEN) + 7
+
+
+def test_colors_do_not_become_steps() -> None:
+    """Other spots in every view: without a price on bends the surface breaks up into them."""
+    rng = torch.Generator().manual_seed(0)
+    spots = (torch.rand(16, 16, 16, generator=rng) > 0.7).float()
+    spots = torch.nn.functional.interpolate(spots[:, None], scale_factor=4)[:, 0, ..., None]
+    alpha = balls.pictures(SIDES)
+    images = balls.over(alpha, GRAY) * (1 - 0.5 * spots * alpha[..., 3:])
+    rough, smooth = (
+        fit(start(), images, GRAY.expand(16, 3), SIDES, RENDERER, steps=60, seed=0, smooth=weight)
+        for weight in (0.0, 0.05)
+    )
+    assert roughness(smooth) < 0.6 * roughness(rough)
+
+
+def roughness(gaussians: Gaussians) -> float:
+    """Bends of the surface from sides that were not fitted."""
+    frames = RENDERER(gaussians, BETWEEN, frozenset({"alpha", "depth"}))
+    return float(bending(frames.depth, frames.alpha, BETWEEN.focal_px))
 
 
 def test_what_no_view_shows_fades() -> None:
