@@ -239,7 +239,7 @@ class Density:
 class Wishes:
     """Strengths of the regularizers."""
 
-    smooth: float = 0.03
+    smooth: float = 0.015
     """Weight of bends in the surface that views show (`geometry.bending`), in units of the
     length below which `clip.calibrate_percentile` of the pixels' gradients lie."""
     opacity_decay: float = 0.005

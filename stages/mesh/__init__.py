@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from ...pipeline.contract import Context
 from ..artifacts import MeshFile, SplatsFile
 
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Config:
     """Pixels less covered by splats than this are background."""
     min_views: int = 1
     """Space that fewer views saw is taken as solid. Larger closes more, deep cavities too."""
-    blur_voxels: float = 1.5
+    blur_voxels: float = 1.0
     """Smoothing of the distance field, as the standard deviation of a Gaussian; 0 is none."""
     fit_silhouettes: bool = True
     """Move the surface along its normals to where its silhouettes match the splats' best."""

@@ -41,7 +41,7 @@ class Config:
     """How many silhouettes may miss a cell that the others see."""
     fit_steps: int = 60
     """Steps of each fit to the views, eight views a step; 0 leaves it at the hull."""
-    smooth: float = 0.05
+    smooth: float = 0.03
     """Weight of bends in the fitted surface beside the pictures' mean absolute difference."""
     redraw_levels: tuple[float, ...] = (0.6, 0.45)
     """Noise, as a share of the schedule, out of which the views are drawn again after each fit."""
