@@ -23,7 +23,7 @@ from ..geometry.components import (
     vertex_normals,
 )
 from ..geometry.concurrency import in_order
-from ..geometry.decimation import decimate
+from ..geometry.decimation import Rules, decimate
 from ..geometry.framing import Ball, bounding_ball, centered, spread_cameras
 from . import Config
 from .fusion import Fusion, Grid, blur
@@ -40,7 +40,7 @@ def mesh_splats(file: SplatsFile, config: Config, ctx: Context) -> Path:
     depths = depth_maps(centered(scene, ball), cameras, config, ctx)
     surface = extract(depths, cameras, ball, config, ctx)
     if len(surface.faces) > config.max_faces:
-        surface = decimate(surface, target_faces=config.max_faces)
+        surface = decimate(surface, target_faces=config.max_faces, rules=Rules(keep_topology=True))
     _log(report(surface), ctx)
     mesh = gltf.Mesh(
         positions=surface.positions.astype(np.float32),

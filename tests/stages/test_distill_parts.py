@@ -304,6 +304,7 @@ def test_disks_are_no_needles() -> None:
         (lambda: Density(from_share=0.8, until_share=0.2), "from_share"),
         (lambda: Density(grow_share=1.0), "grow_share"),
         (lambda: Density(split_above_m=0.0), "split_above_m"),
+        (lambda: Wishes(smooth=-0.1), "smooth"),
         (lambda: Wishes(opacity_decay=-1.0), "opacity_decay"),
         (lambda: Wishes(needle_ratio=0.5), "needle_ratio"),
         (lambda: Wishes(needle_pull=2.0), "needle_pull"),

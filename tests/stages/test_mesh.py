@@ -80,6 +80,22 @@ def test_a_bald_patch_is_closed(tmp_path) -> None:
     assert report(Surface(found.positions, found.faces)).watertight
 
 
+def test_a_handle_survives_a_low_number_of_faces(tmp_path) -> None:
+    """A thin ring through the sphere: closed all the way round, where collapses would cut it."""
+    turn = 2 * math.pi * np.arange(300) / 300
+    ring = np.stack([0.5 + 0.25 * np.cos(turn), 0.25 * np.sin(turn), 0 * turn], axis=1)
+    count = len(ring)
+    handle = raw(
+        ring, np.full((count, 3), 0.02), np.tile([1.0, 0, 0, 0], (count, 1)),
+        np.full(count, 0.95), np.full((count, 3), 0.5),
+    )  # fmt: skip
+    few = replace(SMALL, max_faces=60)
+    found = run(joined(sphere(), handle), tmp_path, few)
+    assert report(Surface(found.positions, found.faces)).watertight
+    edges = len(found.faces) * 3 // 2
+    assert len(found.positions) - edges + len(found.faces) == 0  # of genus one
+
+
 def test_size_and_place_do_not_matter(tmp_path) -> None:
     center = np.array([5.0, -2.0, 1.0])
     found = run(sphere(radius_m=0.05, center=center), tmp_path)

@@ -183,6 +183,7 @@ def test_the_background_contrasts_with_the_colors_of_the_prompt() -> None:
         {"resolution": 8},
         {"disagreeing_views": -1},
         {"fit_steps": -1},
+        {"smooth": math.inf},
         {"redraw_levels": (0.5, 0.0)},
         {"redraw_levels": (1.1,)},
         {"max_gaussians": 1},

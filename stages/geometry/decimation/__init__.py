@@ -16,7 +16,12 @@ from .rules import Rules
 __all__ = ["Decimation", "Level", "Report", "Rules", "correspond", "decimate", "fit", "simplify"]
 
 
-def decimate(surface: Surface, *, target_faces: int) -> Surface:
+def decimate(
+    surface: Surface,
+    *,
+    target_faces: int,
+    rules: Rules = Rules(),  # noqa: B008 - frozen
+) -> Surface:
     """About `target_faces` triangles (a few less where pairs vanish together), canonical order.
 
     A surface that already has no more comes back as it is.
@@ -25,5 +30,5 @@ def decimate(surface: Surface, *, target_faces: int) -> Surface:
         raise ValueError(f"target_faces must be at least 4, got {target_faces}.")
     if len(surface.faces) <= target_faces:
         return surface
-    level = simplify(surface, targets=[target_faces]).levels[-1]
+    level = simplify(surface, targets=[target_faces], rules=rules).levels[-1]
     return canonical(Surface(level.positions, level.faces))
