@@ -47,12 +47,13 @@ class Rows(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         if not str(record.msg).startswith("iteration %d: %.2f dB"):
             return
-        iteration, psnr, ssim, _, gaussians = record.args  # type: ignore[misc]
+        iteration, psnr, evened, ssim, _, gaussians = record.args  # type: ignore[misc]
         row = {
             "iteration": iteration,
             "wall s": round(time.monotonic() - self.begun[0], 1),
             "processor s": round(time.process_time() - self.begun[1], 1),
             "psnr dB": round(psnr, 2),
+            "evened dB": round(evened, 2),
             "ssim": round(ssim, 4),
             "gaussians": gaussians,
         }

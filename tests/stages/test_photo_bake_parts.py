@@ -15,10 +15,12 @@ from splatworks.stages.texture.bake import album, gather, guess, refine, virtual
 from splatworks.stages.texture.bake.caster import Caster, Eye
 from splatworks.stages.texture.bake.gains import solve
 from splatworks.stages.texture.bake.layout import Layout, lay_out
+from splatworks.stages.texture.bake.tones import plain
 
 from . import photographed as photos
 from .painted import context
 
+AS_THEY_ARE = np.stack([plain()] * 7)
 RULES = gather.Rules(
     sharpness=4.0, min_cosine=0.5, slanted_cosine=0.15, tolerance_m=0.005, outlier=0.2, best=4
 )
@@ -52,12 +54,12 @@ def test_a_view_weighs_as_the_formula_says() -> None:
     points = layout.points(np.flatnonzero(layout.inside))
     view = front(np.full((32, 32, 3), 100, np.uint8))
     faded = replace(view, worth=np.full((32, 32), 51, np.uint8))
-    _, weights = gather.glance(points, faded, np.ones(3), caster, RULES, 1)
+    _, weights = gather.glance(points, faded, plain(), caster, RULES, 1)
     offset = points.positions - [0.5, 0.5, 2]
     cosine = 2 / np.linalg.norm(offset, axis=1)
     np.testing.assert_allclose(weights, cosine**4 * min(1, (20 / 8 / 2) ** 2) * 0.2, rtol=1e-5)
     far = replace(view.eye, focal_px=(8.0, 8.0))
-    _, weights = gather.glance(points, replace(view, eye=far), np.ones(3), caster, RULES, 1)
+    _, weights = gather.glance(points, replace(view, eye=far), plain(), caster, RULES, 1)
     np.testing.assert_allclose(weights, cosine**4 * (8 / 8 / 2) ** 2, rtol=1e-5)
 
 
@@ -71,15 +73,15 @@ def test_slanted_views_count_only_where_there_is_no_other() -> None:
     faint = np.ones((32, 32), np.uint8)
     straight = replace(front(dark, x=3.0, focal=8.0), worth=faint)
     views = [(0, front(bright)), (1, straight)]
-    both = gather.gather(turned, views, np.ones((2, 3)), caster, RULES, 1)
+    both = gather.gather(turned, views, AS_THEY_ARE[:2], caster, RULES, 1)
     assert sorted(both.views[0][both.weights[0] > 0]) == [0, 1]
     colors, seen = gather.settled(both, 0.2, 1)
     assert seen[0] and abs(colors[0, 0] * 255 - 50) < 1, "the straight view decides"
-    alone = gather.gather(turned, views[:1], np.ones((2, 3)), caster, RULES, 1)
+    alone = gather.gather(turned, views[:1], AS_THEY_ARE[:2], caster, RULES, 1)
     colors, seen = gather.settled(alone, 0.2, 1)
     assert seen[0] and abs(colors[0, 0] * 255 - 200) < 1
     away = replace(points, normals=np.float32([[0.995, 0, -0.1]]))
-    assert not gather.gather(away, views[:1], np.ones((2, 3)), caster, RULES, 1).weights.any()
+    assert not gather.gather(away, views[:1], AS_THEY_ARE[:2], caster, RULES, 1).weights.any()
 
 
 def test_the_best_views_are_kept() -> None:
@@ -90,7 +92,7 @@ def test_the_best_views_are_kept() -> None:
         (k, replace(front(np.full((32, 32, 3), k, np.uint8)), worth=np.full((32, 32), w, np.uint8)))
         for k, w in enumerate([90, 10, 200, 30, 255, 120, 40])
     ]
-    kept = gather.gather(points, views, np.ones((7, 3)), caster, RULES, 1)
+    kept = gather.gather(points, views, AS_THEY_ARE[:7], caster, RULES, 1)
     assert (np.sort(kept.views, axis=1) == [0, 2, 4, 5]).all()
 
 

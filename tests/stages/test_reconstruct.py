@@ -86,7 +86,8 @@ def results(folder: Path) -> dict[str, bytes]:
 
 def test_what_comes_out(whole, strategy) -> None:
     assert set(results(whole)) == {
-        "splats.ply", "splats.json", "cameras.json", "report.json", "preview.png"
+        "splats.ply", "splats.json", "cameras.json", "report.json", "preview.png",
+        "exposures.json",
     }  # fmt: skip
     made_of = splats.load(whole / "splats.ply")
     assert made_of.sidecar.up_axis == "+z" and made_of.sh.shape[1] == 4
