@@ -27,7 +27,7 @@ from .painted import context as baking
 from .test_photo_bake import BALL, QUICK
 from .test_reconstruct import SMALL, context
 
-TAUGHT = 300
+TAUGHT = 240
 GAIN, OFFSET = torch.tensor([1.3, 0.8, 1.1]), torch.tensor([0.05, -0.02, 0.0])
 
 
@@ -170,7 +170,7 @@ def test_what_the_pictures_do_not_decide_stays() -> None:
 
 
 def test_one_photograph_moves_a_part_of_the_way_and_the_mean_of_all_stays() -> None:
-    picture, behind = noise(3, 6, 7), torch.tensor([0.9, 0.1, 0.4])
+    picture, behind = 0.1 + 0.5 * noise(3, 6, 7), torch.tensor([0.9, 0.1, 0.4])
     alpha = torch.ones(1, 6, 7)
     alpha[:, 0], alpha[:, 1] = 0.5, 0.0
     changed = Exposure(GAIN, OFFSET).of(picture)
@@ -184,6 +184,20 @@ def test_one_photograph_moves_a_part_of_the_way_and_the_mean_of_all_stays() -> N
     torch.testing.assert_close(found, wanted - wanted.mean(dim=0), rtol=0, atol=1e-5)
     torch.testing.assert_close(ours.exposure(true).gain, GAIN)
     torch.testing.assert_close(ours.exposure(true).offset, OFFSET, rtol=0, atol=1e-7)
+
+
+def test_the_hold_falls_as_they_spread() -> None:
+    """Held in half at the spread that tells photographs that are alike from others."""
+    picture, settings = noise(3, 6, 7), Exposures(step=1.0, hold=0.5)
+    photo = (picture + 0.1).clamp(0, 1)
+    target = Target(made.cameras(1), photo, None, None)
+    for start, hold in ((0.0, 0.5), (0.015, 0.25), (0.03, 0.5 / 17)):
+        table = torch.zeros(50, 2, 3)
+        table[::2, 1], table[1::2, 1] = start, -start
+        found = ours.moved(table, 7, picture, target, torch.zeros(3), settings)
+        wanted = table.clone()
+        wanted[7] = ours.fitted(picture, photo, None, hold)
+        torch.testing.assert_close(found, wanted - wanted.mean(dim=0))
 
 
 def test_they_are_found_after_a_share_of_the_iterations() -> None:
@@ -255,15 +269,14 @@ def test_exposures_are_found_and_leave_a_better_scene(
     assert len(found.trained) == 30 and len(found.kept_aside) == 6
     assert set(found.kept_aside) == {f"images/{k:03d}.png" for k in range(0, 36, 6)}
     # How a middle gray comes out, of photographs trained on and of those kept aside.
-    for names in (found.trained, found.kept_aside):
-        for name in names:
-            one, true = names[name], changes[int(name[-7:-4])]
-            gray = torch.full((3,), 0.45)
-            off = (one.of(gray) - true.of(gray)).abs().max()
-            assert off < 0.03 < (true.of(gray) - gray).abs().max() + 0.02
+    gray = torch.full((3,), 0.45)
+    for some in (found.trained, found.kept_aside):
+        true = torch.stack([changes[int(name[-7:-4])].of(gray) for name in some])
+        off = torch.stack([one.of(gray) for one in some.values()]) - true
+        assert off.square().mean() < 0.35 * (true - gray).square().mean()
     plain, without = trained(contradictory, tmp_path, "off")
     assert not (without / "exposures.json").exists()
-    assert report["evened_psnr_db"] > plain["evened_psnr_db"] + 2
+    assert report["evened_psnr_db"] > plain["evened_psnr_db"] + 1
     assert report["evened_psnr_db"] > report["psnr_db"] + 3
 
 
@@ -273,9 +286,9 @@ def test_where_all_photographs_are_alike_nothing_is_lost(tmp_path) -> None:
     with_them, out = trained(capture, tmp_path / "a", "affine")
     without, _ = trained(capture, tmp_path / "b", "off")
     assert with_them["psnr_db"] > without["psnr_db"] - 0.15
+    gray = torch.full((3,), 0.45)
     found = exposures.load(out / "exposures.json").trained.values()
-    assert max(float((one.gain - 1).abs().max()) for one in found) < 0.02
-    assert max(float(one.offset.abs().max()) for one in found) < 0.02
+    assert max(float((one.of(gray) - gray).abs().max()) for one in found) < 0.02
 
 
 def test_interrupted_and_continued_they_are_the_same(contradictory, learned, tmp_path) -> None:
@@ -294,7 +307,7 @@ def test_photographs_with_alpha_are_compared_on_their_own_background(tmp_path) -
     for k in range(24):
         path = folder / "train" / f"r_{k}.png"
         pixels = np.asarray(Image.open(path)).copy()
-        pixels[..., :3] = np.rint(pixels[..., :3] * (0.6 if k % 2 else 1.0))
+        pixels[..., :3] = np.rint(pixels[..., :3] * (0.6 if k // 2 % 2 else 1.0))
         Image.fromarray(pixels).save(path)
     config = replace(
         SMALL, iterations=240, evaluate_every=0, views=replace(SMALL.views, background="random")
@@ -302,9 +315,9 @@ def test_photographs_with_alpha_are_compared_on_their_own_background(tmp_path) -
     reconstruct.run(reconstruct.Inputs(CaptureDir(folder)), config, context(tmp_path))
     found = exposures.load(tmp_path / "out" / "exposures.json").trained
     gray = torch.full((3,), 0.5)
-    for k in range(0, 24, 2):
-        dark, bright = found[f"train/r_{k + 1}.png"].of(gray), found[f"train/r_{k}.png"].of(gray)
-        assert (dark / bright > 0.5).all() and (dark / bright < 0.75).all()
+    for k in range(0, 24, 4):
+        dark, bright = found[f"train/r_{k + 2}.png"].of(gray), found[f"train/r_{k}.png"].of(gray)
+        assert 0.5 < (dark / bright).mean() < 0.75
 
 
 # --- who takes them up ---
@@ -339,7 +352,8 @@ def test_baking_takes_photographs_back_to_one_exposure(tmp_path, caplog) -> None
         at.mkdir()
         mesh = MeshFile(gltf.save(as_mesh(BALL), at / "mesh.glb"))
         inputs = bake.Inputs(mesh, CaptureDir(folder), exposures=given)
-        done = bake.run(inputs, replace(QUICK, gains=gains), baking(at))
+        settings = replace(QUICK, gains=gains, texture_size_px=128)
+        done = bake.run(inputs, settings, baking(at))
         found = gltf.load(done.textured.path).base_color
         assert found is not None
         textures[name] = found.astype(np.float64)

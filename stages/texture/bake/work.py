@@ -21,7 +21,7 @@ from ...formats.srgb import decode, encode
 from ...geometry.activation import activate
 from ...geometry.bake import Maps, fill
 from ...geometry.exposure import Exposure
-from ...geometry.seams import borders, close_seams
+from ...geometry.seams import STEPS, borders, close_seams
 from . import Config, Inputs, Outputs, tones
 from .album import Album, Scale, prepare, rendered
 from .caster import Caster, Eye
@@ -298,7 +298,9 @@ def _picture(work: Bake) -> UInt8[np.ndarray, "row column 3"]:
     if work.config.close_seams:
         assert layout.mesh.uvs is not None
         edges = borders(layout.surface, layout.mesh.uvs)
-        whole = encode(close_seams(decode(whole).astype(np.float32), valid, edges))
+        linear = decode(whole).astype(np.float32)
+        with work.ctx.progress("bake: seams", STEPS) as bar:
+            whole = encode(close_seams(linear, valid, edges, bar.advance))
     return pictures.to_bytes(whole)
 
 
