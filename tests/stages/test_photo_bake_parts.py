@@ -5,9 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import trimesh
+from scipy.ndimage import map_coordinates
 from splatworks.stages.formats import gltf
 from splatworks.stages.formats.model import Model
 from splatworks.stages.formats.srgb import decode, encode
+from splatworks.stages.geometry import seams
 from splatworks.stages.geometry.components import Surface
 from splatworks.stages.geometry.seams import borders, close_seams
 from splatworks.stages.geometry.unfolding import unfolded
@@ -180,7 +182,7 @@ def test_refining_finds_the_minimum_of_the_written_sum() -> None:
     allowed = np.zeros((16, 16), bool)
     allowed[layout.rows, layout.columns] = True
     normal = refine.Normal(np.zeros((16, 16, 5), np.float32), np.zeros((16, 16, 3), np.float32))
-    refine.add(normal, view, np.ones(3), start, allowed, layout, caster, RULES)
+    refine.add(normal, view, plain(), start, allowed, layout, caster, RULES)
     found = _solved(normal, start)
     mu = 0.05 * np.median(normal.stencil[..., 0][normal.stencil[..., 0] > 0])
     given = start.astype(np.float64), view, layout, caster, mu, allowed
@@ -219,7 +221,9 @@ def test_seams_close_and_little_else_moves() -> None:
     picture, known = np.full((256, 256, 3), 0.2, np.float32), np.zeros((256, 256), bool)
     picture[layout.rows, layout.columns], known[layout.rows, layout.columns] = colors, True
     edges = borders(layout.surface, layout.mesh.uvs)
-    closed = close_seams(picture, known, edges)
+    told: list[int] = []
+    closed = close_seams(picture, known, edges, told.append)
+    assert sum(told) == seams.STEPS and len(told) > 30
     for level in range(3):
         before, after = apart(picture, edges, level), apart(closed, edges, level)
         assert before.max() > 8 / 255 and after.mean() < 0.2 * before.mean()
@@ -232,6 +236,42 @@ def test_seams_close_and_little_else_moves() -> None:
     deep = binary_erosion(inner, iterations=10)
     assert deep.any() and np.abs(closed - picture)[deep].max() < 0.02
     assert closed.min() >= 0 and closed.max() <= 1
+
+
+def test_what_closing_seams_minimizes_is_the_difference_that_a_viewer_reads() -> None:
+    """Against bilinear lookups in halved pictures, through SciPy; and the diagonal, one by one."""
+    rng = np.random.default_rng(3)
+    edges = 0.2 + 0.6 * rng.random((3, 2, 2, 2))
+    system, size = seams._System(edges, 32), 32
+    picture = rng.random((size, size))
+    wanted = 0.0
+    for level, worth in enumerate(seams.WORTH):
+        coarse = picture.reshape(size >> level, 1 << level, size >> level, -1).mean(axis=(1, 3))
+        for sides in edges * len(coarse):
+            length = np.linalg.norm(sides[:, 1] - sides[:, 0], axis=1).max()
+            share = np.linspace(0, 1, int(np.ceil(length / seams.SPACING)) + 1)[:, None]
+            one, two = (
+                map_coordinates(
+                    coarse, (side[0] + share * (side[1] - side[0])).T[::-1] - 0.5, order=1
+                )
+                for side in sides
+            )
+            wanted += worth**2 * ((one - two) ** 2).sum()
+    x = picture.reshape(-1)[system.texels]
+    assert x @ system.applied(x) == pytest.approx(wanted, rel=1e-9)
+    light, hold = rng.random(len(x)), rng.random(len(x))
+    system.weigh(light, hold)
+    for k in rng.choice(len(x), 20, replace=False):
+        unit = np.zeros(len(x))
+        unit[k] = 1
+        assert system.applied(unit)[k] == pytest.approx(system.diagonal[k], rel=1e-9)
+
+
+def test_without_borders_nothing_is_closed() -> None:
+    told: list[int] = []
+    picture = np.full((8, 8, 3), 0.5, np.float32)
+    closed = close_seams(picture, np.ones((8, 8), bool), np.zeros((0, 2, 3, 2)), told.append)
+    assert np.array_equal(closed, picture) and closed is not picture and sum(told) == seams.STEPS
 
 
 def apart(picture: np.ndarray, edges: np.ndarray, level: int) -> np.ndarray:
