@@ -60,6 +60,17 @@ def exposure(row: Float[Tensor, "2 3"]) -> Exposure:
     return Exposure(1 + a, b - MIDDLE * a)
 
 
+def both(
+    exposure: Exposure,
+    picture: Float[Tensor, "3 height width"],
+    target: Target,
+    background: Float[Tensor, "3"],
+) -> tuple[Float[Tensor, "3 height width"], Float[Tensor, "3 height width"]]:
+    """What is compared: the scene's picture as the photograph would show it, and the photograph,
+    before the background as the photograph would show that."""
+    return exposure.of(picture), wanted(target, exposure.of(background))
+
+
 def due(settings: Exposures, iteration: int, iterations: int) -> bool:
     return iteration >= settings.from_share * iterations
 

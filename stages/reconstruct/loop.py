@@ -19,7 +19,7 @@ from . import Config
 from .changes import change
 from .checkpoint import State
 from .evaluate import Score, mean_score
-from .exposures import due, exposure, moved
+from .exposures import both, due, exposure, moved
 from .loss import composed, photometric, wanted
 from .mcmc import noise, with_wishes
 from .surface.neighbors import nearest
@@ -88,15 +88,15 @@ def step(task: Task, state: State) -> float:
     shown = replace(leaves, sh=leaves.sh[:, : coefficients_at(config, k)])
     phase, scene = phase_at(config, k), activate(shown)
     frames = task.renderer(scene, target.cameras, outputs_in(config, phase))
-    picture, behind = composed(frames, background), background
+    picture, truth = composed(frames, background), wanted(target, background)
     if state.exposures is not None:
         if due(config.exposures, k, config.iterations):
             state.exposures = moved(
                 state.exposures, number, picture, target, background, config.exposures
             )
         mine = exposure(state.exposures[number])
-        picture, behind = mine.of(picture), mine.of(background)
-    loss = photometric(picture, wanted(target, behind), target.counts, config.ssim_weight)
+        picture, truth = both(mine, picture, target, background)
+    loss = photometric(picture, truth, target.counts, config.ssim_weight)
     if phase != "ordinary":
         look_now = Look(scene, shown.logit_opacities, frames, target.cameras)
         loss = loss + surface_terms(task, state, look_now, phase)

@@ -80,6 +80,14 @@ def test_a_composited_picture_is_changed_as_its_colors_and_its_background_are() 
     torch.testing.assert_close(whole, parts)
 
 
+def test_an_exact_scene_and_its_photograph_are_the_same_on_any_background() -> None:
+    colors, alpha, behind = noise(3, 4, 5), noise(1, 4, 5, seed=1), noise(3, seed=2)
+    one = Exposure(GAIN, OFFSET)
+    target = Target(made.cameras(1), alpha * one.of(colors), alpha, None)
+    picture = alpha * colors + (1 - alpha) * behind[:, None, None]
+    torch.testing.assert_close(*ours.both(one, picture, target, behind))
+
+
 # --- the file ---
 
 
@@ -291,16 +299,6 @@ def test_where_all_photographs_are_alike_nothing_is_lost(tmp_path) -> None:
     assert max(float((one.of(gray) - gray).abs().max()) for one in found) < 0.02
 
 
-def test_interrupted_and_continued_they_are_the_same(contradictory, learned, tmp_path) -> None:
-    from .test_reconstruct import Killed, results
-
-    config = replace(SMALL, iterations=TAUGHT, evaluate_every=0)
-    with pytest.raises(Killed):
-        reconstruct.run(reconstruct.Inputs(contradictory), config, context(tmp_path, stop_at=101))
-    reconstruct.run(reconstruct.Inputs(contradictory), config, context(tmp_path))
-    assert results(tmp_path / "out") == results(learned[1])
-
-
 def test_photographs_with_alpha_are_compared_on_their_own_background(tmp_path) -> None:
     """Cut-outs of one brightness each: the background of the comparison changes with them."""
     folder = made.blender(tmp_path / "c", 26)
@@ -346,7 +344,6 @@ def test_baking_takes_photographs_back_to_one_exposure(tmp_path, caplog) -> None
         ("clean", folders[0], None, "off"),
         ("evened", folders[1], whole, "exposure"),
         ("ignored", folders[1], whole, "off"),
-        ("by gains", folders[1], None, "color"),
     ):
         at = tmp_path / f"run {name}"
         at.mkdir()
@@ -364,7 +361,6 @@ def test_baking_takes_photographs_back_to_one_exposure(tmp_path, caplog) -> None
         return float(np.abs(textures[name] - textures["clean"]).mean())
 
     assert apart("evened") < 1.0 < 4 < apart("ignored")
-    assert apart("evened") < apart("by gains") / 2
     few = listed(tmp_path / "few.json", names[:20], rows[:20])
     at = tmp_path / "few"
     at.mkdir()
