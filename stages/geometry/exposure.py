@@ -16,6 +16,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+FLAT = 1e-3
+"""Standard deviation of a channel (sRGB) below which a picture has no contrast."""
+LARGEST = 4.0
+"""No gain exceeds this, nor falls below its inverse."""
+
 
 @dataclass(frozen=True, slots=True)
 class Exposure:
@@ -38,9 +43,9 @@ def fitted(
     """The one that makes a picture most like the photograph where pixels count.
 
     Least squares in closed form, channel by channel (linear regression), in float64: gain = cov(x,
-    y) / var(x). A picture without contrast says nothing about the gain, which is then 1. The
-    transform of one photograph alone cannot be told from errors of the picture: what is blurred
-    comes out with a gain below 1.
+    y) / var(x), within a factor of `LARGEST`. A picture without contrast says nothing about the
+    gain, which is then 1. The transform of one photograph alone cannot be told from errors of the
+    picture: what is blurred comes out with a gain below 1.
     """
     x, y = (part.clamp(0, 1).flatten(1).double() for part in (picture, photo))
     if counts is not None:
@@ -54,8 +59,5 @@ def fitted(
     covariance = (spread * (y - mean_y[:, None])).mean(dim=1)
     some = variance > FLAT**2
     gain = torch.where(some, covariance / variance.clamp(min=FLAT**2), 1.0)
+    gain = gain.clamp(1 / LARGEST, LARGEST)
     return Exposure(gain.to(picture.dtype), (mean_y - gain * mean_x).to(picture.dtype))
-
-
-FLAT = 1e-3
-"""Standard deviation of a channel (sRGB) below which a picture has no contrast."""

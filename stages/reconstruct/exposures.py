@@ -17,9 +17,8 @@ where S is the mean of SPREAD^2 a^2 + b^2 over all photographs, and a, b move by
 there. The second term keeps at 0 what the pictures do not decide, such as a brightness that turns
 with the camera, which may as well be view dependence. How strongly follows from the spread found so
 far: where photographs differ at all, large differences are probable, and are not to be held back
-(empirical Bayes). After each move the means of a and of b
-over all photographs are taken off: the scene is the one that an average photograph shows, and
-others can be compared with it as they are.
+(empirical Bayes). After each move the means of a and of b over all photographs are taken off: the
+scene is the one that an average photograph shows, and others can be compared with it as they are.
 
 The first of it happens once the scene is roughly there and view dependence is not (`from_share`).
 Before, what differs is content, not exposure.
@@ -30,7 +29,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..formats.photos import Target
-from ..geometry.exposure import Exposure
+from ..geometry.exposure import LARGEST, Exposure
 from .loss import wanted
 from .settings import Exposures
 
@@ -41,8 +40,6 @@ ALIKE = 0.015
 """Change of sRGB, as a root mean square, below which photographs are taken for alike. A capture of
 one exposure came out with 0.006 where all were held, with 0.012 where they were not; the fox's
 photographs, which a telephone exposed, with 0.02 and 0.03."""
-LARGEST = 4.0
-"""No gain exceeds this, nor falls below its inverse."""
 OPAQUE = 0.99
 """Pixels of photographs less covered than this say nothing."""
 

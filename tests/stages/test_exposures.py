@@ -51,8 +51,14 @@ def test_the_fit_is_the_transform_where_there_is_one_and_looks_only_at_what_coun
     assert (everywhere.gain - GAIN).abs().max() > 0.01
 
 
+def test_a_gain_is_positive_even_where_the_picture_is_upside_down() -> None:
+    found = fitted(noise(3, 9, 11), 1 - noise(3, 9, 11), None)
+    assert (found.gain == 0.25).all()
+
+
 def test_no_other_transform_is_nearer() -> None:
-    picture, photo = noise(3, 9, 11), noise(3, 9, 11, seed=2)
+    picture = noise(3, 9, 11)
+    photo = 0.5 * picture + 0.4 * noise(3, 9, 11, seed=2)
     found = fitted(picture, photo, None)
     least = (found.of(picture) - photo).square().mean()
     for change in (torch.eye(3)[0], torch.eye(3)[2]):

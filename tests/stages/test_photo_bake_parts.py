@@ -267,6 +267,17 @@ def test_what_closing_seams_minimizes_is_the_difference_that_a_viewer_reads() ->
         assert system.applied(unit)[k] == pytest.approx(system.diagonal[k], rel=1e-9)
 
 
+def test_one_round_is_enough_where_no_color_leaves_its_range() -> None:
+    told: list[int] = []
+    picture = np.full((32, 32, 3), 0.5, np.float32)
+    picture[:, 16:] = 0.52
+    edge = [[[0.2, 0.2], [0.2, 0.7], [0.3, 0.5]], [[0.8, 0.2], [0.8, 0.7], [0.7, 0.5]]]
+    closed = close_seams(picture, np.ones((32, 32), bool), np.array([edge]), told.append)
+    assert sum(told) == seams.STEPS and max(told) >= (seams.ROUNDS - 1) * seams.ITERATIONS
+    left, right = closed[12, 6].mean(), closed[12, 25].mean()
+    assert abs(left - right) < 0.005 and 0.5 < left < 0.52
+
+
 def test_without_borders_nothing_is_closed() -> None:
     told: list[int] = []
     picture = np.full((8, 8, 3), 0.5, np.float32)

@@ -188,6 +188,7 @@ def test_the_command(tmp_path, capsys) -> None:
     assert main(words) == 0
     said = capsys.readouterr().out
     assert "Gaussians from 7 photographs" in said and "on 2 kept aside" in said
+    assert "with exposures evened" in said
     assert (tmp_path / "run" / "latest" / "reconstruct" / "splats.ply").is_file()
     assert main(words) == 0
     assert "reused" in capsys.readouterr().out
