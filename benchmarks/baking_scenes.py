@@ -2,13 +2,14 @@
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
+from simplify.judge.pictures import BACKGROUND as GRAY
 from simplify.judge.views import Bundle, Stand, Surface, View, look
 from splatworks.stages.formats.cameras import opengl_camera_to_world
 from splatworks.stages.geometry.likeness import around
@@ -69,19 +70,43 @@ def views(surface: Surface, cameras: Tripods) -> list[View]:
     return look(surface, cameras, surface.own_colors, surface.paint.has_holes)  # type: ignore[arg-type]
 
 
+def finer(cameras: Tripods, times: int) -> Tripods:
+    """The same cameras with so many times the pixels per axis."""
+    return replace(cameras, size_px=times * cameras.size_px)
+
+
 def photographs(surface: Surface, cameras: Tripods) -> list[np.ndarray]:
     """8-bit RGB before a wall, each pixel a mean."""
-    fine = Tripods(
-        cameras.center, cameras.radius_m, SUPERSAMPLE * cameras.size_px, cameras.count,
-        cameras.lowest,
-    )  # fmt: skip
-    out = []
-    for view in views(surface, fine):
-        flat = np.where(view.mask[..., None], view.rgb, BACKGROUND)
-        size = cameras.size_px
-        mean = flat.reshape(size, SUPERSAMPLE, size, SUPERSAMPLE, 3).mean(axis=(1, 3))
-        out.append(np.rint(mean * 255).astype(np.uint8))
-    return out
+    return [
+        np.rint(_means(view, SUPERSAMPLE, BACKGROUND) * 255).astype(np.uint8)
+        for view in views(surface, finer(cameras, SUPERSAMPLE))
+    ]
+
+
+def averaged(fine: list[View], times: int) -> list[View]:
+    """Views as a camera would take them: each pixel the mean over `times` x `times` rays, before
+    the middle gray on which the judge compares. One ray per pixel instead shows hard edges with
+    steps, which no filtered texture has."""
+    return [
+        View(
+            rgb=_means(view, times, np.float32([GRAY] * 3)),
+            mask=_blocks(view.mask, times).any(axis=(1, 3)),
+            normal=view.normal[times // 2 :: times, times // 2 :: times],
+            depth=np.nan_to_num(view.depth[times // 2 :: times, times // 2 :: times], posinf=0),
+            pixels_per_m=view.pixels_per_m / times,
+        )
+        for view in fine
+    ]
+
+
+def _means(view: View, times: int, behind: np.ndarray) -> np.ndarray:
+    flat = np.where(view.mask[..., None], view.rgb, behind)
+    return _blocks(flat, times).mean(axis=(1, 3))
+
+
+def _blocks(picture: np.ndarray, times: int) -> np.ndarray:
+    height, width = (side // times for side in picture.shape[:2])
+    return picture.reshape(height, times, width, times, *picture.shape[2:])
 
 
 def capture(folder: Path, pictures: list[np.ndarray], cameras: Tripods) -> Path:

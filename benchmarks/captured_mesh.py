@@ -1,13 +1,14 @@
 """Meshes of a capture beside its splats: where the decibels between them are lost, and a picture.
 
     python benchmarks/captured_mesh.py CAPTURE SPLATS.ply poisson=baked.glb tets=mesh.glb \
-        --out DIR [--max-side 480] [--views 3]
+        --out DIR [--exposures exposures.json] [--max-side 480] [--views 3]
 
 For each subject, over the photographs that `reconstruct` keeps aside:
 
     all        PSNR of the whole picture (what a mesh does not cover is black)
     covered    only where the mesh is: the rest is lost to holes and rims
-    evened     there, after one factor of light per photograph: lost to the capture's exposures
+    evened     there, after one factor of light per photograph, or after the exposures that
+               `reconstruct` found for it: lost to the capture's exposures
     light      there, without differences wider than `WIDE` of the picture's height: lost to sheen,
                shadows and whatever else a texture cannot show; what is left is lost to misplaced
                and blurred detail
@@ -30,9 +31,10 @@ import torch
 from scipy.ndimage import gaussian_filter
 from splatworks.renderers.scene import Cameras
 from splatworks.stages.evaluate.sights import Camera2View, kept_aside, of_mesh, of_splats
-from splatworks.stages.formats import captures, pictures, splats, wild
+from splatworks.stages.formats import captures, exposures, pictures, splats, wild
 from splatworks.stages.formats.photos import load_all, target_of
 from splatworks.stages.geometry.activation import activate
+from splatworks.stages.geometry.exposure import Exposure
 from splatworks.stages.geometry.focus import focus
 from splatworks.stages.geometry.psnr import exposed, psnr_db
 
@@ -45,6 +47,8 @@ class Photograph:
     camera: Cameras
     rgb: torch.Tensor
     """sRGB, "3 height width"."""
+    exposure: Exposure | None
+    """Where it is known."""
 
 
 def judged(photo: Photograph, seen: Camera2View) -> dict[str, float]:
@@ -52,7 +56,10 @@ def judged(photo: Photograph, seen: Camera2View) -> dict[str, float]:
     view = seen(photo.camera)
     picture, truth = view.rgb.clamp(0, 1), photo.rgb
     there = (view.alpha > 0.5).float()
-    evened, _ = exposed(picture, truth, there)
+    if photo.exposure is not None:
+        evened = photo.exposure.of(picture).clamp(0, 1)
+    else:
+        evened, _ = exposed(picture, truth, there)
     without = evened - wide(evened - truth, there)
     return {
         "all": psnr_db(picture, truth, None),
@@ -106,6 +113,7 @@ def main() -> None:
     parser.add_argument("splats", type=Path)
     parser.add_argument("meshes", nargs="+", metavar="NAME=PATH")
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--exposures", type=Path, help="exposures.json of the splats")
     parser.add_argument("--max-side", type=int, default=480)
     parser.add_argument("--views", type=int, default=2, help="photographs in the picture")
     options = parser.parse_args()
@@ -115,7 +123,14 @@ def main() -> None:
         target_of(photo, 0, "cpu")
         for photo in load_all(shots, options.max_side, logging.getLogger())
     ]
-    photos = [Photograph(target.cameras, target.rgb) for target in targets]
+    known: list[Exposure | None] = [None] * len(shots)
+    if options.exposures is not None:
+        listed = exposures.load(options.exposures)
+        known = [listed.of(exposures.name_of(shot.path, options.capture)) for shot in shots]
+    photos = [
+        Photograph(target.cameras, target.rgb, exposure)
+        for target, exposure in zip(targets, known, strict=True)
+    ]
     models = {name: wild.read(Path(path)) for name, _, path in map(_split, options.meshes)}
     by_splats = of_splats(activate(splats.load(options.splats)))
     subjects = {"splats": by_splats} | {

@@ -3,7 +3,8 @@
     python benchmarks/reconstruct.py CAPTURE --max-side 480 --iterations 7000 --write fox.json
 
 Trains as `pipeline reconstruct` does, in one thread unless told otherwise, and writes one row per
-look: iterations, seconds of processor and of wall time, PSNR, SSIM and the number of Gaussians.
+look: iterations, seconds of processor and of wall time, PSNR (also with exposures evened),
+SSIM and the number of Gaussians.
 """
 
 import argparse
@@ -22,7 +23,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 from splatworks.pipeline.contract import Context
 from splatworks.stages import reconstruct
 from splatworks.stages.artifacts import CaptureDir
-from splatworks.stages.reconstruct.settings import Density, Views
+from splatworks.stages.reconstruct.settings import Density, Exposures, Views
 
 
 @contextmanager
@@ -47,12 +48,13 @@ class Rows(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         if not str(record.msg).startswith("iteration %d: %.2f dB"):
             return
-        iteration, psnr, ssim, _, gaussians = record.args  # type: ignore[misc]
+        iteration, psnr, evened, ssim, _, gaussians = record.args  # type: ignore[misc]
         row = {
             "iteration": iteration,
             "wall s": round(time.monotonic() - self.begun[0], 1),
             "processor s": round(time.process_time() - self.begun[1], 1),
             "psnr dB": round(psnr, 2),
+            "evened dB": round(evened, 2),
             "ssim": round(ssim, 4),
             "gaussians": gaussians,
         }
@@ -67,6 +69,7 @@ def main() -> int:
     parser.add_argument("--iterations", type=int, default=7_000)
     parser.add_argument("--max-gaussians", type=int, default=60_000)
     parser.add_argument("--strategy", choices=["densify", "mcmc"], default="densify")
+    parser.add_argument("--exposures", choices=["off", "affine"], default="affine")
     parser.add_argument("--every", type=int, default=500, help="iterations between two looks")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--write", type=Path)
@@ -86,6 +89,7 @@ def main() -> int:
             iterations=arguments.iterations,
             views=Views(max_side_px=arguments.max_side),
             density=Density(max_gaussians=arguments.max_gaussians, strategy=arguments.strategy),
+            exposures=Exposures(mode=arguments.exposures),
             evaluate_every=arguments.every,
         )
         reconstruct.run(reconstruct.Inputs(CaptureDir(arguments.capture)), config, ctx)
@@ -93,6 +97,7 @@ def main() -> int:
     result = {
         "rows": rows.rows,
         "psnr dB": report["psnr_db"],
+        "evened dB": report["evened_psnr_db"],
         "ssim": report["ssim"],
         "peak memory GB": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6, 2),
         "threads": arguments.threads,

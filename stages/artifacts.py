@@ -138,6 +138,13 @@ class CaptureDir(Artifact):
 
 
 @dataclass(frozen=True, slots=True)
+class ExposuresFile(Artifact):
+    """JSON: a gain and an offset per photograph of a capture and channel."""
+
+    kind = "exposures/1"
+
+
+@dataclass(frozen=True, slots=True)
 class DataparserFile(Artifact):
     """JSON: nerfstudio's `dataparser_transforms.json`, beside a run's `config.yml`."""
 

@@ -8,6 +8,7 @@ import tyro
 
 from ..errors import ConfigError, InputError
 from ..recipe import Step
+from .bake import beside
 from .options import MachineOptions
 from .single import run_single
 
@@ -21,6 +22,7 @@ def evaluate(
     out: Path,
     reference: Path | None = None,
     capture: Path | None = None,
+    exposures: Path | None = None,
     mesh_up: Axis | None = None,
     max_side: int = 480,
     set: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = (),
@@ -34,6 +36,8 @@ def evaluate(
         reference: A mesh to compare with, in the same place and units.
         capture: The folder of photographs; every eighth, which `reconstruct` keeps aside, is
             compared with a picture from the same camera.
+        exposures: How each photograph shows the scene's colors; by default exposures.json beside
+            splats, as reconstruct leaves it. Without it one factor of light is fitted to each.
         mesh_up: Which axis points up in the mesh, if it was turned after it was made.
         max_side: Photographs with a longer side are reduced to this many pixels.
         set: evaluate.FIELD=VALUE, a setting of the stage; may be given several times.
@@ -47,7 +51,13 @@ def evaluate(
         raise InputError(f"--capture {capture}: no such directory.")
     if mesh_up is not None and capture is None:
         raise ConfigError("evaluate: --mesh-up is about the photographs' cameras; give --capture.")
-    inputs["capture"] = ("capture/1", capture)
+    if capture is None and exposures is not None:
+        raise ConfigError("evaluate: --exposures are of photographs; give --capture.")
+    if capture is not None and exposures is None and kind == "splats/1":
+        exposures = beside(subject)
+    if exposures is not None and not exposures.is_file():
+        raise InputError(f"--exposures {exposures}: no such file.")
+    inputs |= {"capture": ("capture/1", capture), "exposures": ("exposures/1", exposures)}
     step = Step(
         name="evaluate",
         stage="evaluate",

@@ -79,4 +79,5 @@ def _told(report: dict) -> str:
     if report["psnr_db"] is None:
         return f"{made}; none was kept aside to judge them"
     aside = len(report["kept_aside"])
-    return f"{made}; {report['psnr_db']:.2f} dB, SSIM {report['ssim']:.3f} on {aside} kept aside"
+    decibels = f"{report['psnr_db']:.2f} dB ({report['evened_psnr_db']:.2f} with exposures evened)"
+    return f"{made}; {decibels}, SSIM {report['ssim']:.3f} on {aside} kept aside"

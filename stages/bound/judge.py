@@ -1,6 +1,7 @@
 """How good bound Gaussians are on views that were kept aside."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -9,13 +10,18 @@ from torch import Tensor
 
 from ..geometry.psnr import psnr_db
 from ..geometry.ssim import ssim
-from ..reconstruct.evaluate import Score
 from ..reconstruct.loss import composed, wanted
 from .learned import State, gaussians
 from .views import View
 
 if TYPE_CHECKING:
     from .loop import Task
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    psnr_db: float
+    ssim: float
 
 
 @torch.no_grad()

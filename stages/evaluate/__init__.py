@@ -11,6 +11,7 @@ from typing import Literal
 from ...pipeline.contract import Context
 from ..artifacts import (
     CaptureDir,
+    ExposuresFile,
     MeshFile,
     PictureFile,
     ReportFile,
@@ -18,7 +19,7 @@ from ..artifacts import (
     TexturedMeshFile,
 )
 
-VERSION = 2
+VERSION = 3
 Axis = Literal["+x", "-x", "+y", "-y", "+z", "-z"]
 
 
@@ -30,6 +31,8 @@ class Inputs:
     """In the same place and units as the subject; nothing is aligned."""
     capture: CaptureDir | None = None
     """Photographs with the cameras that the subject was made with."""
+    exposures: ExposuresFile | None = None
+    """How each of them shows the scene's colors, as `reconstruct` found it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,7 @@ from ...renderers.scene import Cameras, Gaussians
 from ..formats.captures import Capture, Shot
 from ..formats.model import Model
 from ..formats.photos import Photo, target_of
+from ..geometry.exposure import Exposure
 from ..geometry.psnr import exposed, psnr_db
 from ..geometry.ssim import ssim
 
@@ -45,9 +46,10 @@ class Sight:
     covered_psnr_db: float | None
     """Only there."""
     exposure: float | None
-    """What the subject's light must be multiplied by there to be most like the photograph."""
+    """What the subject's light must be multiplied by there to be most like the photograph; None
+    where the photograph's exposure was known."""
     exposed_psnr_db: float | None
-    """There, after that."""
+    """There, after that, or after the known exposure."""
     pictures: tuple[Float[np.ndarray, "height width 3"], ...]
     """The photograph, the subject, and its normals where there are any."""
 
@@ -70,8 +72,10 @@ def kept_aside(capture: Capture, every: int) -> list[Shot]:
 
 
 @torch.no_grad()
-def sight(photo: Photo, seen: Camera2View, *, white_behind: bool) -> Sight:
-    """Compare one photograph."""
+def sight(
+    photo: Photo, seen: Camera2View, *, white_behind: bool, known: Exposure | None = None
+) -> Sight:
+    """Compare one photograph, whose exposure may be known."""
     target = target_of(photo, 0, "cpu")
     view = seen(target.cameras)
     behind = float(white_behind and target.alpha is not None)
@@ -86,7 +90,10 @@ def sight(photo: Photo, seen: Camera2View, *, white_behind: bool) -> Sight:
     covered_db = exposed_db = exposure = None
     if bool(there.any()):
         covered_db = psnr_db(picture, truth, there.float())
-        fitted, exposure = exposed(picture, truth, there.float())
+        if known is not None:
+            fitted = known.of(picture)
+        else:
+            fitted, exposure = exposed(picture, truth, there.float())
         exposed_db = psnr_db(fitted, truth, there.float())
     shown = [truth, picture, *([] if view.normal is None else [view.normal])]
     return Sight(

@@ -9,11 +9,12 @@ import numpy as np
 
 from ...pipeline.contract import Context, replacing
 from ...pipeline.errors import InputError
-from ..formats import captures, pictures, splats, wild
+from ..formats import captures, exposures, pictures, splats, wild
 from ..formats.model import Model
 from ..formats.photos import load_all
 from ..geometry.activation import activate
 from ..geometry.components import Surface, edge_counts, report, weld
+from ..geometry.exposure import Exposure
 from ..scene.affine import carried_points
 from ..scene.placing import frame_transform
 from . import Config, Inputs
@@ -40,7 +41,7 @@ def evaluate(inputs: Inputs, config: Config, ctx: Context) -> tuple[Path, Path |
         found["reference"] = _compared(model, inputs.reference.path, config, ctx)
     preview = None
     if inputs.capture is not None:
-        sights = _sights(path, model, inputs.capture.path, config, ctx)
+        sights = _sights(path, model, inputs, config, ctx)
         found["photographs"] = _photographs(sights)
         preview = _preview(sights, ctx.out / "preview.png")
     report_path = ctx.out / "report.json"
@@ -97,15 +98,27 @@ def _told(found: Comparison, config: Config) -> dict[str, Any]:
 
 
 def _sights(
-    path: Path, model: Model | None, folder: Path, config: Config, ctx: Context
+    path: Path, model: Model | None, inputs: Inputs, config: Config, ctx: Context
 ) -> list[Sight]:
+    assert inputs.capture is not None
+    folder = inputs.capture.path
     capture = captures.load(folder)
     shots = kept_aside(capture, config.hold_out_every)
+    known: list[Exposure | None] = [None] * len(shots)
+    if inputs.exposures is not None:
+        listed = exposures.load(inputs.exposures.path)
+        known = [listed.of(exposures.name_of(shot.path, folder)) for shot in shots]
+        if not any(known):
+            raise InputError(
+                f"{inputs.exposures.path}: lists none of the photographs of {folder}, such as "
+                f"{exposures.name_of(shots[0].path, folder)}."
+            )
     seen = _seen(path, model, capture.up_axis, config)
     found = []
     with ctx.progress("photographs", len(shots)) as bar:
-        for photo in load_all(shots, config.max_side_px, ctx.log):
-            found.append(sight(photo, seen, white_behind=capture.white_behind))
+        photos = load_all(shots, config.max_side_px, ctx.log)
+        for photo, one in zip(photos, known, strict=True):
+            found.append(sight(photo, seen, white_behind=capture.white_behind, known=one))
             bar.advance()
     if not any(one.covered for one in found):
         raise InputError(

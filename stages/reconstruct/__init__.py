@@ -7,10 +7,17 @@ some are added and removed. Every eighth photograph is kept aside and only looke
 from dataclasses import dataclass, field
 
 from ...pipeline.contract import RUNTIME, Context
-from ..artifacts import CameraFile, CaptureDir, PictureFile, ReportFile, SplatsFile
-from .settings import Density, Rates, Start, Surface, Views
+from ..artifacts import (
+    CameraFile,
+    CaptureDir,
+    ExposuresFile,
+    PictureFile,
+    ReportFile,
+    SplatsFile,
+)
+from .settings import Density, Exposures, Rates, Start, Surface, Views
 
-VERSION = 2
+VERSION = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +38,7 @@ class Config:
     rates: Rates = field(default=Rates())
     density: Density = field(default=Density())
     surface: Surface = field(default=Surface())
+    exposures: Exposures = field(default=Exposures())
     checkpoint_every_s: float = field(default=60.0, metadata=RUNTIME)
     evaluate_every: int = field(default=1_000, metadata=RUNTIME)
     """Iterations between two looks at the photographs kept aside; 0: only at the end."""
@@ -62,6 +70,8 @@ class Outputs:
     """PSNR and SSIM of each photograph kept aside, and what was missing."""
     preview: PictureFile
     """Photographs kept aside, and what was made of them."""
+    exposures: ExposuresFile | None = None
+    """What each photograph makes of the scene's colors; those kept aside by a fit afterwards."""
 
 
 def run(inputs: Inputs, config: Config, ctx: Context) -> Outputs:

@@ -10,6 +10,7 @@ from torch import Tensor
 from ..formats import checkpoints
 from ..geometry.activation import Parameters
 from ..geometry.densify import Population, born
+from .exposures import Table
 
 LOG_COLUMNS = ("iteration", "psnr_db", "ssim", "gaussians")
 """Of the looks at the photographs kept aside."""
@@ -27,6 +28,8 @@ class State:
     """The next one to be done."""
     neighbors: Int[Tensor, "n k"] | None = None
     """Of each Gaussian, as last found; once surface terms hold."""
+    exposures: Table | None = None
+    """Of the photographs trained on, in their order; None: all are taken as they are."""
     log: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in LOG_COLUMNS})
 
 
@@ -44,6 +47,8 @@ def save(state: State, scratch: Path, signature: str) -> Path:
             tensors[f"{part}.{entry.name}"] = getattr(getattr(state.population, part), entry.name)
     if state.neighbors is not None:
         tensors["neighbors"] = state.neighbors
+    if state.exposures is not None:
+        tensors["exposures"] = state.exposures
     for name, column in state.log.items():
         tensors[f"log.{name}"] = torch.tensor(column, dtype=torch.float64)
     metadata = {"iteration": state.iteration, "signature": signature}
@@ -69,5 +74,6 @@ def _restore(tensors: dict[str, Tensor], iteration: int, device: str) -> State:
         score_count=tensors["score_count"].to(device),
         iteration=iteration,
         neighbors=tensors["neighbors"].to(device) if "neighbors" in tensors else None,
+        exposures=tensors["exposures"].to(device) if "exposures" in tensors else None,
         log={name: tensors[f"log.{name}"].tolist() for name in LOG_COLUMNS},
     )

@@ -1,6 +1,7 @@
 """How good the Gaussians are on photographs that were kept aside."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor
 
 from ..formats.photos import Photo, target_of
 from ..geometry.activation import activate
+from ..geometry.exposure import Exposure, fitted
 from ..geometry.psnr import psnr_db
 from ..geometry.ssim import ssim
 from .checkpoint import State
@@ -22,13 +24,24 @@ if TYPE_CHECKING:
 class Score:
     psnr_db: float
     ssim: float
+    evened_psnr_db: float
+    """After the gains and offsets that fit this photograph best (`geometry/exposure.py`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A rendered view beside its photograph, on a fixed background."""
+
+    picture: Float[Tensor, "3 height width"]
+    photo: Float[Tensor, "3 height width"]
+    score: Score
+    exposure: Exposure
+    """What makes the picture most like the photograph."""
 
 
 @torch.no_grad()
-def seen(
-    task: "Task", state: State, photo: Photo
-) -> tuple[Float[Tensor, "3 height width"], Float[Tensor, "3 height width"], Score]:
-    """The rendered view, the photograph, and how alike they are; on a fixed background."""
+def seen(task: "Task", state: State, photo: Photo) -> Seen:
+    """Look at what the Gaussians are from where a photograph was taken."""
     target = target_of(photo, 0, task.device)
     white = task.white_behind and photo.alpha is not None
     background = torch.full((3,), float(white), device=task.device)
@@ -39,14 +52,22 @@ def seen(
     likeness = ssim(picture, truth)
     if target.counts is not None:
         likeness = likeness[:, target.counts[0] > 0.5]
-    score = Score(psnr_db(picture, truth, target.counts), float(likeness.mean()))
-    return picture, truth, score
+    exposure = fitted(picture, truth, target.counts)
+    evened = exposure.of(picture.clamp(0, 1))
+    score = Score(
+        psnr_db=psnr_db(picture, truth, target.counts),
+        ssim=float(likeness.mean()),
+        evened_psnr_db=psnr_db(evened, truth, target.counts),
+    )
+    return Seen(picture, truth, score, exposure)
 
 
 def mean_score(task: "Task", state: State) -> Score:
     """Over all photographs kept aside."""
-    scores = [seen(task, state, photo)[2] for photo in task.kept_aside]
-    return Score(
-        sum(score.psnr_db for score in scores) / len(scores),
-        sum(score.ssim for score in scores) / len(scores),
-    )
+    return mean_of([seen(task, state, photo).score for photo in task.kept_aside])
+
+
+def mean_of(scores: Sequence[Score]) -> Score:
+    """Over at least one."""
+    count = len(scores)
+    return Score(*(sum(getattr(s, f.name) for s in scores) / count for f in fields(Score)))

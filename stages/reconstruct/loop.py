@@ -19,6 +19,7 @@ from . import Config
 from .changes import change
 from .checkpoint import State
 from .evaluate import Score, mean_score
+from .exposures import both, due, exposure, moved
 from .loss import composed, photometric, wanted
 from .mcmc import noise, with_wishes
 from .surface.neighbors import nearest
@@ -76,7 +77,8 @@ def train(
 def step(task: Task, state: State) -> float:
     """One iteration, in place. Returns the loss."""
     k, config = state.iteration, task.config
-    photo = task.training[in_rounds(task.seed, k, len(task.training))]
+    number = in_rounds(task.seed, k, len(task.training))
+    photo = task.training[number]
     target = target_of(photo, halvings_at(config, k), task.device)
     background = background_of(task, photo, k)
     values = state.population.values
@@ -86,9 +88,15 @@ def step(task: Task, state: State) -> float:
     shown = replace(leaves, sh=leaves.sh[:, : coefficients_at(config, k)])
     phase, scene = phase_at(config, k), activate(shown)
     frames = task.renderer(scene, target.cameras, outputs_in(config, phase))
-    loss = photometric(
-        composed(frames, background), wanted(target, background), target.counts, config.ssim_weight
-    )
+    picture, truth = composed(frames, background), wanted(target, background)
+    if state.exposures is not None:
+        if due(config.exposures, k, config.iterations):
+            state.exposures = moved(
+                state.exposures, number, picture, target, background, config.exposures
+            )
+        mine = exposure(state.exposures[number])
+        picture, truth = both(mine, picture, target, background)
+    loss = photometric(picture, truth, target.counts, config.ssim_weight)
     if phase != "ordinary":
         look_now = Look(scene, shown.logit_opacities, frames, target.cameras)
         loss = loss + surface_terms(task, state, look_now, phase)
@@ -159,9 +167,10 @@ def look(task: Task, state: State, ctx: Context) -> Score | None:
     for name, value in zip(state.log, row, strict=True):
         state.log[name].append(value)
     ctx.log.info(
-        "iteration %d: %.2f dB, SSIM %.3f on %d photographs kept aside, %d Gaussians",
+        "iteration %d: %.2f dB (%.2f evened), SSIM %.3f on %d photographs kept aside, %d Gaussians",
         state.iteration,
         score.psnr_db,
+        score.evened_psnr_db,
         score.ssim,
         len(task.kept_aside),
         len(state.population),

@@ -7,6 +7,7 @@ from typing import Literal
 Strategy = Literal["densify", "mcmc"]
 Background = Literal["black", "white", "random"]
 SurfaceMode = Literal["off", "density", "sdf"]
+ExposureMode = Literal["off", "affine"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +122,28 @@ class Density:
         for name in ("noise", "wish"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"density.{name} must be >= 0, got {getattr(self, name)}.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exposures:
+    """A gain and an offset per photograph and channel, found along with the Gaussians."""
+
+    mode: ExposureMode = "affine"
+    from_share: float = 0.05
+    """Of all iterations; before, all photographs are taken as they are."""
+    step: float = 0.2
+    """How much of the way to its best fit a photograph's goes each time it is looked at."""
+    hold: float = 0.1
+    """Weight of staying as it is, where photographs hardly differ: what they do not decide stays.
+    Falls as those found so far spread."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.from_share <= 1:
+            raise ValueError(f"exposures.from_share must be in 0..1, got {self.from_share}.")
+        if not 0 < self.step <= 1:
+            raise ValueError(f"exposures.step must be in (0, 1], got {self.step}.")
+        if not 0 < self.hold < math.inf:
+            raise ValueError(f"exposures.hold must be positive, got {self.hold}.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

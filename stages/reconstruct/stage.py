@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -14,18 +15,20 @@ from ...pipeline.contract import Context, replacing
 from ...pipeline.errors import InputError
 from ...renderers.choose import splat_renderer
 from ...renderers.scene import Cameras, Renderer
-from ..artifacts import CameraFile, PictureFile, ReportFile, SplatsFile
+from ..artifacts import CameraFile, ExposuresFile, PictureFile, ReportFile, SplatsFile
 from ..formats import cameras as camera_files
 from ..formats import captures, pictures, splats
+from ..formats import exposures as exposure_files
 from ..formats.captures import Capture
 from ..formats.photos import Photo, load_all
 from ..geometry.activation import Parameters
-from . import VERSION, Config, Outputs, checkpoint
+from . import VERSION, Config, Outputs, checkpoint, exposures
 from .checkpoint import State
-from .evaluate import seen
+from .evaluate import Seen, mean_of, seen
 from .loop import Task, train
 from .start import extent_of, first_gaussians
 
+Photograph = TypeVar("Photograph")
 SHOWN = 4
 """Photographs in the preview."""
 PREVIEW_SIDE_PX = 320
@@ -65,6 +68,8 @@ def reconstruct(folder: Path, config: Config, ctx: Context) -> Outputs:
             config.density.max_gaussians,
         )
         state = checkpoint.start(_on(values, ctx.device))
+        if config.exposures.mode == "affine":
+            state.exposures = exposures.start(len(training), ctx.device)
         ctx.log.info(
             "%d photographs, %d kept aside; %d Gaussians to begin with",
             len(training),
@@ -80,16 +85,22 @@ def reconstruct(folder: Path, config: Config, ctx: Context) -> Outputs:
         save=lambda now: checkpoint.save(now, ctx.scratch, signature),
         show=lambda now: _preview(task, now, ctx.scratch / "preview.png"),
     )
-    return _written(task, state, capture, ctx)
+    return _written(task, state, capture, folder, ctx)
 
 
-def split(capture: Capture, photos: Sequence[Photo], every: int) -> tuple[list[Photo], list[Photo]]:
-    """Photographs to train on and those kept aside: as the capture says, or every so many-th."""
+def split(
+    capture: Capture, photos: Sequence[Photograph], every: int
+) -> tuple[list[Photograph], list[Photograph]]:
+    """Photographs to train on and those kept aside: as the capture says, or every so many-th.
+
+    Args:
+        photos: Whatever there is one of for each shot.
+    """
     said = [shot.held_out for shot in capture.shots]
     if any(each is not None for each in said):
         aside = [bool(each) for each in said]
     else:
-        aside = [bool(every) and number % every == 0 for number in range(len(photos))]
+        aside = [bool(every) and number % every == 0 for number in range(len(said))]
     training = [photo for photo, kept in zip(photos, aside, strict=True) if not kept]
     if not training:
         raise InputError("the capture has only test photographs; there is nothing to train on.")
@@ -153,7 +164,7 @@ def _on(values: Parameters, device: str) -> Parameters:
     return Parameters(*(getattr(values, f.name).to(device) for f in dataclasses.fields(Parameters)))
 
 
-def _written(task: Task, state: State, capture: Capture, ctx: Context) -> Outputs:
+def _written(task: Task, state: State, capture: Capture, folder: Path, ctx: Context) -> Outputs:
     values = state.population.values
     raw = splats.RawSplats(
         **{
@@ -162,39 +173,68 @@ def _written(task: Task, state: State, capture: Capture, ctx: Context) -> Output
         },
         sidecar=splats.Sidecar(up_axis=capture.up_axis),
     )
-    _report(task, state, capture, ctx.out / "report.json", ctx)
+    aside = [seen(task, state, photo) for photo in task.kept_aside]
+    _report(task, state, capture, aside, ctx)
     return Outputs(
         splats=SplatsFile(splats.save(raw, ctx.out / "splats.ply")),
         cameras=CameraFile(camera_files.save(_common(task.training), ctx.out / "cameras.json")),
         report=ReportFile(ctx.out / "report.json"),
         preview=PictureFile(_preview(task, state, ctx.out / "preview.png")),
+        exposures=_exposures(task, state, capture, folder, aside, ctx.out / "exposures.json"),
     )
 
 
-def _report(task: Task, state: State, capture: Capture, path: Path, ctx: Context) -> None:
-    scores = [(photo.name, seen(task, state, photo)[2]) for photo in task.kept_aside]
-    count = max(1, len(scores))
+def _exposures(
+    task: Task, state: State, capture: Capture, folder: Path, aside: Sequence[Seen], path: Path
+) -> ExposuresFile | None:
+    """Of all photographs: those kept aside have the one that fits what the Gaussians are now."""
+    if state.exposures is None:
+        return None
+    names = [exposure_files.name_of(shot.path, folder) for shot in capture.shots]
+    trained, kept_aside = split(capture, names, task.config.views.hold_out_every)
+    found = exposure_files.Exposures(
+        trained={
+            name: exposures.exposure(row)
+            for name, row in zip(trained, state.exposures.cpu(), strict=True)
+        },
+        kept_aside={name: one.exposure for name, one in zip(kept_aside, aside, strict=True)},
+    )
+    return ExposuresFile(exposure_files.save(found, path))
+
+
+def _report(
+    task: Task, state: State, capture: Capture, aside: Sequence[Seen], ctx: Context
+) -> None:
+    rows = [
+        {
+            "name": photo.name,
+            "psnr_db": round(one.score.psnr_db, 3),
+            "ssim": round(one.score.ssim, 4),
+            "evened_psnr_db": round(one.score.evened_psnr_db, 3),
+        }
+        for photo, one in zip(task.kept_aside, aside, strict=True)
+    ]
+    mean = mean_of([one.score for one in aside]) if aside else None
     report = {
         "photographs": len(task.training),
-        "kept_aside": [
-            {"name": name, "psnr_db": round(s.psnr_db, 3), "ssim": round(s.ssim, 4)}
-            for name, s in scores
-        ],
-        "psnr_db": round(sum(s.psnr_db for _, s in scores) / count, 3) if scores else None,
-        "ssim": round(sum(s.ssim for _, s in scores) / count, 4) if scores else None,
+        "kept_aside": rows,
+        "psnr_db": None if mean is None else round(mean.psnr_db, 3),
+        "ssim": None if mean is None else round(mean.ssim, 4),
+        "evened_psnr_db": None if mean is None else round(mean.evened_psnr_db, 3),
         "gaussians": len(state.population),
         "iterations": state.iteration,
         "extent": task.extent,
         "missing": list(capture.missing),
     }
-    if scores:
+    if mean is not None:
         ctx.log.info(
-            "%.2f dB, SSIM %.3f on %d photographs kept aside",
-            report["psnr_db"],
-            report["ssim"],
-            len(scores),
+            "%.2f dB, SSIM %.3f on %d photographs kept aside; %.2f dB with exposures evened",
+            mean.psnr_db,
+            mean.ssim,
+            len(aside),
+            mean.evened_psnr_db,
         )
-    with replacing(path) as temporary:
+    with replacing(ctx.out / "report.json") as temporary:
         temporary.write_text(json.dumps(report, indent=1) + "\n", "utf-8")
 
 
@@ -217,8 +257,8 @@ def _preview(task: Task, state: State, path: Path) -> Path:
     photos = list(task.kept_aside or task.training)[:SHOWN]
     truths, renders = [], []
     for photo in photos:
-        picture, truth, _ = seen(task, state, photo)
-        for shown, kept in ((truth, truths), (picture, renders)):
+        found = seen(task, state, photo)
+        for shown, kept in ((found.photo, truths), (found.picture, renders)):
             kept.append(_small(shown.clamp(0, 1)))
     rows = [*truths, *renders]
     height = max(row.shape[0] for row in rows)

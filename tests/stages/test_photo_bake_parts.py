@@ -5,9 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import trimesh
+from scipy.ndimage import map_coordinates
 from splatworks.stages.formats import gltf
 from splatworks.stages.formats.model import Model
 from splatworks.stages.formats.srgb import decode, encode
+from splatworks.stages.geometry import seams
 from splatworks.stages.geometry.components import Surface
 from splatworks.stages.geometry.seams import borders, close_seams
 from splatworks.stages.geometry.unfolding import unfolded
@@ -15,10 +17,12 @@ from splatworks.stages.texture.bake import album, gather, guess, refine, virtual
 from splatworks.stages.texture.bake.caster import Caster, Eye
 from splatworks.stages.texture.bake.gains import solve
 from splatworks.stages.texture.bake.layout import Layout, lay_out
+from splatworks.stages.texture.bake.tones import plain
 
 from . import photographed as photos
 from .painted import context
 
+AS_THEY_ARE = np.stack([plain()] * 7)
 RULES = gather.Rules(
     sharpness=4.0, min_cosine=0.5, slanted_cosine=0.15, tolerance_m=0.005, outlier=0.2, best=4
 )
@@ -52,12 +56,12 @@ def test_a_view_weighs_as_the_formula_says() -> None:
     points = layout.points(np.flatnonzero(layout.inside))
     view = front(np.full((32, 32, 3), 100, np.uint8))
     faded = replace(view, worth=np.full((32, 32), 51, np.uint8))
-    _, weights = gather.glance(points, faded, np.ones(3), caster, RULES, 1)
+    _, weights = gather.glance(points, faded, plain(), caster, RULES, 1)
     offset = points.positions - [0.5, 0.5, 2]
     cosine = 2 / np.linalg.norm(offset, axis=1)
     np.testing.assert_allclose(weights, cosine**4 * min(1, (20 / 8 / 2) ** 2) * 0.2, rtol=1e-5)
     far = replace(view.eye, focal_px=(8.0, 8.0))
-    _, weights = gather.glance(points, replace(view, eye=far), np.ones(3), caster, RULES, 1)
+    _, weights = gather.glance(points, replace(view, eye=far), plain(), caster, RULES, 1)
     np.testing.assert_allclose(weights, cosine**4 * (8 / 8 / 2) ** 2, rtol=1e-5)
 
 
@@ -71,15 +75,15 @@ def test_slanted_views_count_only_where_there_is_no_other() -> None:
     faint = np.ones((32, 32), np.uint8)
     straight = replace(front(dark, x=3.0, focal=8.0), worth=faint)
     views = [(0, front(bright)), (1, straight)]
-    both = gather.gather(turned, views, np.ones((2, 3)), caster, RULES, 1)
+    both = gather.gather(turned, views, AS_THEY_ARE[:2], caster, RULES, 1)
     assert sorted(both.views[0][both.weights[0] > 0]) == [0, 1]
     colors, seen = gather.settled(both, 0.2, 1)
     assert seen[0] and abs(colors[0, 0] * 255 - 50) < 1, "the straight view decides"
-    alone = gather.gather(turned, views[:1], np.ones((2, 3)), caster, RULES, 1)
+    alone = gather.gather(turned, views[:1], AS_THEY_ARE[:2], caster, RULES, 1)
     colors, seen = gather.settled(alone, 0.2, 1)
     assert seen[0] and abs(colors[0, 0] * 255 - 200) < 1
     away = replace(points, normals=np.float32([[0.995, 0, -0.1]]))
-    assert not gather.gather(away, views[:1], np.ones((2, 3)), caster, RULES, 1).weights.any()
+    assert not gather.gather(away, views[:1], AS_THEY_ARE[:2], caster, RULES, 1).weights.any()
 
 
 def test_the_best_views_are_kept() -> None:
@@ -90,7 +94,7 @@ def test_the_best_views_are_kept() -> None:
         (k, replace(front(np.full((32, 32, 3), k, np.uint8)), worth=np.full((32, 32), w, np.uint8)))
         for k, w in enumerate([90, 10, 200, 30, 255, 120, 40])
     ]
-    kept = gather.gather(points, views, np.ones((7, 3)), caster, RULES, 1)
+    kept = gather.gather(points, views, AS_THEY_ARE[:7], caster, RULES, 1)
     assert (np.sort(kept.views, axis=1) == [0, 2, 4, 5]).all()
 
 
@@ -178,7 +182,7 @@ def test_refining_finds_the_minimum_of_the_written_sum() -> None:
     allowed = np.zeros((16, 16), bool)
     allowed[layout.rows, layout.columns] = True
     normal = refine.Normal(np.zeros((16, 16, 5), np.float32), np.zeros((16, 16, 3), np.float32))
-    refine.add(normal, view, np.ones(3), start, allowed, layout, caster, RULES)
+    refine.add(normal, view, plain(), start, allowed, layout, caster, RULES)
     found = _solved(normal, start)
     mu = 0.05 * np.median(normal.stencil[..., 0][normal.stencil[..., 0] > 0])
     given = start.astype(np.float64), view, layout, caster, mu, allowed
@@ -217,7 +221,9 @@ def test_seams_close_and_little_else_moves() -> None:
     picture, known = np.full((256, 256, 3), 0.2, np.float32), np.zeros((256, 256), bool)
     picture[layout.rows, layout.columns], known[layout.rows, layout.columns] = colors, True
     edges = borders(layout.surface, layout.mesh.uvs)
-    closed = close_seams(picture, known, edges)
+    told: list[int] = []
+    closed = close_seams(picture, known, edges, told.append)
+    assert sum(told) == seams.STEPS and len(told) > 30
     for level in range(3):
         before, after = apart(picture, edges, level), apart(closed, edges, level)
         assert before.max() > 8 / 255 and after.mean() < 0.2 * before.mean()
@@ -230,6 +236,53 @@ def test_seams_close_and_little_else_moves() -> None:
     deep = binary_erosion(inner, iterations=10)
     assert deep.any() and np.abs(closed - picture)[deep].max() < 0.02
     assert closed.min() >= 0 and closed.max() <= 1
+
+
+def test_what_closing_seams_minimizes_is_the_difference_that_a_viewer_reads() -> None:
+    """Against bilinear lookups in halved pictures, through SciPy; and the diagonal, one by one."""
+    rng = np.random.default_rng(3)
+    edges = 0.2 + 0.6 * rng.random((3, 2, 2, 2))
+    system, size = seams._System(edges, 32), 32
+    picture = rng.random((size, size))
+    wanted = 0.0
+    for level, worth in enumerate(seams.WORTH):
+        coarse = picture.reshape(size >> level, 1 << level, size >> level, -1).mean(axis=(1, 3))
+        for sides in edges * len(coarse):
+            length = np.linalg.norm(sides[:, 1] - sides[:, 0], axis=1).max()
+            share = np.linspace(0, 1, int(np.ceil(length / seams.SPACING)) + 1)[:, None]
+            one, two = (
+                map_coordinates(
+                    coarse, (side[0] + share * (side[1] - side[0])).T[::-1] - 0.5, order=1
+                )
+                for side in sides
+            )
+            wanted += worth**2 * ((one - two) ** 2).sum()
+    x = picture.reshape(-1)[system.texels]
+    assert x @ system.applied(x) == pytest.approx(wanted, rel=1e-9)
+    light, hold = rng.random(len(x)), rng.random(len(x))
+    system.weigh(light, hold)
+    for k in rng.choice(len(x), 20, replace=False):
+        unit = np.zeros(len(x))
+        unit[k] = 1
+        assert system.applied(unit)[k] == pytest.approx(system.diagonal[k], rel=1e-9)
+
+
+def test_one_round_is_enough_where_no_color_leaves_its_range() -> None:
+    told: list[int] = []
+    picture = np.full((32, 32, 3), 0.5, np.float32)
+    picture[:, 16:] = 0.52
+    edge = [[[0.2, 0.2], [0.2, 0.7], [0.3, 0.5]], [[0.8, 0.2], [0.8, 0.7], [0.7, 0.5]]]
+    closed = close_seams(picture, np.ones((32, 32), bool), np.array([edge]), told.append)
+    assert sum(told) == seams.STEPS and max(told) >= (seams.ROUNDS - 1) * seams.ITERATIONS
+    left, right = closed[12, 6].mean(), closed[12, 25].mean()
+    assert abs(left - right) < 0.005 and 0.5 < left < 0.52
+
+
+def test_without_borders_nothing_is_closed() -> None:
+    told: list[int] = []
+    picture = np.full((8, 8, 3), 0.5, np.float32)
+    closed = close_seams(picture, np.ones((8, 8), bool), np.zeros((0, 2, 3, 2)), told.append)
+    assert np.array_equal(closed, picture) and closed is not picture and sum(told) == seams.STEPS
 
 
 def apart(picture: np.ndarray, edges: np.ndarray, level: int) -> np.ndarray:

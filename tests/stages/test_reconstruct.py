@@ -86,7 +86,8 @@ def results(folder: Path) -> dict[str, bytes]:
 
 def test_what_comes_out(whole, strategy) -> None:
     assert set(results(whole)) == {
-        "splats.ply", "splats.json", "cameras.json", "report.json", "preview.png"
+        "splats.ply", "splats.json", "cameras.json", "report.json", "preview.png",
+        "exposures.json",
     }  # fmt: skip
     made_of = splats.load(whole / "splats.ply")
     assert made_of.sidecar.up_axis == "+z" and made_of.sh.shape[1] == 4
@@ -187,6 +188,7 @@ def test_the_command(tmp_path, capsys) -> None:
     assert main(words) == 0
     said = capsys.readouterr().out
     assert "Gaussians from 7 photographs" in said and "on 2 kept aside" in said
+    assert "with exposures evened" in said
     assert (tmp_path / "run" / "latest" / "reconstruct" / "splats.ply").is_file()
     assert main(words) == 0
     assert "reused" in capsys.readouterr().out

@@ -12,6 +12,7 @@ from typing import Literal
 from ....pipeline.contract import Context
 from ...artifacts import (
     CaptureDir,
+    ExposuresFile,
     MeshFile,
     PictureFile,
     ReportFile,
@@ -19,7 +20,7 @@ from ...artifacts import (
     TexturedMeshFile,
 )
 
-VERSION = 1
+VERSION = 2
 
 
 def _check(settings: object, **ranges: tuple[float, float]) -> None:
@@ -39,6 +40,8 @@ class Inputs:
     """Stand in where no photograph sees the mesh."""
     detail: MeshFile | TexturedMeshFile | None = None
     """The mesh before it was simplified: its normals become a normal map."""
+    exposures: ExposuresFile | None = None
+    """How each photograph shows the scene's colors, as `reconstruct` found it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +122,8 @@ class Config:
     views: Views = Views()
     weighing: Weighing = Weighing()
     gains: Literal["off", "exposure", "color"] = "exposure"
-    """Even out the photographs: not at all, one factor for each, or one per color channel."""
+    """Even out the photographs: not at all, one factor for each, or one per color channel. Where
+    exposures are given these even them out, unless this is off."""
     refine: bool = True
     """Fit the texels to the pixels by least squares afterwards."""
     fidelity: float = 0.05

@@ -22,6 +22,7 @@ from .album import View
 from .caster import Caster
 from .gather import Rules, glance
 from .layout import Layout, Points
+from .tones import plain
 
 SAMPLES = 20_000
 """Texels that are compared, evenly spread over the texture."""
@@ -51,7 +52,7 @@ def even_out(
     colors = np.zeros((count, len(points.positions), 3), np.float32)
     weights = np.zeros((count, len(points.positions)), np.float32)
     for number, view in views:
-        colors[number], weights[number] = glance(points, view, np.ones(3), caster, rules, threads)
+        colors[number], weights[number] = glance(points, view, plain(), caster, rules, threads)
     return solve(colors, weights, kind)
 
 

@@ -19,10 +19,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32, Int16
+from jaxtyping import Bool, Float32, Int16
 
 from ....renderers.cpu.compiled import kernel, part
-from ...formats.srgb import decode
 from ..robust import agreed
 from .album import View
 from .caster import Caster
@@ -57,23 +56,26 @@ class Gathered:
 def glance(
     points: Points,
     view: View,
-    gains: Float[np.ndarray, "3"],
+    tones: Float32[np.ndarray, "3 256"],
     caster: Caster,
     rules: Rules,
     threads: int,
 ) -> tuple[Float32[np.ndarray, "texel 3"], Float32[np.ndarray, " texel"]]:
-    """What one view shows of texels: colors and weights; weight 0 where it does not see them."""
+    """What one view shows of texels: colors and weights; weight 0 where it does not see them.
+
+    Args:
+        tones: Of its bytes, see `tones.py`.
+    """
     eye = view.eye
     lens = np.array([*eye.focal_px, *eye.center_px])
     numbers = np.array([rules.sharpness, rules.min_cosine, rules.slanted_cosine, SLANTED])
-    table = corrected(gains)
     colors = np.zeros((len(points.positions), 3), np.float32)
     weights = np.zeros(len(points.positions), np.float32)
 
     def work(piece: slice) -> None:
         _glance(
             points.positions[piece], points.normals[piece], points.texel_m[piece],
-            eye.world_to_camera, lens, view.pixels, view.worth, table, numbers,
+            eye.world_to_camera, lens, view.pixels, view.worth, tones, numbers,
             colors[piece], weights[piece],
         )  # fmt: skip
 
@@ -87,7 +89,7 @@ def glance(
 def gather(
     points: Points,
     views: Iterable[tuple[int, View]],
-    gains: Float[np.ndarray, "view 3"],
+    tones: Float32[np.ndarray, "view 3 256"],
     caster: Caster,
     rules: Rules,
     threads: int,
@@ -98,7 +100,7 @@ def gather(
     weights = np.zeros((count, rules.best), np.float32)
     names = np.full((count, rules.best), -1, np.int16)
     for number, view in views:
-        found, worth = glance(points, view, gains[number], caster, rules, threads)
+        found, worth = glance(points, view, tones[number], caster, rules, threads)
         _keep(found, worth, number, colors, weights, names)
     return Gathered(colors, weights, names)
 
@@ -116,13 +118,6 @@ def settled(
 
     _in_pieces(work, len(colors), threads)
     return colors, seen
-
-
-def corrected(gains: Float[np.ndarray, "3"]) -> Float32[np.ndarray, "3 256"]:
-    """sRGB that each byte stands for once linear light is multiplied by `gains`. May exceed 1."""
-    linear = decode(np.arange(256) / 255) * gains[:, None]
-    power = 1.055 * np.maximum(linear, 0.0031308) ** (1 / 2.4) - 0.055
-    return np.where(linear <= 0.0031308, 12.92 * linear, power).astype(np.float32)
 
 
 def _in_pieces(work, count: int, threads: int) -> None:

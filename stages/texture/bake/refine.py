@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Float32
+from jaxtyping import Bool, Float32
 
 from ....pipeline.contract import Context
 from ....renderers.cpu.compiled import kernel, part
@@ -30,7 +30,7 @@ from ...formats.srgb import decode
 from ...geometry.concurrency import in_order
 from .album import Album, View
 from .caster import Caster
-from .gather import SLANTED, Rules, corrected
+from .gather import SLANTED, Rules
 from .layout import Layout
 
 ITERATIONS = 60
@@ -56,7 +56,7 @@ def refine(
     layout: Layout,
     album: Album,
     views: range,
-    gains: Float[np.ndarray, "view 3"],
+    tones: Float32[np.ndarray, "view 3 256"],
     caster: Caster,
     rules: Rules,
     fidelity: float,
@@ -76,7 +76,7 @@ def refine(
             view = album.load(views[number])
             if view.worth.any():
                 allowed = known & ~photographed if view.virtual else known
-                add(normal, view, gains[views[number]], start, allowed, layout, caster, rules)
+                add(normal, view, tones[views[number]], start, allowed, layout, caster, rules)
             if time.monotonic() - saved > CHECKPOINT_S:
                 _keep(normal, number + 1, ctx.scratch)
                 saved = time.monotonic()
@@ -87,7 +87,7 @@ def refine(
 def add(
     normal: Normal,
     view: View,
-    gains: Float[np.ndarray, "3"],
+    tones: Float32[np.ndarray, "3 256"],
     start: Float32[np.ndarray, "row column 3"],
     allowed: Bool[np.ndarray, "row column"],
     layout: Layout,
@@ -102,14 +102,14 @@ def add(
         [rules.sharpness, rules.min_cosine, rules.slanted_cosine, SLANTED, rules.outlier,
          eye.focal_px[0] * eye.focal_px[1]]
     )  # fmt: skip
-    table = decode(np.arange(256) / 255)[None] * gains[:, None]
+    table = decode(tones.astype(np.float64))
     rows = max(1, RAYS // eye.width_px)
     for top in range(0, eye.height_px, rows):
         met = caster.met(eye, top, min(top + rows, eye.height_px))
         _add(
             met.pixels, met.faces, met.barycentrics, met.cosines, met.depths, corners,
             layout.texel_m, view.pixels.reshape(-1, 3), view.worth.reshape(-1), table,
-            corrected(gains), start, allowed, numbers, normal.stencil, normal.right,
+            tones, start, allowed, numbers, normal.stencil, normal.right,
         )  # fmt: skip
 
 

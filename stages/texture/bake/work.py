@@ -20,8 +20,9 @@ from ...formats.png import png
 from ...formats.srgb import decode, encode
 from ...geometry.activation import activate
 from ...geometry.bake import Maps, fill
-from ...geometry.seams import borders, close_seams
-from . import Config, Inputs, Outputs
+from ...geometry.exposure import Exposure
+from ...geometry.seams import STEPS, borders, close_seams
+from . import Config, Inputs, Outputs, tones
 from .album import Album, Scale, prepare, rendered
 from .caster import Caster, Eye
 from .gains import even_out
@@ -58,8 +59,12 @@ class Bake:
     ctx: Context
     shots: list[Shot]
     scene: Gaussians | None
-    gains: Float[np.ndarray, "view 3"]
-    """Per view of the album."""
+    tones: Float32[np.ndarray, "view 3 256"]
+    """What each byte of a view of the album stands for."""
+    exposures: dict[int, Exposure]
+    """Of photographs, where they are known."""
+    gains: Float[np.ndarray, "photograph 3"] | None
+    """Of linear light, where they were found here."""
     colors: Float32[np.ndarray, "texel 3"]
     source: UInt8[np.ndarray, " texel"]
     """Where each texel's color comes from."""
@@ -123,7 +128,9 @@ def _begun(inputs: Inputs, config: Config, ctx: Context) -> Bake:
         ctx=ctx,
         shots=[] if inputs.capture is None else _shots(inputs.capture.path, config, ctx),
         scene=None if inputs.splats is None else activate(splats.load(inputs.splats.path)),
-        gains=np.ones((0, 3)),
+        tones=np.zeros((0, 3, 256), np.float32),
+        exposures={},
+        gains=None,
         colors=np.zeros((len(layout), 3), np.float32),
         source=np.full(len(layout), GUESSED, np.uint8),
     )
@@ -156,12 +163,9 @@ def _photographs(work: Bake, inputs: Inputs) -> None:
         return
     prepare(work.album, work.shots, _frame(inputs), work.caster, work.scale, work.config, work.ctx)
     work.views = len(work.shots)
-    work.gains = np.ones((work.views, 3))
+    work.tones = np.stack([tones.plain()] * work.views)
     if work.config.gains != "off":
-        work.gains = even_out(
-            work.layout, work.album.some(range(work.views)), work.views, work.caster,
-            work.rules, work.config.gains, work.ctx.threads,
-        )  # fmt: skip
+        _even(work, inputs)
     _look(work, np.arange(len(work.layout)), range(work.views), PHOTOGRAPHED, "photographs")
     share = float((work.source == PHOTOGRAPHED).mean())
     if share == 0:
@@ -170,6 +174,22 @@ def _photographs(work: Bake, inputs: Inputs) -> None:
         work.ctx.log.warning(
             "the photographs see only %.2g %% of the mesh: are both in one frame?", 100 * share
         )
+
+
+def _even(work: Bake, inputs: Inputs) -> None:
+    """By the exposures that are given, or else by gains that make the photographs agree."""
+    if inputs.exposures is not None and inputs.capture is not None:
+        work.exposures = tones.known(
+            inputs.exposures.path, inputs.capture.path, work.shots, work.ctx.log
+        )
+        for number, exposure in work.exposures.items():
+            work.tones[number] = tones.undone(exposure)
+    else:
+        work.gains = even_out(
+            work.layout, work.album.some(range(work.views)), work.views, work.caster,
+            work.rules, work.config.gains, work.ctx.threads,
+        )  # fmt: skip
+        work.tones = np.stack([tones.brightened(gains) for gains in work.gains])
 
 
 def _frame(inputs: Inputs) -> Float[np.ndarray, "4 4"]:
@@ -227,7 +247,7 @@ def _add(work: Bake, eyes: list[Eye], shoot, title: str) -> None:
                 work.album.put(number, view)
             bar.advance()
     work.views += len(eyes)
-    work.gains = np.concatenate([work.gains, np.ones((len(eyes), 3))])
+    work.tones = np.concatenate([work.tones, [tones.plain()] * len(eyes)])
     unseen = np.flatnonzero(work.source == GUESSED)
     _look(work, unseen, range(first, work.views), RENDERED, title)
 
@@ -245,7 +265,7 @@ def _look(work: Bake, texels: np.ndarray, views: range, source: int, title: str)
                 colors, seen = kept["colors"].numpy(), kept["seen"].numpy()
             else:
                 found = gather(
-                    work.layout.points(block), work.album.some(views), work.gains, work.caster,
+                    work.layout.points(block), work.album.some(views), work.tones, work.caster,
                     work.rules, ctx.threads,
                 )  # fmt: skip
                 colors, seen = settled(found, work.rules.outlier, ctx.threads)
@@ -267,7 +287,7 @@ def _picture(work: Bake) -> UInt8[np.ndarray, "row column 3"]:
         photographed[at] = work.source == PHOTOGRAPHED
         start = decode(values).astype(np.float32)
         values = refine(
-            start, photographed, layout, work.album, range(work.views), work.gains, work.caster,
+            start, photographed, layout, work.album, range(work.views), work.tones, work.caster,
             work.rules, work.config.fidelity, work.ctx,
         )  # fmt: skip
         values = encode(values).astype(np.float32)
@@ -278,7 +298,9 @@ def _picture(work: Bake) -> UInt8[np.ndarray, "row column 3"]:
     if work.config.close_seams:
         assert layout.mesh.uvs is not None
         edges = borders(layout.surface, layout.mesh.uvs)
-        whole = encode(close_seams(decode(whole).astype(np.float32), valid, edges))
+        linear = decode(whole).astype(np.float32)
+        with work.ctx.progress("bake: seams", STEPS) as bar:
+            whole = encode(close_seams(linear, valid, edges, bar.advance))
     return pictures.to_bytes(whole)
 
 
@@ -344,11 +366,10 @@ def _report(work: Bake, path: Path) -> Path:
         "guessed": share(GUESSED),
     }
     photographs = [
-        {"name": view.name, "sees_the_mesh": bool(view.worth.any()),
-         "gain": [round(float(gain), 4) for gain in work.gains[number]]}
+        {"name": view.name, "sees_the_mesh": bool(view.worth.any()), **_evened(work, number)}
         for number in range(len(work.shots))
         for view in [work.album.load(number)]
-    ]  # fmt: skip
+    ]
     report = {
         "texture_px": layout.size_px,
         "charts": layout.charts,
@@ -369,6 +390,18 @@ def _report(work: Bake, path: Path) -> Path:
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(report, indent=1) + "\n", "utf-8")
     return path
+
+
+def _evened(work: Bake, number: int) -> dict[str, list[float]]:
+    """How a photograph's colors were changed."""
+    if number in work.exposures:
+        one = work.exposures[number]
+        return {
+            "exposure_gain": [round(value, 4) for value in one.gain.tolist()],
+            "exposure_offset": [round(value, 4) for value in one.offset.tolist()],
+        }
+    gains = np.ones(3) if work.gains is None else work.gains[number]
+    return {"gain": [round(float(gain), 4) for gain in gains]}
 
 
 def _check_memory(config: Config, ctx: Context) -> None:

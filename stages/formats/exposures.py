@@ -1,0 +1,94 @@
+"""`exposures/1`: how each photograph of a capture shows the colors of the scene; JSON.
+
+    {"kind": "exposures/1",
+     "photographs": [{"name": "images/0001.jpg", "gain": [red, green, blue],
+                      "offset": [red, green, blue], "kept_aside": false}, ...]}
+
+photograph = gain * scene + offset, per channel of sRGB from 0 to 1. Names are paths below the
+capture's folder, with slashes.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import torch
+
+from ...pipeline.contract import replacing
+from ...pipeline.errors import InputError
+from ..geometry.exposure import Exposure
+
+KIND = "exposures/1"
+
+
+@dataclass(frozen=True, slots=True)
+class Exposures:
+    """By name."""
+
+    trained: Mapping[str, Exposure]
+    kept_aside: Mapping[str, Exposure]
+    """Of photographs that the scene was not made from: fitted to its pictures afterwards."""
+
+    def of(self, name: str) -> Exposure | None:
+        return self.trained.get(name, self.kept_aside.get(name))
+
+
+def name_of(path: Path, folder: Path) -> str:
+    """What a photograph of the capture in `folder` is called."""
+    return path.relative_to(folder).as_posix()
+
+
+def save(exposures: Exposures, path: Path) -> Path:
+    """Write all, by name. Returns `path`."""
+    both = {**exposures.trained, **exposures.kept_aside}
+    photographs = [
+        {
+            "name": name,
+            "gain": both[name].gain.tolist(),
+            "offset": both[name].offset.tolist(),
+            "kept_aside": name in exposures.kept_aside,
+        }
+        for name in sorted(both)
+    ]
+    document = {"kind": KIND, "photographs": photographs}
+    with replacing(Path(path)) as temporary:
+        temporary.write_text(json.dumps(document, indent=1) + "\n", "utf-8")
+    return Path(path)
+
+
+def load(path: Path) -> Exposures:
+    """Read what `save` wrote, or anyone in its form. InputError says what is wrong with it."""
+    try:
+        document = json.loads(Path(path).read_text("utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file.") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: no readable JSON ({error}).") from None
+    entries = document.get("photographs") if isinstance(document, dict) else None
+    if not isinstance(entries, list) or document.get("kind") != KIND:
+        raise InputError(f'{path}: not {KIND}: "kind" and a list of "photographs" are missing.')
+    trained, kept_aside = {}, {}
+    for number, entry in enumerate(entries):
+        where = f"{path}: photograph {number}"
+        if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
+            raise InputError(f'{where}: must be an object with a "name".')
+        name = entry["name"]
+        if name in trained or name in kept_aside:
+            raise InputError(f"{where}: {name!r} is listed twice.")
+        one = Exposure(_three(where, entry, "gain"), _three(where, entry, "offset"))
+        if not bool((one.gain > 0).all()):
+            raise InputError(f"{where}: gains must be positive, got {entry['gain']}.")
+        (kept_aside if entry.get("kept_aside") is True else trained)[name] = one
+    return Exposures(MappingProxyType(trained), MappingProxyType(kept_aside))
+
+
+def _three(where: str, entry: Mapping[str, Any], name: str) -> torch.Tensor:
+    values = entry.get(name)
+    good = isinstance(values, list) and len(values) == 3
+    if not good or not all(type(v) in (int, float) and math.isfinite(v) for v in values):
+        raise InputError(f'{where}: "{name}" must be three finite numbers, got {values!r}.')
+    return torch.tensor(values, dtype=torch.float32)
