@@ -1,6 +1,7 @@
 """The shape stage on an oracle that knows two balls."""
 
 import logging
+import math
 from contextlib import contextmanager
 from pathlib import Path
 
