@@ -164,6 +164,17 @@ def test_many_sheets_at_one_edge_do_not_miss_the_target() -> None:
         assert target - 1 <= len(level.faces) <= target
 
 
+def test_faces_that_become_doubles_do_not_miss_the_target() -> None:
+    """A tetrahedron comes down to one face at once; a ball beside it has faces to spare."""
+    corners = [[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]]
+    one = Surface(np.array(corners, float), np.array([[0, 2, 1], [0, 1, 3], [1, 2, 3], [0, 3, 2]]))
+    sizes = np.random.default_rng(0).uniform(0.15, 0.3, 60)
+    crumbs = (moved(one, [2.0 + 3 * n, 0, 0], size) for n, size in enumerate(sizes))
+    surface = together(bumpy(2), *crumbs)
+    for target in range(60, 199, 6):
+        assert target - 1 <= len(simplify(surface, targets=[target]).levels[0].faces) <= target
+
+
 def test_transparent_parts_have_no_floor() -> None:
     surface, centers, importance = beside_a_ball()
     clear = np.where(surface.positions[:, 0] > 3, 0.05, 1.0)
