@@ -26,8 +26,8 @@ ASIDE = 0.3
 """In gaps: a place that lies so far beside its face tells nothing about what is before what."""
 STRENGTH = 30.0
 """Weight of making way, in weights of the points."""
-TURN = 0.1
-"""Diagonals: how far off a place counts that looks a right angle away or so."""
+CELL = 3.0
+"""Mean distances of points: side of the cells in which points are looked for."""
 MOST_POINTS = 100_000
 """Of more than this only every so many-th is looked at, and counts for all."""
 
@@ -63,20 +63,38 @@ def find_layers(decimation: Decimation, number: int, points: Points) -> Layers:
         met = np.zeros(0, np.int64)
     if not len(met):
         return Layers(points.chosen(met), points.chosen(met), np.zeros((0, 3)), np.zeros(0))
-    from scipy.spatial import cKDTree
-
     near, ways, faces = points.chosen(met % len(points.places)), ways[met], hits.faces[met]
     gaps = hits.distance_m[met].astype(np.float64) + MARGIN
-    places, normals = near.places + gaps[:, None] * ways, normals_and_areas(source)[0][faces]
-    # Whose faces these are is known from the closest of the points that look the same way.
-    tree = cKDTree(np.concatenate([points.places, TURN * points.normals], axis=1))
-    like = points.chosen(tree.query(np.concatenate([places, TURN * normals], axis=1))[1])
-    part = decimation.parts[np.searchsorted(chosen, level.face_ids)]
-    fits = (normals * like.normals).sum(axis=1) > ALIGNED
-    fits &= decimation.parts[faces] == part[like.faces]
+    all_normals, areas = normals_and_areas(source)
+    places, normals = near.places + gaps[:, None] * ways, all_normals[faces]
+    part = decimation.parts[np.searchsorted(chosen, level.face_ids)][points.faces]
+    # Whose faces these are is known from a point nearby that looks the same way.
+    size = CELL * np.sqrt(areas.sum() / len(points.places))
+    own = _cells(points.places, points.normals, part, size)
+    like, fits = _found(own, _cells(places, normals, decimation.parts[faces], size))
+    like = points.chosen(like)
+    fits &= (normals * like.normals).sum(axis=1) > ALIGNED
     fits &= np.abs((normals * ways).sum(axis=1)) > ALIGNED
     far = Points(places, normals, like.weights, like.faces)
     return Layers(near.chosen(fits), far.chosen(fits), ways[fits], gaps[fits])
+
+
+def _cells(places: np.ndarray, normals: np.ndarray, part: np.ndarray, size: float) -> np.ndarray:
+    """One number per cell, main direction and part; places lie within half a diagonal of the
+    center."""
+    across = int(1 / size) + 3
+    steps = np.floor((places + 0.5) / size).astype(np.int64) + 1
+    axis = np.abs(normals).argmax(axis=1)
+    upward = np.take_along_axis(normals, axis[:, None], axis=1)[:, 0] > 0
+    cell = (steps[:, 0] * across + steps[:, 1]) * across + steps[:, 2]
+    return (part * across**3 + cell) * 6 + 2 * axis + upward
+
+
+def _found(among: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """For each number wanted where it first is, and whether it is there."""
+    order = np.argsort(among, kind="stable")
+    at = order[np.searchsorted(among[order], wanted).clip(max=len(among) - 1)]
+    return at, among[at] == wanted
 
 
 def made_way(
