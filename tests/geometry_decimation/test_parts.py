@@ -171,7 +171,7 @@ def test_faces_that_become_doubles_do_not_miss_the_target() -> None:
     sizes = np.random.default_rng(0).uniform(0.15, 0.3, 60)
     crumbs = (moved(one, [2.0 + 3 * n, 0, 0], size) for n, size in enumerate(sizes))
     surface = together(bumpy(2), *crumbs)
-    for target in range(60, 199, 6):
+    for target in range(61, 199, 8):
         assert target - 1 <= len(simplify(surface, targets=[target]).levels[0].faces) <= target
 
 
