@@ -100,6 +100,18 @@ def test_pairs_are_one_gap_apart_and_belong_to_their_faces() -> None:
         assert ((ways[side.faces] * side.normals).sum(axis=1)[inside] > 0).mean() > 0.98
 
 
+def test_other_parts_are_left_alone() -> None:
+    """Two sheets as far apart as the walls of a plate that are no plate."""
+    from splatworks.stages.geometry.decimation.layers import find_layers
+
+    sheets = plate(24, 0.0015)
+    halves = len(grid(24).faces)
+    loose = Surface(sheets.positions, sheets.faces[: 2 * halves])
+    made = simplify(loose, targets=[150])
+    assert made.parts.max() == 1
+    assert not len(find_layers(made, 0, spread_points(made, 0, None, 1)).gaps)
+
+
 def test_without_error_nothing_is_looked_for() -> None:
     from splatworks.stages.geometry.decimation.layers import find_layers
 

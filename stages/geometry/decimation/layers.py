@@ -1,9 +1,10 @@
-"""Sheets that lie close behind each other, and what keeps those of a level from crossing.
+"""Sheets of a part that lie close behind each other, and what keeps those of a level from crossing.
 
-The walls of a thin shell, a belt around a coat: each is fitted to its own points, and where both
-are off by more than the gap between them they pierce each other. So pairs of places are found on
-the input, one before the other, and wherever their two faces of the level are in the wrong order
-or nearer than half the gap, both are asked to make way, the one that matters less further.
+Each wall of a thin shell is fitted to its own points, and where both are off by more than the gap
+between them they pierce each other. So pairs of places are found on the input, one before the
+other, and wherever their two faces of the level are in the wrong order or nearer than half the
+gap, both are asked to make way, the one that matters less further. Other parts (a picture on a
+wall) are left alone: to keep them apart costs more likeness than it brings.
 """
 
 from dataclasses import dataclass, replace
@@ -73,6 +74,7 @@ def find_layers(decimation: Decimation, number: int, points: Points) -> Layers:
     own = _cells(points.places, points.normals, part, size)
     like, fits = _found(own, _cells(places, normals, decimation.parts[faces], size))
     like = points.chosen(like)
+    fits &= part[met % len(part)] == decimation.parts[faces]
     fits &= (normals * like.normals).sum(axis=1) > ALIGNED
     fits &= np.abs((normals * ways).sum(axis=1)) > ALIGNED
     far = Points(places, normals, like.weights, like.faces)
