@@ -194,10 +194,13 @@ class _Quiet(logging.FileHandler):
 
 @contextmanager
 def explained(where: str, folder: Path) -> Iterator[None]:
-    """Put the step's name before messages, and say plainly what the disk refused."""
+    """Put the step's or file's name before messages that do not have it, and say plainly what the
+    disk refused."""
     try:
         yield
     except SplatworksError as error:
+        if str(error).startswith(f"{where}:"):
+            raise
         raise type(error)(f"{where}: {error}") from error
     except Exception as error:
         if _out_of_memory(error):

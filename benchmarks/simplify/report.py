@@ -22,7 +22,7 @@ NOTES = "## Notes\n"
 """From here on the page is written by hand and kept."""
 VARIANT = "-"
 """Stands in the names of tools that are another one with one thing changed, after its name."""
-COLORS = 192
+COLORS = 96
 """Of the sheet's palette."""
 
 DEFINITIONS = """\

@@ -81,8 +81,10 @@ def pack(document: dict[str, Any], chunks: Chunks) -> bytes:
 def read_glb(path: Path) -> tuple[dict[str, Any], bytes]:
     """The JSON document and the binary chunk of a GLB file."""
     data = path.read_bytes()
-    if len(data) < 20 or struct.unpack_from("<I", data)[0] != MAGIC:
+    if data[:4] != struct.pack("<I", MAGIC):
         raise InputError(f"{path}: no GLB file (starts with {data[:4]!r}, expected b'glTF').")
+    if len(data) < 20:
+        raise InputError(f"{path}: no GLB file (cut off after {len(data)} bytes).")
     _, version, total = struct.unpack_from("<III", data)
     if version != VERSION:
         raise InputError(f"{path}: glTF version {version}; only version 2 is read.")

@@ -305,6 +305,7 @@ def drop_positions(document: dict) -> None:
 
 REFUSED = {
     "magic": (lambda d: b"PK" + d[2:], "no GLB file"),
+    "stump": (lambda d: d[:10], "cut off after 10 bytes"),
     "version": (lambda d: d[:4] + b"\1\0\0\0" + d[8:], "glTF version 1"),
     "cut": (lambda d: d[:-7], r"promises \d+ bytes, found \d+"),
     "chunk": (lambda d: d[:12] + b"\xff\xff\xff\x7f" + d[16:], "longer than the file"),

@@ -140,13 +140,13 @@ def breaks_topology(web: Web, edge: int) -> bool:
     hanging = edges[edge, HANGING]
     if common != hanging or (ends_on_border[0] and ends_on_border[1] and hanging != 1):
         return True
-    return would_fold(web, i, j)
+    return doubles(web, i, j) > 0
 
 
-@part
-def would_fold(web: Web, i: int, j: int) -> bool:
-    """Whether two faces would get the same corners, as in a tetrahedron."""
-    faces, scratch = web.faces, web.face_scratch
+@kernel
+def doubles(web: Web, i: int, j: int) -> int:
+    """How many faces would get the same corners as another, as in a tetrahedron."""
+    faces, scratch, found = web.faces, web.face_scratch, 0
     middle = gather_faces(web.vertices, faces, scratch, i, 0)
     for n in range(middle, gather_faces(web.vertices, faces, scratch, j, middle)):
         if has(faces, scratch[n], i):
@@ -154,5 +154,6 @@ def would_fold(web: Web, i: int, j: int) -> bool:
         a, b = others(faces, scratch[n], j)
         for m in range(middle):
             if has(faces, scratch[m], a) and has(faces, scratch[m], b):
-                return True
-    return False
+                found += 1
+                break
+    return found

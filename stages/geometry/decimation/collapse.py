@@ -13,7 +13,7 @@ borders move, and where a penalty may have lapsed, prices are brought up to date
 import numpy as np
 
 from ....renderers.cpu.compiled import kernel, part
-from .checks import breaks_topology, loss, turning
+from .checks import breaks_topology, doubles, loss, turning
 from .floor import area_around, below_floor
 from .heap import pop, set_key
 from .quadrics import add_area, least, sum_borders, value
@@ -191,13 +191,15 @@ def run(
         record += 1
 
 
-@part
+@kernel
 def takes_too_many(web: Web, edge: int, goal: int) -> bool:
-    """Whether a collapse where many sheets meet would miss the goal by far, and others can go."""
-    hanging = web.edges[edge, HANGING]
-    if hanging <= 2 or web.keys[0] >= HELD_BACK:
+    """Whether a collapse would miss the goal by more than one face or a hundredth, because many
+    sheets meet there or faces become doubles of others, while others can go."""
+    left = web.counts[FACES] - web.edges[edge, HANGING]
+    fewest = goal - max(1, goal // 100)
+    if web.keys[0] >= HELD_BACK or left - RING >= fewest:
         return False
-    return web.counts[FACES] - hanging < goal - max(1, goal // 100)
+    return left - doubles(web, web.edges[edge, 0], web.edges[edge, 1]) < fewest
 
 
 @kernel

@@ -11,8 +11,9 @@ minimize
 
 b the weights of the corners of the face that a point is joined to, N and W the mean normal and the
 weight of a face's points, Q the planes that a vertex stands for. This is linear for given pairs
-(`least_squares`). In between, points go to the closest of the faces around and edges are flipped
-where that brings the faces nearer to their points (`flips`).
+(`least_squares`). In between, points go to the closest of the faces around, sheets that have come
+to cross are asked to make way (`layers`), and edges are flipped where that brings the faces nearer
+to their points (`flips`).
 
 Neither the number of faces nor the topology changes. The way back for points of the surface stays
 open: flips are written down as a history of their own.
@@ -28,8 +29,17 @@ from .decimate import Decimation
 from .flips import flip_edges
 from .history import History, indexed
 from .joining import weigh
+from .layers import find_layers, made_way
 from .least_squares import solve
-from .points import Points, attached, normals_and_areas, on_border, spread_points
+from .points import (
+    Points,
+    attached,
+    normals_and_areas,
+    on_border,
+    on_rim,
+    spread_points,
+    together,
+)
 
 MOST_FACES = 50_000
 """Levels with more stay as the collapses left them: there the gain is small and the work large."""
@@ -39,8 +49,8 @@ STILL_ROUNDS = 2
 SHADING = 0.01
 MEMORY = 0.3
 RIDGE, BORDER_RIDGE = 0.005, 1.0
-"""Of a vertex, as shares of what pulls at it; the second at borders, which nothing else keeps from
-sliding along the surface."""
+"""Of a vertex, as shares of what pulls at it; the second at borders and at rims of thin shells,
+which nothing else keeps from sliding along the surface."""
 TURNED = 0.3
 """Cosine of the angle that a face may turn by in a round; its corners stay if it turns further."""
 SLIVER = 0.02
@@ -72,12 +82,15 @@ def fit(
     points = spread_points(decimation, number, weights, threads)
     center, diagonal = decimation.center_m, decimation.diagonal_m
     positions, faces = (level.positions - center) / diagonal, level.faces
-    ridges = np.where(on_border(faces, len(positions)), BORDER_RIDGE, RIDGE)
+    sliding = on_border(faces, len(positions)) | on_rim(Surface(positions, faces))
+    ridges = np.where(sliding, BORDER_RIDGE, RIDGE)
     ridges[level.locked] = np.inf
+    layers = find_layers(decimation, number, points)
     steps: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
     for turn in range(ROUNDS):
         points = attached(positions, faces, points)
-        moved = _moved(positions, faces, points, ridges, MEMORY * level.quadrics)
+        wanted = together([points, *made_way(positions, faces, layers)])
+        moved = _moved(positions, faces, wanted, ridges, MEMORY * level.quadrics)
         positions = _settled(positions, moved, faces)
         if turn < ROUNDS - STILL_ROUNDS:
             pairs, flipped = flip_edges(

@@ -1,5 +1,6 @@
 """Places on the input that a level is to pass through, and which of its faces they belong to."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,6 +16,8 @@ POINTS = 30_000
 FEWEST, MOST = 12, 48
 MARGIN, FARTHEST = 1e-6, 0.05
 """Where rays from a point to the level start and end, in diagonals."""
+BACK_TO_BACK = -0.8
+"""Cosine of the angle between the normals of two faces from which down they are a rim."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +29,10 @@ class Points:
     weights: Float[np.ndarray, " p"]
     faces: Int[np.ndarray, " p"]
     """Of the level, to which they are joined."""
+
+    def chosen(self, which: np.ndarray) -> "Points":
+        """Some of them, by a mask or by numbers."""
+        return Points(*(getattr(self, name)[which] for name in Points.__slots__))
 
 
 def spread_points(
@@ -52,7 +59,7 @@ def spread_points(
     found, at = correspond(decimation, number, here, there * diagonal + center, threads=threads)
     found = np.searchsorted(chosen, found)
     back = Points(_at(source, found, at), normals[found], sizes[here] / each * weights[found], here)
-    back = _chosen(back, (normals[found] * ways[here]).sum(axis=1) > ALIGNED)
+    back = back.chosen((normals[found] * ways[here]).sum(axis=1) > ALIGNED)
 
     count = each * len(level.faces)
     found, corners = spread(areas * weights, count)
@@ -64,9 +71,14 @@ def spread_points(
     fits &= (normals[found] * ways[here]).sum(axis=1) > ALIGNED
     # Not by a product of BLAS, whose last digits depend on its threads.
     share = np.full(len(there), float((areas * weights).sum()) / count)
-    forth = _chosen(Points(places[there], normals[found], share, here), fits)
+    forth = Points(places[there], normals[found], share, here).chosen(fits)
+    return together([back, forth])
+
+
+def together(groups: Sequence[Points]) -> Points:
+    """All of them."""
     return Points(
-        *(np.concatenate([getattr(back, n), getattr(forth, n)]) for n in Points.__slots__)
+        *(np.concatenate([getattr(one, name) for one in groups]) for name in Points.__slots__)
     )
 
 
@@ -109,6 +121,18 @@ def on_border(faces: Int[np.ndarray, "f 3"], vertices: int) -> Bool[np.ndarray, 
     return found
 
 
+def on_rim(surface: Surface) -> Bool[np.ndarray, " v"]:
+    """Vertices at an edge of just two faces that lie back to back, as at the rim of a plate."""
+    faces, found = surface.faces, np.zeros(len(surface.positions), bool)
+    sides = np.sort(faces[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2), axis=1)
+    edges, which, hanging = np.unique(sides, axis=0, return_inverse=True, return_counts=True)
+    which, ways = which.reshape(-1), np.repeat(normals_and_areas(surface)[0], 3, axis=0)
+    sums = [np.bincount(which, ways[:, k], minlength=len(edges)) for k in range(3)]
+    square = (np.stack(sums) ** 2).sum(axis=0)
+    found[edges[(hanging == 2) & (square < 2 + 2 * BACK_TO_BACK)]] = True
+    return found
+
+
 def facing(
     surface: Surface, places: Float[np.ndarray, "p 3"], normals: Float[np.ndarray, "p 3"]
 ) -> tuple[Int[np.ndarray, " hit"], Int[np.ndarray, " hit"]]:
@@ -123,20 +147,24 @@ def facing(
 def attached(
     positions: Float[np.ndarray, "v 3"], faces: Int[np.ndarray, "f 3"], points: Points
 ) -> Points:
-    """Points joined to the closest aligned face that shares a corner with theirs, as long as one
-    is closer; those that no face around is aligned to are left out."""
+    """Points joined to the closest aligned face around; without those that none is aligned to."""
+    owner, fits = joined(positions, faces, points)
+    return replace(points, faces=owner).chosen(fits)
+
+
+def joined(
+    positions: Float[np.ndarray, "v 3"], faces: Int[np.ndarray, "f 3"], points: Points
+) -> tuple[Int[np.ndarray, " p"], Bool[np.ndarray, " p"]]:
+    """The closest aligned face that shares a corner with each point's, as long as one is closer,
+    and whether there is any."""
     flat = faces.reshape(-1)
     around = np.argsort(flat, kind="stable") // 3
     starts = np.concatenate([[0], np.cumsum(np.bincount(flat, minlength=len(positions)))])
     ways = normals_and_areas(Surface(positions, faces))[0]
     owner, fits = points.faces.copy(), np.zeros(len(points.faces), bool)
     attach(positions, faces, ways, starts, around, points.places, points.normals, owner, fits)
-    return _chosen(replace(points, faces=owner), fits)
+    return owner, fits
 
 
 def _at(surface: Surface, faces: np.ndarray, corners: np.ndarray) -> np.ndarray:
     return np.einsum("pk,pkc->pc", corners, surface.positions[surface.faces[faces]])
-
-
-def _chosen(points: Points, which: np.ndarray) -> Points:
-    return Points(*(getattr(points, name)[which] for name in Points.__slots__))
