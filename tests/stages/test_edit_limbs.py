@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.spatial.transform import Rotation
-from splatworks.stages.edit import anchors, coarse, limbs, skinning, ways
+from splatworks.stages.edit import anchors, coarse, limbs, skinning, tries, ways
 from splatworks.stages.edit.skinning import Pose
 from splatworks.stages.edit.views import make_view
 from splatworks.stages.formats.splats import RawSplats
@@ -153,7 +153,7 @@ def upright(places: np.ndarray) -> Pose:
 def test_a_limb_turns_about_its_joint_as_seen_from_the_eye() -> None:
     rest, _, _, found = starred()
     limb, eye = found[0], np.array([0.0, 0.0, 3.0])
-    pose = limbs.turned(rest, upright(rest), limb, eye, 30.0)
+    pose = limbs.turned(rest, limb, eye, 30.0, upright(rest))
     axis = limb.joint - eye
     spin = Rotation.from_rotvec(np.deg2rad(30) * axis / np.linalg.norm(axis))
     expected = spin.apply(rest[limb.inside] - limb.joint) + limb.joint
@@ -170,7 +170,7 @@ def test_a_limb_goes_with_what_it_hangs_on_and_gets_its_shape_back() -> None:
     places = turn.apply(rest) + shift
     crumpled = places.copy()
     crumpled[limb.inside] += np.random.default_rng(7).normal(0, 0.2, (limb.inside.sum(), 3))
-    pose = limbs.turned(rest, upright(crumpled), limb, np.array([0.0, 0.0, 5.0]), 0.0)
+    pose = limbs.turned(rest, limb, np.array([0.0, 0.0, 5.0]), 0.0, upright(crumpled))
     assert np.allclose(pose.places.numpy(), places, atol=1e-4)
 
 
@@ -213,7 +213,7 @@ def test_the_leg_that_moved_is_found_be_it_hidden_or_not(moving: int) -> None:
                                        np.flatnonzero(owner == moving)]))  # fmt: skip
     goal = take(joined([take(rest, owner != moving), swung], rest), order)
     problem = problem_of(rest, goal, 80)
-    pose, count = limbs.first_pose(problem)
+    pose, count = tries.first_pose(problem)
     assert count >= 1
     moved = skinning.deform(problem.skin, problem.scene.means[problem.movable], pose).means
     after = rest.means.copy()
@@ -227,7 +227,7 @@ def test_the_leg_that_moved_is_found_be_it_hidden_or_not(moving: int) -> None:
 
 def test_nothing_is_turned_where_a_ball_was_shifted() -> None:
     problem = problem_of(two_balls(), right_shifted(two_balls(), (0.15, 0, 0)))
-    pose, count = limbs.first_pose(problem)
+    pose, count = tries.first_pose(problem)
     assert count == 0
     assert torch.equal(pose.places, problem.skin.rest)
 
@@ -239,11 +239,11 @@ def test_only_what_lies_behind_a_mask_is_tried() -> None:
     mask[20:44, 36:60] = True
     view = make_view(activate(rest), eye, picture(rest, eye), mask, torch.ones(3))
     means = torch.from_numpy(rest.means)
-    found = limbs.under_edit(means, [view])
+    found = tries.under_edit(means, [view])
     assert found[rest.means[:, 0] < 0].sum() == 0
     assert found[rest.means[:, 0] > 0.12].mean() > 0.9
     behind = means * torch.tensor([1.0, 1.0, 0.0]) + torch.tensor([0.0, 0.0, 9.0])
-    assert not limbs.under_edit(behind, [view]).any()
+    assert not tries.under_edit(behind, [view]).any()
 
 
 def test_reduced_pictures_show_the_same_as_the_full_ones() -> None:
@@ -251,7 +251,7 @@ def test_reduced_pictures_show_the_same_as_the_full_ones() -> None:
     eye = camera(300)
     mask = np.ones((300, 300), bool)
     view = make_view(activate(rest), eye, picture(rest, eye), mask, torch.ones(3))
-    small = limbs.reduced(view, 0)
+    small = tries.reduced(view, 0)
     assert small.target.shape == (75, 75, 3)
     shown = picture(rest, small.camera)
     assert np.abs(shown - small.target.numpy()).mean() < 0.01
