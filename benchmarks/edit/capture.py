@@ -121,7 +121,7 @@ def edited(name: str, source: Path, camera: Path, own: np.ndarray, out: Path) ->
     if not result.exists():
         image = pictures.save(EDITS[name](own).astype(np.float32), out / f"{name}.png")
         words = ["edit", source, "--camera", camera, "--image", image, "--what", WHAT[name],
-                 "--set", "edit.background=black", "--out", folder]  # fmt: skip
+                 "--set", "edit.background=white", "--out", folder]  # fmt: skip
         module = [sys.executable, "-m", "splatworks.pipeline.cli"]
         subprocess.run([*module, *(str(word) for word in words)], check=True)
     return splats.load(result)

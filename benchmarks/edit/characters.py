@@ -40,7 +40,7 @@ from splatworks.stages.edit import moving
 from splatworks.stages.edit.difference import difference
 from splatworks.stages.edit.photometric import ssim
 from splatworks.stages.edit.pictures_in import Retouched
-from splatworks.stages.edit.settings import Coarse, Matching, Rigidity
+from splatworks.stages.edit.settings import Coarse
 from splatworks.stages.edit.skinning import Pose
 from splatworks.stages.edit.views import pick
 from splatworks.stages.edit.work import carried
@@ -107,7 +107,7 @@ def methods() -> dict[str, ladder.Rung]:
         "photometric + ARAP": replace(photometric, coarse=plain),
         "GESI-like": ladder.Rung(
             "GESI-like", False,
-            Matching(leaving=None, find_pairs=False, color=0.5), Rigidity(reset_every=0),
+            replace(paper.matching, color=0.5), replace(paper.rigidity, reset_every=0),
             replace(plain, edges=5, place_rate=0.005, turn_rate=0.03),
         ),
         "the paper's losses": replace(paper, coarse=replace(plain, iterations=BUDGET - fine)),

@@ -29,10 +29,10 @@ from splatworks.stages.edit import (
     coarse,
     fine,
     groups,
-    limbs,
     moving,
     reach,
     skinning,
+    tries,
 )
 from splatworks.stages.edit.difference import difference
 from splatworks.stages.edit.photometric import ssim
@@ -77,18 +77,20 @@ class Score:
 
 def rungs(iterations: int) -> list[Rung]:
     """The paper's table 2, and what this package adds."""
-    arap = Rigidity(rotation=0, distance=0, adaptive=False)
+    whole = Rigidity(settled=1.0)
+    arap = replace(whole, rotation=0, distance=0, adaptive=False)
     plain = Coarse(iterations=iterations, smoothing=0.0, stay=0.0, own_share=1.0,
                    group_iterations=0, along_surface=False, limbs=False)  # fmt: skip
     free = Coarse(iterations=iterations, along_surface=False, limbs=False)
     none = Matching(weight=0.0, find_pairs=False)
-    ot, own = Matching(leaving=None, find_pairs=False), Matching(find_pairs=False)
+    ot = Matching(leaving=None, find_pairs=False, until_share=0.75)
+    own = Matching(find_pairs=False)
     return [
         Rung("photometric + ARAP", False, none, arap, plain),
         Rung("+ positional (OT)", False, ot, arap, plain),
         Rung("+ anchors", True, ot, arap, plain, fine=True),
         Rung("+ adaptive masks", True, ot, replace(arap, adaptive=True), plain, fine=True),
-        Rung("+ rotation, distance", True, ot, Rigidity(), plain, fine=True),
+        Rung("+ rotation, distance", True, ot, whole, plain, fine=True),
         Rung("+ smoothed steps, leaving, staying", True, own, Rigidity(),
              replace(free, group_iterations=0), fine=True),
         Rung("+ rigid groups", True, own, Rigidity(), free, fine=True),
@@ -128,9 +130,9 @@ def solve(given: Case, rung: Rung) -> tuple[RawSplats, coarse.Problem, State]:
     problem = reach.posed_problem(scene, [given.shot], config, 1)
     if not rung.anchors:
         problem = direct(problem)
-    state = coarse.start(problem, limbs.first_pose(problem)[0] if rung.coarse.limbs else None)
+    state = coarse.start(problem, tries.first_pose(problem)[0] if rung.coarse.limbs else None)
     for _ in range(rung.coarse.iterations):
-        coarse.step(problem, state)
+        tries.step(problem, state)
     pose = coarse.pose_of(problem, state)
     if rung.coarse.group_iterations:
         pose = settled(problem, state)

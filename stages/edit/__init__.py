@@ -19,7 +19,7 @@ from ..artifacts import (
 )
 from .settings import Coarse, Fine, Matching, Removal, Rigidity, Texture
 
-VERSION = 2
+VERSION = 3
 
 
 @dataclass(frozen=True, slots=True)

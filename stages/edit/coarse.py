@@ -86,6 +86,12 @@ def start(problem: Problem, pose: Pose | None = None) -> State:
     return State(values, [None] * len(problem.views))
 
 
+def put(problem: Problem, state: State, pose: Pose) -> None:
+    """Into a pose, in place; the masks stay, and steps begin anew."""
+    begun = start(problem, pose).values
+    state.values |= {name: one for name, one in begun.items() if name != "masks"}
+
+
 def pose_of(problem: Problem, state: State) -> Pose:
     """Where the anchors are: what they share with their surroundings, and what is each one's own.
 
@@ -107,20 +113,24 @@ def step(problem: Problem, state: State) -> None:
     masks.reset_now(state["masks"], state.iteration, problem.rigidity)
     pose = pose_of(problem, state)
     moved = deform(problem.skin, problem.scene.means[problem.movable], pose)
-    loss = resting(problem, state["masks"], pose)
+    loss = resting(problem, state["masks"], pose, share)
     for number in range(len(problem.views)):
         loss = loss + view_loss(problem, state, moved, number, share) / len(problem.views)
     hold = problem.coarse.hold
     advance(state, loss, problem.coarse.last_rate ** (max(0.0, share - hold) / (1 - hold)))
 
 
-def resting(problem: Problem, logits: Float[Tensor, "3 edge"], pose: Pose) -> Float[Tensor, ""]:
-    """All terms that no picture enters; `logits` are the masks."""
+def resting(
+    problem: Problem, logits: Float[Tensor, "3 edge"], pose: Pose, share: float
+) -> Float[Tensor, ""]:
+    """All terms that no picture enters, when `share` of the iterations is done; `logits` are the
+    masks."""
     rest = problem.skin.rest
-    loss = stiffness(rest, pose.places, pose.turns, problem.edges, logits, problem.rigidity)
+    stiff = stiffness(rest, pose.places, pose.turns, problem.edges, logits, problem.rigidity)
     away = (pose.places - rest).square().sum(dim=1)
     stay = away / (away + (STAY_SHARE * problem.size) ** 2)
-    return loss + problem.coarse.stay * stay.mean()
+    weight = 1.0 if share < problem.matching.until_share else problem.rigidity.settled
+    return weight * (stiff + problem.coarse.stay * stay.mean())
 
 
 def view_loss(

@@ -23,7 +23,7 @@ from .anchors import Graph, smoothing
 from .skinning import Pose, Skin, deform
 from .state import State, advance, value
 
-SAME_MOTION = 0.35
+SAME_MOTION = 0.12
 """Anchors belong to a group if they lie this near to where its motion takes them, in edges."""
 FEWEST = 6
 """Smaller groups are none."""
@@ -186,7 +186,7 @@ def step(
     share = state.iteration / max(1, settings.group_iterations)
     pose = pose_of(problem, groups, state)
     moved = deform(problem.skin, problem.scene.means[problem.movable], pose)
-    loss = coarse.resting(problem, masks, pose)
+    loss = coarse.resting(problem, masks, pose, share=1.0)
     for number in range(len(problem.views)):
         # Matching is over: its tiles are too coarse for what is left to do.
         one = coarse.view_loss(problem, state, moved, number, share=1.0)

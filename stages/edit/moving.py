@@ -13,7 +13,7 @@ from torch import Tensor
 from ...pipeline.contract import Context
 from ...renderers.cpu import render
 from ...renderers.scene import Gaussians
-from . import Config, anchors, coarse, fine, groups, limbs, removing
+from . import Config, anchors, coarse, fine, groups, removing, tries
 from .loop import Pace, finish
 from .pictures_in import Retouched
 from .reach import posed_problem
@@ -25,7 +25,7 @@ TOUCHED_PX = 0.15
 """What moves less, in pixels of the edit, stays as it was."""
 EXTENT = 2.0
 """How far out a Gaussian is judged, in its longest standard deviation."""
-GROUP_SLACK, GROUP_FLOOR = 1.15, 0.004
+GROUP_SLACK, GROUP_FLOOR = 1.15, 0.002
 """Rigid groups are taken if the difference to the picture is at most so many times that without
 them, plus this."""
 
@@ -71,14 +71,14 @@ def move(
     pace = _pace(config, ctx)
     begin = None
     if config.coarse.limbs:
-        begin, turned = limbs.first_pose(problem)
-        ctx.log.info("%d limbs were turned to begin with", turned)
+        begin, turned = tries.first_pose(problem)
+        ctx.log.info("%d limbs were moved to begin with", turned)
     state = coarse.start(problem, begin)
     finish(
         "coarse",
         state,
         config.coarse.iterations,
-        lambda now: coarse.step(problem, now),
+        lambda now: tries.step(problem, now),
         lambda now: show(_seen_now(problem, coarse.pose_of(problem, now)), "coarse"),
         pace,
         ctx,

@@ -5,6 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
+from scipy import sparse
+from scipy.sparse.csgraph import dijkstra
+from scipy.spatial import cKDTree
 from torch import Tensor
 
 from ...pipeline.errors import InputError
@@ -21,6 +24,10 @@ SEEN = 0.05
 """Blending weight in pixels, summed over the masks, from which on a Gaussian counts as edited."""
 REACH = 0.6
 """What lies outside the box of the edited Gaussians may move as far away as this many diagonals."""
+RIM = 0.15
+"""So many diagonals of what is seen at rest may be drawn along."""
+CHANGED_SHARE = 0.1
+"""Under the edit: what shows at most this share there of what it shows elsewhere is at rest."""
 LAYER_GAP, LAYER_SHARE = 0.06, 0.1
 """A gap in the logarithm of depth parts two surfaces, if each has this share of what is seen."""
 
@@ -54,7 +61,8 @@ def posed_problem(
             "edit: nothing of the scene lies under the edit. What is there can be moved, repainted "
             "or removed; nothing can be added."
         )
-    near = within_reach(scene.means.double().numpy(), edited)
+    resting = at_rest(scene, shots)
+    near = within_reach(scene.means.double().numpy(), edited, resting)
     movable = torch.from_numpy(np.flatnonzero(near))
     points = scene.means[movable].double().numpy()
     settings = config.coarse
@@ -122,10 +130,45 @@ def front_layer(
     return out
 
 
-def within_reach(points: Float[np.ndarray, "n 3"], seen: np.ndarray) -> np.ndarray:
-    """Which points may move: those in the box of the seen ones, widened by `REACH` diagonals."""
-    if not seen.any():
+def at_rest(scene: Gaussians, shots: Sequence[Retouched]) -> Bool[np.ndarray, " n"]:
+    """Which Gaussians the pictures show where nothing has changed, and nowhere else to speak of."""
+    some = edited_ones(shots)
+    eyes, masks = [shot.camera for shot in some], [torch.from_numpy(shot.mask) for shot in some]
+    outside = weights_inside(scene, eyes, [~mask for mask in masks])
+    inside = weights_inside(scene, eyes, masks)
+    return ((outside > SEEN) & (inside < CHANGED_SHARE * outside)).numpy()
+
+
+def within_reach(
+    points: Float[np.ndarray, "n 3"],
+    edited: Bool[np.ndarray, " n"],
+    resting: Bool[np.ndarray, " n"],
+) -> Bool[np.ndarray, " n"]:
+    """Which points may move.
+
+    Those in the box of the edited ones, widened by `REACH` diagonals, that belong to what is
+    edited: along the surface (`ways.py`) they are nearer to it than to what is seen at rest, or at
+    most `RIM` diagonals away, so that what moves hangs on something. What no way leads to goes with
+    what is nearer in space.
+    """
+    if not edited.any():
         return np.ones(len(points), bool)
-    low, high = np.percentile(points[seen], [1, 99], axis=0)
-    margin = REACH * float(np.linalg.norm(high - low))
-    return ((points >= low - margin) & (points <= high + margin)).all(axis=1)
+    low, high = np.percentile(points[edited], [1, 99], axis=0)
+    diagonal = float(np.linalg.norm(high - low))
+    margin = REACH * diagonal
+    near = ((points >= low - margin) & (points <= high + margin)).all(axis=1)
+    if not (resting & near).any() or not (edited & near).any():
+        return near
+    inside = points[near]
+    web = ways.joints(inside)
+    moving, still = (_way_to(web, inside, seeds[near]) for seeds in (edited, resting))
+    near[near] = (moving <= still) | (moving <= RIM * diagonal)
+    return near
+
+
+def _way_to(
+    web: sparse.csr_array, points: Float[np.ndarray, "n 3"], seeds: Bool[np.ndarray, " n"]
+) -> Float[np.ndarray, " n"]:
+    """How far it is to the nearest seed, along the surface if a way leads there."""
+    way = dijkstra(web, directed=False, indices=np.flatnonzero(seeds), min_only=True)
+    return np.where(np.isfinite(way), way, cKDTree(points[seeds]).query(points)[0])

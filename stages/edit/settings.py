@@ -17,7 +17,7 @@ class Matching:
     weight: float = 20.0
     """Times the mean squared distance to where tiles belong, in units of the box's longer side;
     0 leaves the positional loss out."""
-    until_share: float = 0.75
+    until_share: float = 0.5
     """From this share of the iterations on, only the photometric loss is left."""
     color: float = 0.7
     """lambda: how much colors count against places in the cost of moving."""
@@ -28,7 +28,7 @@ class Matching:
     picture; null: everything has to arrive."""
     every: int = 3
     """Iterations between two matchings."""
-    pairs: float = 2.0
+    pairs: float = 0.5
     """Weight of the pixel pairs, given or found."""
     find_pairs: bool = True
     """Look for patches of the scene's picture in the edited one, where no pairs are given."""
@@ -63,8 +63,12 @@ class Rigidity:
     eta: float = 0.05
     """Masks are lifted to at least this at a reset."""
     mask_rate: float = 0.1
+    settled: float = 0.4
+    """What holds the anchors counts so much once matching is over: by then they are about where
+    they belong, and joints are to bend as sharply as the picture says."""
 
     def __post_init__(self) -> None:
+        _not_negative(self, "settled")
         _not_negative(self, "arap", "rotation", "distance", "gives_way", "mask_rate")
         if not 0 < self.eta < 1:
             raise ValueError(f"eta must lie in (0, 1), got {self.eta}.")
@@ -85,7 +89,7 @@ class Coarse:
     along_surface: bool = True
     """Neighbors are those that are near along the surface, not through the air."""
     limbs: bool = True
-    """Try limbs at other angles first."""
+    """Try limbs in other poses, first and again when matching is over."""
     place_rate: float = 0.006
     """Adam's step length, in units of the edit's box at the depth of what is edited."""
     turn_rate: float = 0.02

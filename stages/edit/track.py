@@ -7,7 +7,7 @@ from ...pipeline.contract import RUNTIME, Context
 from ..artifacts import CameraFile, ImagesDir, SequenceDir, SplatsFile
 from .settings import Coarse, Matching, Rigidity
 
-VERSION = 2
+VERSION = 3
 
 
 @dataclass(frozen=True, slots=True)

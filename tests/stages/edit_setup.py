@@ -97,3 +97,12 @@ def problem_of(
     shot = Retouched(eye, own, edited, mask, np.ones(3, np.float32), 0.0, pairs)
     config = config or Config(what="geometry", coarse=Coarse(anchors=150))
     return reach.posed_problem(activate(rest), [shot], config, 1)
+
+
+def rod(start, end, radius: float = 0.03, count: int = 500, seed: int = 0) -> np.ndarray:
+    """Points all through it."""
+    rng = np.random.default_rng(seed)
+    along = rng.uniform(0, 1, (count, 1))
+    off = rng.normal(size=(count, 3))
+    off *= radius * rng.uniform(0, 1, (count, 1)) ** (1 / 3) / np.linalg.norm(off, axis=1)[:, None]
+    return np.asarray(start) * (1 - along) + np.asarray(end) * along + off

@@ -95,8 +95,9 @@ def test_nothing_that_moves_is_no_group() -> None:
     assert groups.grouped(places, Pose(places.clone(), turns), edges) is None
 
 
-def test_groups_take_a_leaning_piece_back_into_its_place() -> None:
+def test_groups_take_a_leaning_piece_back_into_its_place(monkeypatch) -> None:
     """One ball, moved up and wrongly into depth: seen bigger than it is, its group goes back."""
+    monkeypatch.setattr(reach, "at_rest", lambda scene, shots: np.zeros(len(scene.means), bool))
     scene, view = two_balls(150), camera(64, distance_m=1.6)
     goal = right_shifted(scene, [0.0, 0.2, 0.0])
     edited = picture(goal, view)

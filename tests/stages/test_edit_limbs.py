@@ -1,29 +1,14 @@
-"""Ways along surfaces, and limbs: told by shape, turned about their joints, found by trying."""
+"""Ways along surfaces, and limbs: told by shape, turned about their joints."""
 
 import numpy as np
-import pytest
 import torch
 from scipy.spatial.transform import Rotation
 from splatworks.stages.edit import anchors, coarse, limbs, skinning, ways
 from splatworks.stages.edit.skinning import Pose
-from splatworks.stages.edit.views import make_view
-from splatworks.stages.formats.splats import RawSplats
-from splatworks.stages.geometry.activation import activate
-from splatworks.stages.scene.affine import about, carried, joined, rotation_matrix, take
 
-from .edit_setup import camera, picture, problem_of, right_shifted, two_balls
-from .splat_objects import raw
+from .edit_setup import problem_of, right_shifted, rod, two_balls
 
 GAP = 0.08
-
-
-def rod(start, end, radius: float = 0.03, count: int = 500, seed: int = 0) -> np.ndarray:
-    """Points all through it."""
-    rng = np.random.default_rng(seed)
-    along = rng.uniform(0, 1, (count, 1))
-    off = rng.normal(size=(count, 3))
-    off *= radius * rng.uniform(0, 1, (count, 1)) ** (1 / 3) / np.linalg.norm(off, axis=1)[:, None]
-    return np.asarray(start) * (1 - along) + np.asarray(end) * along + off
 
 
 def fork() -> np.ndarray:
@@ -153,7 +138,7 @@ def upright(places: np.ndarray) -> Pose:
 def test_a_limb_turns_about_its_joint_as_seen_from_the_eye() -> None:
     rest, _, _, found = starred()
     limb, eye = found[0], np.array([0.0, 0.0, 3.0])
-    pose = limbs.turned(rest, upright(rest), limb, eye, 30.0)
+    pose = limbs.turned(rest, limb, eye, 30.0, upright(rest))
     axis = limb.joint - eye
     spin = Rotation.from_rotvec(np.deg2rad(30) * axis / np.linalg.norm(axis))
     expected = spin.apply(rest[limb.inside] - limb.joint) + limb.joint
@@ -170,7 +155,7 @@ def test_a_limb_goes_with_what_it_hangs_on_and_gets_its_shape_back() -> None:
     places = turn.apply(rest) + shift
     crumpled = places.copy()
     crumpled[limb.inside] += np.random.default_rng(7).normal(0, 0.2, (limb.inside.sum(), 3))
-    pose = limbs.turned(rest, upright(crumpled), limb, np.array([0.0, 0.0, 5.0]), 0.0)
+    pose = limbs.turned(rest, limb, np.array([0.0, 0.0, 5.0]), 0.0, upright(crumpled))
     assert np.allclose(pose.places.numpy(), places, atol=1e-4)
 
 
@@ -186,72 +171,80 @@ def test_the_coarse_stage_starts_in_the_pose_it_is_given(tmp_path) -> None:
     assert torch.allclose(found.turns, sign * given.turns, atol=1e-6)
 
 
-def colored(points: np.ndarray, color: tuple[float, float, float]) -> RawSplats:
-    count = len(points)
-    return raw(
-        points, np.full((count, 3), 0.02), np.tile([1.0, 0, 0, 0], (count, 1)),
-        np.full(count, 0.95), np.tile(color, (count, 1)),
+def pair_of(found: list[limbs.Limb], rest: np.ndarray, edges: anchors.Graph):
+    return next(
+        (a, b) for k, a in enumerate(found) for b in found[k + 1 :]
+        if limbs.alike(rest, a, b, edges)
     )  # fmt: skip
 
 
-def two_legs() -> tuple[RawSplats, np.ndarray]:
-    """A body with two legs, one right behind the other as seen by the camera; and whose leg each
-    Gaussian is of: 0 the near one's, 1 the far one's."""
-    body = rod((-0.3, 0.3, 0), (0.3, 0.3, 0), 0.14, 500, seed=8)
-    legs = [rod((0, 0.25, z), (0, -0.5, z), 0.05, 400, seed=9) for z in (0.12, -0.12)]
-    parts = [colored(body, (0.5, 0.5, 0.5)), colored(legs[0], (0.8, 0.2, 0.2)),
-             colored(legs[1], (0.2, 0.3, 0.8))]  # fmt: skip
-    return joined(parts, parts[0]), np.repeat([-1, 0, 1], [500, 400, 400])
+def legs() -> tuple[np.ndarray, anchors.Graph, list[limbs.Limb]]:
+    """A bar with two legs of the very same points, 0.4 apart."""
+    leg = rod((-0.2, 0, 0), (-0.2, -0.8, 0), 0.04, 160, seed=4)
+    bar = rod((-0.25, 0, 0), (0.25, 0, 0), 0.1, 260, seed=5)
+    rest = np.concatenate([bar, leg, leg + np.array([0.4, 0, 0])])
+    edges = anchors.graph(rest, 8)
+    return rest, edges, limbs.limbs(rest, edges)
 
 
-@pytest.mark.parametrize("moving", [0, 1])
-def test_the_leg_that_moved_is_found_be_it_hidden_or_not(moving: int) -> None:
-    rest, owner = two_legs()
-    turn = rotation_matrix([np.cos(np.pi / 8), 0, 0, np.sin(np.pi / 8)])
-    swung = carried(take(rest, owner == moving), about(turn, (0, 0.25, 0)))
-    order = np.argsort(np.concatenate([np.flatnonzero(owner != moving),
-                                       np.flatnonzero(owner == moving)]))  # fmt: skip
-    goal = take(joined([take(rest, owner != moving), swung], rest), order)
-    problem = problem_of(rest, goal, 80)
-    pose, count = limbs.first_pose(problem)
-    assert count >= 1
-    moved = skinning.deform(problem.skin, problem.scene.means[problem.movable], pose).means
-    after = rest.means.copy()
-    after[problem.movable.numpy()] = moved.numpy()
-    tip = rest.means[:, 1] < -0.2
-    off = np.linalg.norm(after - goal.means, axis=1)
-    gone = np.linalg.norm(goal.means - rest.means, axis=1)
-    assert off[tip & (owner == moving)].mean() < 0.35 * gone[tip & (owner == moving)].mean()
-    assert off[owner == 1 - moving].mean() < 0.05
+def test_alike_are_legs_of_one_length_and_direction() -> None:
+    rest, edges, found = legs()
+    left, right = ([one for one in found if rest[one.tip, 0] * side > 0 and rest[one.tip, 1] < -0.5]
+                   for side in (-1, 1))  # fmt: skip
+    assert any(limbs.alike(rest, one, other, edges) for one in left for other in right)
+    assert not any(limbs.alike(rest, one, other, edges) for one in left for other in left)
+    assert not limbs.alike(rest, left[0], right[-1], edges)
+    # Arms of a star point elsewhere.
+    points, _, star_edges, arms = starred()
+    whole = [max((a for a in arms if a.tip == tip), key=lambda a: a.reach)
+             for tip in {a.tip for a in arms}]  # fmt: skip
+    assert not any(limbs.alike(points, a, b, star_edges) for a in whole for b in whole)
 
 
-def test_nothing_is_turned_where_a_ball_was_shifted() -> None:
-    problem = problem_of(two_balls(), right_shifted(two_balls(), (0.15, 0, 0)))
-    pose, count = limbs.first_pose(problem)
-    assert count == 0
-    assert torch.equal(pose.places, problem.skin.rest)
+def test_exchanged_legs_take_each_others_turn_about_their_own_joints() -> None:
+    rest, edges, found = legs()
+    first, second = pair_of(found, rest, edges)
+    eye = np.array([0.0, -0.4, 3.0])
+    pose = limbs.turned(rest, first, eye, 40.0, upright(rest))
+    pose = limbs.turned(rest, second, eye, -20.0, pose)
+    expected = limbs.turned(rest, first, eye, -20.0, upright(rest))
+    expected = limbs.turned(rest, second, eye, 40.0, expected)
+    found_pose = limbs.exchanged(rest, first, second, pose)
+    # Each limb's line of sight is a little another one.
+    for one in (first, second):
+        off = found_pose.places[one.inside] - expected.places[one.inside]
+        assert off.norm(dim=1).max() < 0.35 * edges.length + 0.05
+        assert off.norm(dim=1).mean() < 0.05
+    others = ~(first.inside | second.inside)
+    assert torch.equal(found_pose.places[others], pose.places[others])
+    back = limbs.exchanged(rest, first, second, found_pose)
+    assert (back.places - pose.places).norm(dim=1).mean() < 0.02
 
 
-def test_only_what_lies_behind_a_mask_is_tried() -> None:
-    rest = two_balls()
-    eye = camera(64)
-    mask = np.zeros((64, 64), bool)
-    mask[20:44, 36:60] = True
-    view = make_view(activate(rest), eye, picture(rest, eye), mask, torch.ones(3))
-    means = torch.from_numpy(rest.means)
-    found = limbs.under_edit(means, [view])
-    assert found[rest.means[:, 0] < 0].sum() == 0
-    assert found[rest.means[:, 0] > 0.12].mean() > 0.9
-    behind = means * torch.tensor([1.0, 1.0, 0.0]) + torch.tensor([0.0, 0.0, 9.0])
-    assert not limbs.under_edit(behind, [view]).any()
+def test_the_lower_half_of_a_leg_bends_about_its_own_joint() -> None:
+    rest, _, found = legs()
+    whole = next(one for one in found if limbs.inner(one, found) is not None)
+    lower = limbs.inner(whole, found)
+    assert lower is not None and lower.tip == whole.tip
+    assert abs(lower.reach / whole.reach - 0.5) <= limbs.HALF_WAY
+    eye = np.array([0.0, -0.4, 3.0])
+    pose = limbs.bent(rest, whole, lower, eye, (30.0, -50.0), upright(rest))
+    turns = Rotation.from_quat(pose.turns.numpy()[:, [1, 2, 3, 0]]).magnitude()
+    upper = whole.inside & ~lower.inside & ~lower.hold
+    assert np.allclose(turns[upper], np.deg2rad(30), atol=1e-3)
+    assert np.allclose(turns[lower.inside], np.deg2rad(20), atol=0.05)
+    assert np.allclose(turns[~whole.inside], 0, atol=1e-6)
 
 
-def test_reduced_pictures_show_the_same_as_the_full_ones() -> None:
-    rest = two_balls()
-    eye = camera(300)
-    mask = np.ones((300, 300), bool)
-    view = make_view(activate(rest), eye, picture(rest, eye), mask, torch.ones(3))
-    small = limbs.reduced(view, 0)
-    assert small.target.shape == (75, 75, 3)
-    shown = picture(rest, small.camera)
-    assert np.abs(shown - small.target.numpy()).mean() < 0.01
+def test_put_takes_a_pose_and_leaves_the_masks() -> None:
+    problem = problem_of(two_balls(), right_shifted(two_balls(), (0.2, 0, 0)))
+    state = coarse.start(problem)
+    for _ in range(3):
+        coarse.step(problem, state)
+    masks, losses = state["masks"].detach().clone(), list(state.losses)
+    rest = problem.skin.rest
+    given = Pose(rest + torch.tensor([0.1, 0.2, 0.3]), upright(rest.numpy()).turns)
+    coarse.put(problem, state, given)
+    assert torch.allclose(coarse.pose_of(problem, state).places, given.places, atol=1e-6)
+    assert torch.equal(state["masks"], masks)
+    assert state.iteration == 3 and state.losses == losses

@@ -13,14 +13,16 @@ from splatworks.pipeline.errors import InputError
 from splatworks.renderers.scene import Cameras
 from splatworks.stages.edit import Config, coarse, fine, loop, moving, reach, removing, texture
 from splatworks.stages.edit.loop import Pace
+from splatworks.stages.edit.pictures_in import Retouched
 from splatworks.stages.edit.settings import Coarse, Matching, Removal, Rigidity, Texture
 from splatworks.stages.edit.skinning import Deformed, Pose
 from splatworks.stages.edit.state import State, advance, value
 from splatworks.stages.edit.texture import Wish
 from splatworks.stages.edit.transport import match
 from splatworks.stages.edit.views import tiles_of
+from splatworks.stages.geometry.activation import activate
 
-from .edit_setup import camera, problem_of, random_turns, right_shifted, two_balls
+from .edit_setup import camera, picture, problem_of, random_turns, right_shifted, two_balls
 from .splat_objects import context
 
 SHIFT = (0.2, 0.0, 0.0)
@@ -49,7 +51,7 @@ def test_leaving_ones_place_has_its_price_and_no_more(problem: coarse.Problem) -
     logits = torch.full((3, len(problem.edges.start)), 4.0)
     scale = coarse.STAY_SHARE * problem.size
     for far in (0.5 * scale, 20 * scale):
-        found = coarse.resting(problem, logits, shifted(problem, (far, 0.0, 0.0)))
+        found = coarse.resting(problem, logits, shifted(problem, (far, 0.0, 0.0)), 0.0)
         share = far**2 / (far**2 + scale**2)
         assert float(found.detach()) == pytest.approx(problem.coarse.stay * share, rel=1e-3)
 
@@ -191,7 +193,8 @@ def removal(smooth: float = 0.2) -> removing.Problem:
     return removing.Problem(base, Removal(smooth=smooth))
 
 
-def test_nothing_outside_of_the_edit_is_removed() -> None:
+def test_nothing_outside_of_the_edit_is_removed(monkeypatch) -> None:
+    monkeypatch.setattr(reach, "at_rest", lambda scene, shots: np.zeros(len(scene.means), bool))
     given = removal()
     state = removing.start(given)
     with torch.no_grad():
@@ -319,6 +322,16 @@ def test_what_is_not_finite_is_reported(tmp_path) -> None:
         )  # fmt: skip
 
 
+def test_once_matching_is_over_what_holds_the_anchors_lets_go() -> None:
+    problem = problem_of(two_balls(), right_shifted(two_balls(), SHIFT))
+    logits = torch.zeros(3, len(problem.edges.start))
+    pose = shifted(problem, (0.03, 0.0, 0.0))
+    until = problem.matching.until_share
+    early, late = (float(coarse.resting(problem, logits, pose, s)) for s in (until - 0.01, until))
+    assert early > 0
+    assert late == pytest.approx(problem.rigidity.settled * early, rel=1e-5)
+
+
 # reach
 
 
@@ -328,9 +341,50 @@ def test_reach_is_the_box_and_a_share_of_its_diagonal_around() -> None:
     edge = np.percentile(seen[:, 0], 99) + reach.REACH * diagonal
     others = np.array([[edge - 0.01, 0, 0], [edge + 0.01, 0, 0]])
     points = np.concatenate([seen, others])
-    found = reach.within_reach(points, np.arange(len(points)) < 400)
+    none = np.zeros(len(points), bool)
+    found = reach.within_reach(points, np.arange(len(points)) < 400, none)
     assert found.tolist() == [True] * 401 + [False]
-    assert reach.within_reach(points, np.zeros(len(points), bool)).all()
+    assert reach.within_reach(points, none, none).all()
+
+
+def test_a_wall_seen_at_rest_is_out_of_reach_but_for_a_rim_and_hidden_parts_go_along() -> None:
+    grid = np.stack(np.meshgrid(np.arange(-1, 1, 0.04), np.arange(-1, 1, 0.04)), -1).reshape(-1, 2)
+    wall = np.column_stack([grid, np.zeros(len(grid))])
+    # A stick from the wall towards the eye: most of it is edited, its root hidden.
+    stick = np.zeros((100, 3))
+    stick[:, 2] = np.linspace(0.008, 0.8, 100)
+    islands = np.array([[0.0, 0.3, 0.7], [0.3, 0.3, 0.05]])
+    points = np.concatenate([wall, stick, islands])
+    edited = np.zeros(len(points), bool)
+    edited[len(wall) + 25 : -2] = True
+    resting = np.zeros(len(points), bool)
+    resting[: len(wall)] = np.linalg.norm(wall, axis=1) > 0.1
+    box = reach.within_reach(points, edited, np.zeros(len(points), bool))
+    found = reach.within_reach(points, edited, resting)
+    assert box[: len(wall)].sum() > 50
+    assert not found[: len(wall)][resting[: len(wall)]].any()
+    assert found[len(wall) + 20 : -2].all()
+    assert found[-2] and not found[-1]  # Apart from all: with what is nearer.
+    # What is at rest right beside the edit is its rim.
+    edited[len(wall) : len(wall) + 25] = True
+    rim = reach.within_reach(points, edited, resting)[: len(wall)]
+    low, high = np.percentile(points[edited], [1, 99], axis=0)
+    reached = np.linalg.norm(wall[rim], axis=1)
+    assert 0.04 < reached.max() <= reach.RIM * np.linalg.norm(high - low)
+
+
+def test_at_rest_is_what_pictures_show_outside_of_the_mask_alone() -> None:
+    rest = two_balls()
+    eye = camera(64)
+    own = picture(rest, eye)
+    mask = np.zeros((64, 64), bool)
+    mask[:, 32:] = True
+    shot = Retouched(eye, own, own, mask, np.ones(3, np.float32), 0.0)
+    found = reach.at_rest(activate(rest), [shot])
+    left = rest.means[:, 0] < 0
+    assert not found[~left].any()
+    assert 0.02 < found[left].mean() < 1  # Its far side is hidden.
+    assert found[left & (rest.means[:, 2] > rest.means[left, 2].max() - 0.03)].all()
 
 
 def test_given_pairs_count_from_the_corner_of_the_whole_picture() -> None:
