@@ -24,7 +24,7 @@ SEEN = 0.05
 """Blending weight in pixels, summed over the masks, from which on a Gaussian counts as edited."""
 REACH = 0.6
 """What lies outside the box of the edited Gaussians may move as far away as this many diagonals."""
-RIM = 0.15
+RIM = 0.3
 """So many diagonals of what is seen at rest may be drawn along."""
 CHANGED_SHARE = 0.1
 """Under the edit: what shows at most this share there of what it shows elsewhere is at rest."""
