@@ -8,7 +8,6 @@ photograph = gain * scene + offset, per channel of sRGB from 0 to 1. Names are p
 capture's folder, with slashes.
 """
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,9 +17,9 @@ from typing import Any
 
 import torch
 
-from ...pipeline.contract import replacing
 from ...pipeline.errors import InputError
 from ..geometry.exposure import Exposure
+from . import documents
 
 KIND = "exposures/1"
 
@@ -54,23 +53,14 @@ def save(exposures: Exposures, path: Path) -> Path:
         }
         for name in sorted(both)
     ]
-    document = {"kind": KIND, "photographs": photographs}
-    with replacing(Path(path)) as temporary:
-        temporary.write_text(json.dumps(document, indent=1) + "\n", "utf-8")
-    return Path(path)
+    return documents.write(path, documents.text_of(KIND, {}, "photographs", photographs))
 
 
 def load(path: Path) -> Exposures:
     """Read what `save` wrote, or anyone in its form. InputError says what is wrong with it."""
-    try:
-        document = json.loads(Path(path).read_text("utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file.") from None
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: no readable JSON ({error}).") from None
-    entries = document.get("photographs") if isinstance(document, dict) else None
-    if not isinstance(entries, list) or document.get("kind") != KIND:
-        raise InputError(f'{path}: not {KIND}: "kind" and a list of "photographs" are missing.')
+    entries = documents.read(path, KIND).get("photographs")
+    if not isinstance(entries, list):
+        raise InputError(f'{path}: not {KIND}: a list of "photographs" is missing.')
     trained, kept_aside = {}, {}
     for number, entry in enumerate(entries):
         where = f"{path}: photograph {number}"

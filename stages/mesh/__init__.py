@@ -46,7 +46,7 @@ class Config:
     outlier_share: float = 0.01
     """This share of the splats may be strays that do not count for the object's size."""
     max_faces: int = 20_000
-    """The mesh is simplified to at most so many triangles."""
+    """The mesh is simplified to at most so many triangles, as far as that keeps its topology."""
 
     def __post_init__(self) -> None:
         ranges = {
