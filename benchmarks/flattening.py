@@ -30,8 +30,9 @@ from splatworks.stages.geometry.orbit import look_at_origin
 from splatworks.stages.randomness import generator
 from splatworks.stages.reconstruct import Config, checkpoint
 from splatworks.stages.reconstruct.evaluate import mean_score
-from splatworks.stages.reconstruct.loop import Task, step
+from splatworks.stages.reconstruct.loop import step
 from splatworks.stages.reconstruct.settings import Density, Rates, Start, Surface, Views
+from splatworks.stages.reconstruct.task import Task
 
 RADIUS = 0.5
 STREWN = 0.03

@@ -26,7 +26,7 @@ from splatworks.pipeline.machine import silent
 from splatworks.stages import poses
 from splatworks.stages.artifacts import PhotosDir
 from splatworks.stages.formats import captures
-from splatworks.stages.formats.captures import Shot
+from splatworks.stages.formats.shots import Shot
 
 
 def centers_of(cameras: np.ndarray) -> np.ndarray:

@@ -52,8 +52,9 @@ from splatworks.stages.geometry.activation import Parameters
 from splatworks.stages.geometry.components import face_areas
 from splatworks.stages.geometry.orbit import look_at_origin
 from splatworks.stages.reconstruct import Config, checkpoint
-from splatworks.stages.reconstruct.loop import Task, step
+from splatworks.stages.reconstruct.loop import step
 from splatworks.stages.reconstruct.settings import Density, Rates, Views
+from splatworks.stages.reconstruct.task import Task
 
 SIZE_PX, GAUSSIANS = 128, 4000
 TRAINING_VIEWS, TRAINING_ITERATIONS = 50, 700

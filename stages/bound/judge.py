@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Float
@@ -12,10 +11,8 @@ from ..geometry.psnr import psnr_db
 from ..geometry.ssim import ssim
 from ..reconstruct.loss import composed, wanted
 from .learned import State, gaussians
+from .loop import Task
 from .views import View
-
-if TYPE_CHECKING:
-    from .loop import Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +23,7 @@ class Score:
 
 @torch.no_grad()
 def seen(
-    task: "Task", state: State, view: View
+    task: Task, state: State, view: View
 ) -> tuple[Float[Tensor, "3 height width"], Float[Tensor, "3 height width"], Score]:
     """The rendered view, the wanted one, and how alike they are over the pixels that count."""
     target = view.target(task.device)

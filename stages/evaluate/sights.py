@@ -12,9 +12,9 @@ from ...pipeline.errors import InputError
 from ...renderers import meshes
 from ...renderers.choose import named
 from ...renderers.scene import Cameras, Gaussians
-from ..formats.captures import Capture, Shot
 from ..formats.model import Model
 from ..formats.photos import Photo, target_of
+from ..formats.shots import Capture, Shot
 from ..geometry.exposure import Exposure
 from ..geometry.psnr import exposed, psnr_db
 from ..geometry.ssim import ssim

@@ -7,17 +7,18 @@ from typing import Any
 
 from ...pipeline.contract import Context, replacing, sync
 from ...pipeline.errors import ConfigError
-from .dcc import Config, Inputs
+from ..artifacts import LodsDir
 from .job import Job
 from .mesh_out import deliver_mesh
 from .names import clean, prefixed
 from .profiles import PROFILES
+from .settings import Config
 from .splats_out import SPLAT_FORMATS, deliver_splats, is_splats
 
 
-def deliver(inputs: Inputs, config: Config, ctx: Context) -> Path:
-    """Write the files into `ctx.out`, with an `index.json` that lists them. Returns `ctx.out`."""
-    path = inputs.scene.path
+def deliver(path: Path, lods: LodsDir | None, config: Config, ctx: Context) -> Path:
+    """Write the files of a mesh (and its coarser levels) or of splats into `ctx.out`, with an
+    `index.json` that lists them. Returns `ctx.out`."""
     splats = is_splats(path)
     profile = PROFILES[config.tool]
     format = config.format or (profile.splat_format if splats else profile.mesh_format)
@@ -29,8 +30,8 @@ def deliver(inputs: Inputs, config: Config, ctx: Context) -> Path:
         job = replace(job, name=name)
     if name != config.name:
         job.say(f"it is called {name}, since {config.name!r} is no name that all tools take")
-    _check_combination(splats, inputs, job)
-    files = deliver_splats(path, job) if splats else deliver_mesh(path, inputs.lods, job, ctx)
+    _check_combination(path, splats, lods, job)
+    files = deliver_splats(path, job) if splats else deliver_mesh(path, lods, job, ctx)
     index: dict[str, Any] = {
         "kind": "export/1",
         "for": config.tool,
@@ -48,15 +49,15 @@ def deliver(inputs: Inputs, config: Config, ctx: Context) -> Path:
     return ctx.out
 
 
-def _check_combination(splats: bool, inputs: Inputs, job: Job) -> None:
+def _check_combination(path: Path, splats: bool, lods: LodsDir | None, job: Job) -> None:
     if splats and job.format not in SPLAT_FORMATS:
         raise ConfigError(
             f"--format {job.format}: holds no splats. Choose {', '.join(SPLAT_FORMATS)}, or make a "
             "mesh of them first: pipeline step mesh."
         )
-    if splats and inputs.lods is not None:
+    if splats and lods is not None:
         raise ConfigError("--lods: levels of detail belong to a mesh; these are splats.")
     if not splats and job.format in ("gltf-splats", "usd-splats"):
-        raise ConfigError(f"--format {job.format}: needs splats; {inputs.scene.path} is a mesh.")
+        raise ConfigError(f"--format {job.format}: needs splats; {path} is a mesh.")
     if job.config.collision != "none" and (job.tool, job.format) != ("unreal", "fbx"):
         raise ConfigError("--collision: hulls go into FBX files for Unreal (--for unreal).")

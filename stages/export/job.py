@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .dcc import Config, Format, Tool
 from .profiles import Up, unit_m, up_axis
+from .settings import Config, Format, Tool
 
 ENDINGS: dict[str, str] = {"usd-splats": ".usdc", "gltf-splats": ".glb"}
 

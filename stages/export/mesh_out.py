@@ -14,13 +14,13 @@ from ..formats.asset import Asset, Level, Look, Picture
 from ..formats.model import COLOR_SLOTS, SLOTS, Model
 from ..scene.placing import axis_vector, turn_between
 from .corners import as_level, placed, with_frames, with_layers
-from .dcc import Axis
 from .hulls import convex_hull
 from .job import Job
 from .looks import Shelf, Style, look, resized, unit_length
 from .names import distinct, prefixed
 from .paint import save_painted
 from .profiles import EVERYTHING, PROFILES, USD
+from .settings import Axis
 from .write import lod_files
 
 OUR_OWN = "asset"

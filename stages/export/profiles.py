@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from ..formats.asset import Property
-from .dcc import Format, Tool
+from .settings import Format, Tool
 
 Up = Literal["y", "z"]
 Packing = Literal["separate", "orm", "unity"]

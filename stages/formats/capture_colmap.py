@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from ...pipeline.errors import InputError
-from .captures import Capture, Points, Shot, inside, sort_out
 from .lens import Lens
+from .shots import Capture, Points, Shot, inside, sort_out
 
 PLACES = ("sparse/0", "colmap/sparse/0", "sparse", "colmap", ".")
 MODELS: dict[str, tuple[int, int]] = {

@@ -16,9 +16,9 @@ from PIL import Image
 
 from ...pipeline.errors import InputError
 from .cameras import opencv_world_to_camera
-from .captures import Capture, Points, Shot, inside, sort_out
 from .lens import Lens
 from .ply_header import read_header
+from .shots import Capture, Points, Shot, inside, sort_out
 
 FISHEYE = ("OPENCV_FISHEYE", "FISHEYE")
 KNOWN_MODELS = (

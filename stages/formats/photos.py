@@ -18,8 +18,8 @@ from torch.nn import functional
 
 from ...pipeline.errors import InputError
 from ...renderers.scene import Cameras
-from .captures import Shot
 from .lens import Lens, resized, straighten, straightened
+from .shots import Shot
 
 ASPECT_TOLERANCE = 0.01
 FINER = 2

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Float
@@ -15,9 +14,7 @@ from ..geometry.psnr import psnr_db
 from ..geometry.ssim import ssim
 from .checkpoint import State
 from .loss import composed, wanted
-
-if TYPE_CHECKING:
-    from .loop import Task
+from .task import Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +37,7 @@ class Seen:
 
 
 @torch.no_grad()
-def seen(task: "Task", state: State, photo: Photo) -> Seen:
+def seen(task: Task, state: State, photo: Photo) -> Seen:
     """Look at what the Gaussians are from where a photograph was taken."""
     target = target_of(photo, 0, task.device)
     white = task.white_behind and photo.alpha is not None
@@ -62,7 +59,7 @@ def seen(task: "Task", state: State, photo: Photo) -> Seen:
     return Seen(picture, truth, score, exposure)
 
 
-def mean_score(task: "Task", state: State) -> Score:
+def mean_score(task: Task, state: State) -> Score:
     """Over all photographs kept aside."""
     return mean_of([seen(task, state, photo).score for photo in task.kept_aside])
 

@@ -1,15 +1,15 @@
 """The loop of training on photographs. Time and threads never touch what it computes."""
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable
+from dataclasses import fields, replace
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from ...pipeline.contract import Context
-from ...renderers.scene import Frames, Output, Renderer
+from ...renderers.scene import Frames, Output
 from ..formats.photos import Photo, target_of
 from ..geometry.activation import Parameters, activate
 from ..geometry.adam import PUBLISHED_BETAS, adam_steps, sh_rates
@@ -25,24 +25,10 @@ from .mcmc import noise, with_wishes
 from .surface.neighbors import nearest
 from .surface.schedule import Phase, phase_at, progress_at, refreshes_at
 from .surface.terms import Look, Moment, deciding, lying_flat
+from .task import Task
 
 HIGHER_SH_SHARE = 1 / 20
 BLACK, WHITE = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """What the loop works on, apart from the state."""
-
-    training: Sequence[Photo]
-    kept_aside: Sequence[Photo]
-    renderer: Renderer
-    config: Config
-    extent: float
-    """Of the cameras, in the capture's units."""
-    white_behind: bool
-    seed: int
-    device: str
 
 
 def train(

@@ -19,14 +19,15 @@ from ..artifacts import CameraFile, ExposuresFile, PictureFile, ReportFile, Spla
 from ..formats import cameras as camera_files
 from ..formats import captures, pictures, splats
 from ..formats import exposures as exposure_files
-from ..formats.captures import Capture
 from ..formats.photos import Photo, load_all
+from ..formats.shots import Capture
 from ..geometry.activation import Parameters
 from . import VERSION, Config, Outputs, checkpoint, exposures
 from .checkpoint import State
 from .evaluate import Seen, mean_of, seen
-from .loop import Task, train
+from .loop import train
 from .start import extent_of, first_gaussians
+from .task import Task
 
 Photograph = TypeVar("Photograph")
 SHOWN = 4

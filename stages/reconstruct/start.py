@@ -16,8 +16,8 @@ from scipy.spatial import cKDTree
 from torch import Tensor
 
 from ...renderers.sh import C0
-from ..formats.captures import Points
 from ..formats.photos import Photo
+from ..formats.shots import Points
 from ..geometry.activation import Parameters
 from ..geometry.focus import extent, focus
 from ..randomness import generator

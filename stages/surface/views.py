@@ -11,8 +11,8 @@ from ...renderers.scene import Cameras, Gaussians
 from ..artifacts import CameraFile, CaptureDir
 from ..formats import cameras as camera_files
 from ..formats import captures
-from ..formats.captures import Shot
 from ..formats.lens import resized, straightened
+from ..formats.shots import Shot
 from ..geometry.concurrency import in_order
 from ..geometry.focus import focus
 from ..geometry.framing import bounding_ball, spread_cameras

@@ -10,7 +10,6 @@ import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -20,12 +19,10 @@ from torch.nn import functional
 
 from ....pipeline.contract import Context
 from ...formats import tensors
-from ...formats.captures import Shot
 from ...formats.photos import Photo, load_all
+from ...formats.shots import Shot
+from . import Config
 from .caster import Caster, Eye
-
-if TYPE_CHECKING:
-    from . import Config
 
 FAINTEST = 0.02
 """Of a weight is left right at an edge: better than nothing where there is nothing else."""
@@ -111,7 +108,7 @@ def prepare(
     frame: Float[np.ndarray, "4 4"],
     caster: Caster,
     scale: Scale,
-    config: "Config",
+    config: Config,
     ctx: Context,
 ) -> None:
     """Put all photographs into the album, except those that are there.
@@ -130,7 +127,7 @@ def prepare(
 
 
 def _prepared(
-    photo: Photo, frame: Float[np.ndarray, "4 4"], caster: Caster, scale: Scale, config: "Config"
+    photo: Photo, frame: Float[np.ndarray, "4 4"], caster: Caster, scale: Scale, config: Config
 ) -> View:
     lens = photo.lens
     eye = Eye(
@@ -154,7 +151,7 @@ def rendered(
     picture: Float32[np.ndarray, "height width 4"],
     caster: Caster,
     scale: Scale,
-    config: "Config",
+    config: Config,
 ) -> View:
     """A render of the splats, premultiplied color and alpha, as a view."""
     outline, _ = _outline(eye, caster, scale.tolerance_m)

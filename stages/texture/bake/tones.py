@@ -11,7 +11,7 @@ from jaxtyping import Float, Float32
 
 from ....pipeline.errors import InputError
 from ...formats import exposures
-from ...formats.captures import Shot
+from ...formats.shots import Shot
 from ...formats.srgb import decode
 from ...geometry.exposure import Exposure
 

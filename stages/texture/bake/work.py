@@ -14,9 +14,9 @@ from ....pipeline.errors import InputError
 from ....renderers.scene import Gaussians
 from ...artifacts import PictureFile, ReportFile, TexturedMeshFile
 from ...formats import captures, gltf_model, pictures, splats, tensors, wild
-from ...formats.captures import Shot
 from ...formats.model import Material, Model, Texture
 from ...formats.png import png
+from ...formats.shots import Shot
 from ...formats.srgb import decode, encode
 from ...geometry.activation import activate
 from ...geometry.bake import Maps, fill
