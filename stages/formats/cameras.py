@@ -18,6 +18,7 @@ import torch
 from ...pipeline.contract import replacing
 from ...pipeline.errors import InputError
 from ...renderers.scene import Cameras
+from . import documents
 
 AGREEMENT = 1e-5
 """Largest difference between the two poses of one camera, relative to its distance."""
@@ -44,13 +45,8 @@ def save(cameras: Cameras, path: Path, fps: float = 24.0) -> Path:
 
 def load(path: Path, dtype: torch.dtype = torch.float32) -> Cameras:
     """Read a camera path, ours or nerfstudio's."""
-    try:
-        document = json.loads(Path(path).read_text("utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file.") from None
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: no readable JSON ({error}).") from None
-    if not isinstance(document, dict) or not isinstance(document.get("camera_path"), list):
+    document = documents.read_any(path)
+    if not isinstance(document.get("camera_path"), list):
         raise InputError(f'{path}: no camera path: "camera_path" must be a list of cameras.')
     if document.get("camera_type", "perspective") != "perspective":
         raise InputError(f"{path}: only perspective cameras, not {document['camera_type']!r}.")

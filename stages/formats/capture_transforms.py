@@ -4,7 +4,6 @@ OpenGL camera-to-world matrices; intrinsics for all frames or for each; `camera_
 is no focal length. `applied_transform` is left alone: cameras and points are both behind it.
 """
 
-import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +14,7 @@ import torch
 from PIL import Image
 
 from ...pipeline.errors import InputError
+from . import documents
 from .cameras import opencv_world_to_camera
 from .lens import Lens
 from .ply_header import read_header
@@ -51,11 +51,8 @@ def load_splits(folder: Path) -> Capture:
 
 
 def _document(index: Path) -> dict[str, Any]:
-    try:
-        document = json.loads(index.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{index}: no readable JSON ({error}).") from None
-    if not isinstance(document, dict) or not isinstance(document.get("frames"), list):
+    document = documents.read_any(index)
+    if not isinstance(document.get("frames"), list):
         raise InputError(f'{index}: no capture: "frames" must be a list.')
     if not document["frames"]:
         raise InputError(f'{index}: "frames" is empty.')

@@ -1,4 +1,4 @@
-"""JSON documents of ours: a `kind` with a version, and a list of which every row is one line.
+"""JSON documents. Ours have a `kind` with a version, and a list of which every row is one line.
 
 One row per line keeps them readable, and lets `diff` and version control show what changed.
 """
@@ -19,16 +19,21 @@ def read(path: Path, kind: str) -> dict[str, Any]:
 
     An `InputError` tells apart: no such file, no JSON, another kind, a newer version of the kind.
     """
-    path = Path(path)
+    return parse(_text(path, kind), kind, str(path))
+
+
+def read_any(path: Path) -> dict[str, Any]:
+    """The object in a JSON file of any program, which may repeat entries or hold NaN.
+
+    An `InputError` tells apart: no such file, no JSON, something else than an object.
+    """
     try:
-        if path.stat().st_size > LARGEST_BYTES:
-            raise InputError(f"{path}: larger than {LARGEST_BYTES >> 20} MiB, so no {kind}.")
-        text = path.read_text("utf-8")
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file.") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: can not be read as text ({error}).") from None
-    return parse(text, kind, str(path))
+        values = json.loads(_text(path, "JSON that is read here"))
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: no readable JSON ({error}).") from None
+    if not isinstance(values, dict):
+        raise InputError(f"{path}: must be a JSON object, not {type(values).__name__}.")
+    return values
 
 
 def parse(text: str, kind: str, where: str) -> dict[str, Any]:
@@ -71,6 +76,18 @@ def check_kind(found: object, kind: str, where: str) -> None:
             f" Update Splatworks, or save the file as {kind} there."
         )
     raise InputError(f'{where}: has "kind": {json.dumps(found)}, expected "{kind}".')
+
+
+def _text(path: Path, what: str) -> str:
+    path = Path(path)
+    try:
+        if path.stat().st_size > LARGEST_BYTES:
+            raise InputError(f"{path}: larger than {LARGEST_BYTES >> 20} MiB, so no {what}.")
+        return path.read_text("utf-8")
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: can not be read as text ({error}).") from None
 
 
 def _line(value: object) -> str:

@@ -9,7 +9,6 @@ Notation: x what `transforms.json` holds, o what COLMAP once had, t what nerfstu
 (Read off nerfstudio 1.1.5, `nerfstudio_dataparser.py`.) Each of A and D is a 3 x 4 matrix.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from ...pipeline.errors import InputError
+from . import documents
 
 LEGACY_APPLIED = ((0.0, 1.0, 0.0, 0.0), (1.0, 0.0, 0.0, 0.0), (0.0, 0.0, -1.0, 0.0))
 """What nerfstudio takes A to be where a `colmap/sparse/0` lies beside a transforms.json without."""
@@ -25,12 +25,12 @@ TURN_TOLERANCE = 1e-3
 
 def to_capture(dataparser: Path, transforms: Path | None) -> Float64[np.ndarray, "4 4"]:
     """The similarity t -> x. Without `transforms`, A is the identity and a is 1."""
-    document = _document(dataparser)
+    document = documents.read_any(dataparser)
     trained = _motion(dataparser, document, "transform")
     scale = _positive(dataparser, document, "scale", None)
     applied, applied_scale = np.eye(4), 1.0
     if transforms is not None:
-        capture = _document(transforms)
+        capture = documents.read_any(transforms)
         applied_scale = _positive(transforms, capture, "applied_scale", 1.0)
         if "applied_transform" in capture:
             applied = _motion(transforms, capture, "applied_transform")
@@ -38,18 +38,6 @@ def to_capture(dataparser: Path, transforms: Path | None) -> Float64[np.ndarray,
             applied[:3] = LEGACY_APPLIED
     resized = np.diag([*3 * [applied_scale / scale], 1.0])
     return applied @ np.linalg.inv(trained) @ resized
-
-
-def _document(path: Path) -> dict[str, Any]:
-    try:
-        document = json.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file.") from None
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: no readable JSON ({error}).") from None
-    if not isinstance(document, dict):
-        raise InputError(f"{path}: must be a JSON object.")
-    return document
 
 
 def _motion(path: Path, document: dict[str, Any], name: str) -> Float64[np.ndarray, "4 4"]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ...pipeline.contract import replacing
 from ...pipeline.errors import InputError
+from . import documents
 
 LONGEST = 1_000
 """Characters. No text encoder in use sees more than about 77 words."""
@@ -35,13 +36,8 @@ class Prompt:
 
 def load(path: Path) -> Prompt:
     """Read a prompt; anything but `text` and `negative` is refused."""
-    try:
-        values = json.loads(Path(path).read_text("utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file.") from None
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: no readable JSON ({error}).") from None
-    if not isinstance(values, dict) or "text" not in values:
+    values = documents.read_any(path)
+    if "text" not in values:
         raise InputError(f'{path}: expected a JSON object with "text", such as {{"text": "…"}}.')
     unknown = sorted(set(values) - {"text", "negative"})
     if unknown:

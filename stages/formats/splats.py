@@ -21,6 +21,7 @@ from jaxtyping import Float32
 
 from ...pipeline.contract import replacing
 from ...pipeline.errors import InputError
+from . import documents
 from .ply_header import Header, read_header, vertical_axis
 
 Axis = Literal["+x", "-x", "+y", "-y", "+z", "-z"]
@@ -193,11 +194,8 @@ def load_sidecar(path: Path) -> Sidecar:
     if not beside.exists():
         axis = vertical_axis(path)
         return Sidecar() if axis is None else Sidecar(up_axis=f"+{axis}")  # type: ignore[arg-type]
-    try:
-        values = json.loads(beside.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{beside}: no readable JSON ({error}).") from None
-    if not isinstance(values, dict) or values.pop("kind", None) != SIDECAR_KIND:
+    values = documents.read_any(beside)
+    if values.pop("kind", None) != SIDECAR_KIND:
         raise InputError(
             f'{beside}: stands where the sidecar of {path.name} belongs but has no "kind": '
             f'"{SIDECAR_KIND}". Rename one of the two.'

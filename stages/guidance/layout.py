@@ -1,6 +1,5 @@
 """What a pipeline's directory must hold, checked before anything of it is loaded."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import safetensors
 
 from ...pipeline.errors import InputError
+from ..formats import documents
 
 PARTS: Mapping[str, tuple[str, ...]] = {
     "unet": ("UNet2DConditionModel",),
@@ -69,15 +69,9 @@ def _parts_of(index: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
 
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object."""
-    try:
-        values = json.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; the pipeline is not complete.") from None
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: no readable JSON ({error}).") from None
-    if not isinstance(values, dict):
-        raise InputError(f"{path}: expected a JSON object, got {type(values).__name__}.")
-    return values
+    if not path.exists():
+        raise InputError(f"{path}: no such file; the pipeline is not complete.")
+    return documents.read_any(path)
 
 
 def fingerprint(model_dir: Path) -> tuple[object, ...]:

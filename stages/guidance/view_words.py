@@ -7,7 +7,6 @@ Diffusion understands are used: front, side, back, overhead.
 Azimuth 0 looks at the front, 90 at the object's own left side; sectors are centred at the words.
 """
 
-import json
 import math
 import re
 from collections.abc import Mapping
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ...pipeline.errors import InputError
+from ..formats import documents
 
 FILE_NAME = "view_words.json"
 
@@ -137,12 +137,7 @@ def load(model_dir: Path) -> ViewWords:
     path = Path(model_dir) / FILE_NAME
     if not path.exists():
         return STABLE_DIFFUSION
-    try:
-        values = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: no readable JSON ({error}).") from None
-    if not isinstance(values, dict):
-        raise InputError(f"{path}: expected a JSON object, got {type(values).__name__}.")
+    values = documents.read_any(path)
     known = {entry.name for entry in fields(ViewWords)}
     unknown = sorted(set(values) - known)
     if unknown:
