@@ -17,6 +17,7 @@ import tempfile
 import time
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -62,6 +63,25 @@ class Rows(logging.Handler):
         print(row, flush=True)
 
 
+def trained(
+    capture: Path, config: reconstruct.Config, threads: int
+) -> tuple[list[dict[str, float]], dict[str, Any]]:
+    """Train as `pipeline reconstruct` does. Returns what was seen at each look, and the report."""
+    log, rows = logging.getLogger("reconstruct"), Rows()
+    log.setLevel(logging.INFO)
+    log.addHandler(rows)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for part in ("out", "scratch"):
+            (folder / part).mkdir()
+        ctx = Context(
+            out=folder / "out", scratch=folder / "scratch", log=log, progress=quiet, seed=0,
+            device="cpu", threads=threads, memory_bytes=6 * 10**9,
+        )  # fmt: skip
+        reconstruct.run(reconstruct.Inputs(CaptureDir(capture)), config, ctx)
+        return rows.rows, json.loads((folder / "out" / "report.json").read_text("utf-8"))
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("capture", type=Path)
@@ -74,28 +94,16 @@ def main() -> int:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--write", type=Path)
     arguments = parser.parse_args()
-    log, rows = logging.getLogger("reconstruct"), Rows()
-    log.setLevel(logging.INFO)
-    log.addHandler(rows)
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        for part in ("out", "scratch"):
-            (folder / part).mkdir()
-        ctx = Context(
-            out=folder / "out", scratch=folder / "scratch", log=log, progress=quiet, seed=0,
-            device="cpu", threads=arguments.threads, memory_bytes=6 * 10**9,
-        )  # fmt: skip
-        config = reconstruct.Config(
-            iterations=arguments.iterations,
-            views=Views(max_side_px=arguments.max_side),
-            density=Density(max_gaussians=arguments.max_gaussians, strategy=arguments.strategy),
-            exposures=Exposures(mode=arguments.exposures),
-            evaluate_every=arguments.every,
-        )
-        reconstruct.run(reconstruct.Inputs(CaptureDir(arguments.capture)), config, ctx)
-        report = json.loads((folder / "out" / "report.json").read_text("utf-8"))
+    config = reconstruct.Config(
+        iterations=arguments.iterations,
+        views=Views(max_side_px=arguments.max_side),
+        density=Density(max_gaussians=arguments.max_gaussians, strategy=arguments.strategy),
+        exposures=Exposures(mode=arguments.exposures),
+        evaluate_every=arguments.every,
+    )
+    rows, report = trained(arguments.capture, config, arguments.threads)
     result = {
-        "rows": rows.rows,
+        "rows": rows,
         "psnr dB": report["psnr_db"],
         "evened dB": report["evened_psnr_db"],
         "ssim": report["ssim"],
