@@ -20,6 +20,8 @@ Asked = Float32[np.ndarray, "asked 3"]
 Values = Float32[np.ndarray, "point channel"]
 Source = Callable[[Points, Points, Int[np.ndarray, " point"]], tuple[Values, np.ndarray]]
 """(positions, normals, faces) -> (values, valid); rows that are not valid may hold anything."""
+CLEAN_MIPS = 4
+"""Mip levels without colors from outside the charts: a picture of 1024 px stays clean at 64."""
 NEIGHBORS = 8
 """`spread` blends this many known texels."""
 
@@ -95,7 +97,7 @@ def continued(
     return np.einsum("uk,ukc->uc", weights, values[nearest]).astype(np.float32)
 
 
-def fill(maps: Maps, mips: int) -> Float32[np.ndarray, "row column channel"]:
+def fill(maps: Maps, mips: int = CLEAN_MIPS) -> Float32[np.ndarray, "row column channel"]:
     """Cover every texel, so that `mips` mip levels stay free of foreign colors.
 
     Within `clean_px(mips)` texels of a valid one: the nearest valid value. Farther away: a smooth
@@ -115,7 +117,7 @@ def fill(maps: Maps, mips: int) -> Float32[np.ndarray, "row column channel"]:
     return np.where(near[..., None], values, whole).astype(np.float32)
 
 
-def clean_px(mips: int) -> float:
+def clean_px(mips: int = CLEAN_MIPS) -> float:
     """How far from a chart its color must reach: a mip texel of level k averages 2^k x 2^k."""
     return 2**mips * np.sqrt(2)
 

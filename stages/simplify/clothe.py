@@ -26,8 +26,6 @@ from ..geometry.tangents import crease_normals, split_normals, tangents
 from .front import in_front
 from .vertices import rigged, vertex_colored
 
-CLEAN_MIPS = 4
-"""Mip levels without colors from outside the charts."""
 UNSEEN = 4 / 255
 """Alpha up to which a texel's color does not count."""
 CUTOFF = 0.5
@@ -365,7 +363,7 @@ def _nearest(found: Cover, valid: Bool[np.ndarray, " texel"]) -> Int32[np.ndarra
     """For every texel of the picture the nearest one that is valid."""
     mask = np.zeros((found.size_px, found.size_px), bool)
     mask[found.rows[valid], found.columns[valid]] = True
-    return nearest_valid(mask, clean_px(CLEAN_MIPS))
+    return nearest_valid(mask, clean_px())
 
 
 def _laid(

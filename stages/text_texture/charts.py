@@ -22,8 +22,6 @@ from ..geometry.layouts import kept_atlas
 from ..geometry.tangents import split_normals
 from ..simplify.clothe import Baked, creased, dressed, texels_per_m
 
-CLEAN_MIPS = 4
-"""Mip levels without colors from outside the charts."""
 CLAMP = ("clamp", "clamp")
 UNSAID = (1.0, 1.0)
 """Metallic and roughness of a glTF material that says nothing: nothing of metal is meant."""
@@ -156,7 +154,7 @@ def _painted(made: Atlas, ask: Source) -> UInt8[np.ndarray, "row column 3"]:
     where = texels(made)
     if not len(where.rows):
         raise InputError(f"texture: no face is large enough for a texel of {made.size_px} px.")
-    return pictures.to_bytes(fill(bake(where, ask), CLEAN_MIPS))
+    return pictures.to_bytes(fill(bake(where, ask)))
 
 
 def _alpha(model: Model, sheet: Sheet) -> UInt8[np.ndarray, "row column 1"]:
@@ -171,7 +169,7 @@ def _alpha(model: Model, sheet: Sheet) -> UInt8[np.ndarray, "row column 1"]:
     )
     values = source.base_color(places)[:, 3:]
     maps = bake(where, lambda positions, normals, faces: (values, np.ones(len(values), bool)))
-    return pictures.to_bytes(fill(maps, CLEAN_MIPS))
+    return pictures.to_bytes(fill(maps))
 
 
 def _see_through(model: Model, materials: tuple[int, ...]) -> bool:

@@ -17,8 +17,6 @@ from .blend import Rules, blend
 from .learn import learn
 from .views import around, depth_maps, render_views
 
-CLEAN_MIPS = 4
-"""Mip levels without colors from outside the charts."""
 SLIVER = 1e-3
 """Share of unseen texels from which on the log warns."""
 
@@ -57,7 +55,7 @@ def paint(mesh_file: MeshFile, splats_file: SplatsFile, config: Config, ctx: Con
     if not maps.valid.any():
         ctx.log.warning("no view shows the mesh where the splats cover it; the texture is gray")
         maps = bake(places, lambda p, _n, _f: (np.full((len(p), 3), 0.5, np.float32), all_of(p)))
-    whole = fill(spread(places, maps, normal_m=0.5 * radius_m), CLEAN_MIPS)
+    whole = fill(spread(places, maps, normal_m=0.5 * radius_m))
     painted = replace(unwrapped.mesh, base_color=pictures.to_bytes(whole), colors=None)
     return gltf.save(painted, ctx.out / "textured.glb")
 

@@ -153,6 +153,19 @@ def test_charts_reach_as_far_as_the_mips_need() -> None:
     assert 0.1 < picture[25, 30, 0] < 0.9, "and in the middle a blend"
 
 
+def test_all_textures_have_four_clean_mips() -> None:
+    """Of the fourth level each texel at a chart's corner averages 255 others from outside of it."""
+    values, valid = np.zeros((64, 160, 3), np.float32), np.zeros((64, 160), bool)
+    valid[15:33, 15:33] = valid[15:33, 127:145] = True
+    values[15:33, 15:33], values[15:33, 127:145] = (1, 0, 0), (0, 0, 1)
+    picture = fill(Maps(values, valid))
+    touched = mip(valid[..., None].astype(float), 4)[..., 0] > 0
+    small = mip(picture.astype(float), 4)
+    for half, color in ((np.s_[:, :5], (1, 0, 0)), (np.s_[:, 5:], (0, 0, 1))):
+        found = small[half][touched[half]]
+        np.testing.assert_allclose(found, [color] * len(found), atol=1e-6)
+
+
 def test_fill_keeps_what_is_valid_and_covers_the_rest() -> None:
     rng = np.random.default_rng(0)
     values, valid = rng.random((37, 50, 2), np.float32), np.zeros((37, 50), bool)

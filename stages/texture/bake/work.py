@@ -35,8 +35,6 @@ from .virtual import evenly, shooter, towards
 
 BLOCK = 1 << 21
 """Texels that are worked on at a time."""
-CLEAN_MIPS = 4
-"""Mip levels without colors from outside the charts."""
 PHOTOGRAPHED, RENDERED, GUESSED = 0, 128, 255
 """Where a texel's color comes from, as in `unseen.png`."""
 BYTES_PER_TEXEL = 150
@@ -294,7 +292,7 @@ def _picture(work: Bake) -> UInt8[np.ndarray, "row column 3"]:
     valid = np.zeros((size, size), bool)
     valid[at] = True
     values[~valid] = 0
-    whole = fill(Maps(values, valid), CLEAN_MIPS)
+    whole = fill(Maps(values, valid))
     if work.config.close_seams:
         assert layout.mesh.uvs is not None
         edges = borders(layout.surface, layout.mesh.uvs)
@@ -340,7 +338,7 @@ def _laid(layout: Layout, values: Float32[np.ndarray, "texel 3"]) -> np.ndarray:
     picture, valid = np.zeros((size, size, 3), np.float32), np.zeros((size, size), bool)
     picture[layout.rows, layout.columns] = values
     valid[layout.rows, layout.columns] = True
-    return pictures.to_bytes(fill(Maps(picture, valid), CLEAN_MIPS))
+    return pictures.to_bytes(fill(Maps(picture, valid)))
 
 
 def _mask(work: Bake, path: Path) -> Path:
