@@ -37,7 +37,7 @@ from splatworks.renderers.choose import named
 from splatworks.renderers.meshes import MeshScene
 from splatworks.renderers.scene import Cameras
 from splatworks.stages import bound
-from splatworks.stages.artifacts import CaptureDir, TexturedMeshFile
+from splatworks.stages.artifacts import CaptureDir, ExposuresFile, TexturedMeshFile
 from splatworks.stages.bound import learned, start, views
 from splatworks.stages.bound.consistency import neighbors_across
 from splatworks.stages.bound.first_look import first_look
@@ -51,7 +51,8 @@ from splatworks.stages.geometry.bake import Maps, fill
 from splatworks.stages.geometry.components import Surface, vertex_normals
 from splatworks.stages.geometry.likeness import one_by_one
 from splatworks.stages.geometry.psnr import psnr_db
-from splatworks.stages.reconstruct.loss import composed, wanted
+from splatworks.stages.reconstruct.exposures import both as both_exposed
+from splatworks.stages.reconstruct.loss import composed
 
 ALONG, ROUND = 100, 10
 """2 x 100 x 10 triangles."""
@@ -344,14 +345,16 @@ def captured(arguments: argparse.Namespace) -> dict[str, object]:
     result = arguments.out / "out" / "report.json"
     if not result.exists():
         begun = time.process_time()
+        listed = None if arguments.exposures is None else ExposuresFile(arguments.exposures)
+        capture = CaptureDir(arguments.capture)
         bound.run(
-            bound.Inputs(TexturedMeshFile(arguments.mesh), capture=CaptureDir(arguments.capture)),
+            bound.Inputs(TexturedMeshFile(arguments.mesh), capture=capture, exposures=listed),
             config, ctx,
         )  # fmt: skip
         print(f"{time.process_time() - begun:.0f} s of processor in this call", flush=True)
     report = json.loads(result.read_text("utf-8"))
     surface = start.welded(arguments.mesh, ctx.log)
-    material = views.of_capture(arguments.capture, config.views, ctx.log)
+    material = views.of_capture(arguments.capture, config.views, ctx.log, arguments.exposures)
     scene = MeshScene(surface.positions.astype(np.float32), surface.faces)
     both = {
         "bound": activate(splats.load(arguments.out / "out" / "splats.ply")),
@@ -364,8 +367,9 @@ def captured(arguments: argparse.Namespace) -> dict[str, object]:
         target, black = view.target("cpu"), torch.zeros(3)
         for name, held in both.items():
             with torch.no_grad():
-                picture = composed(named("cpu")(held, target.cameras), black)
-            scores[name].append(psnr_db(picture, wanted(target, black), target.counts))
+                rendered = composed(named("cpu")(held, target.cameras), black)
+            picture, truth = both_exposed(view.exposure, rendered, target, black)
+            scores[name].append(psnr_db(picture, truth, target.counts))
     return {
         **{f"{name} dB": round(float(np.mean(each)), 2) for name, each in scores.items()},
         "pixels that count": report["pixels_that_count"],
@@ -382,6 +386,7 @@ def main() -> int:
     parser.add_argument("--mesh", type=Path)
     parser.add_argument("--capture", type=Path)
     parser.add_argument("--splats", type=Path)
+    parser.add_argument("--exposures", type=Path, help="exposures.json beside the splats")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--max-side", type=int, default=480)
     parser.add_argument("--per-face", type=int, default=1, choices=[1, 3, 4, 6])

@@ -55,6 +55,9 @@ def main() -> int:
     parser.add_argument("--peer-iterations", type=int, default=2_000)
     parser.add_argument("--peer-every", type=int, default=250, help="iterations between two looks")
     parser.add_argument("--peer-halvings", type=int, default=2, help="of the pictures, to begin")
+    parser.add_argument(
+        "--ours", type=Path, help="what reconstruct.py --write wrote; else we train as well"
+    )
     parser.add_argument("--write", type=Path)
     options = parser.parse_args()
     config = reconstruct.Config(
@@ -67,7 +70,10 @@ def main() -> int:
     training, aside = photographs(options.capture, config)
     prepared(training, config, options.out / "capture")
     peer = peer_rows(options, aside)
-    rows, _ = ours.trained(options.capture, config, threads=1)
+    if options.ours:
+        rows = json.loads(options.ours.read_text("utf-8"))["rows"]
+    else:
+        rows, _ = ours.trained(options.capture, config, threads=1)
     result = {"opensplat": peer, "ours": rows}
     if options.write:
         options.write.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
@@ -121,6 +127,8 @@ def peer_rows(options: argparse.Namespace, aside: Sequence[Photo]) -> list[dict[
         "-n", options.peer_iterations, "--save-every", options.peer_every,
         "--num-downscales", options.peer_halvings, "-o", (work / "splat.ply").resolve(),
     ]  # fmt: skip
+    for stale in work.glob("splat*.ply"):
+        stale.unlink()
     with (work / "log.txt").open("w") as log:
         process = subprocess.Popen([str(word) for word in command], stdout=log, stderr=log)
         spent = _times(process, work, options)
@@ -139,8 +147,6 @@ def _times(process: subprocess.Popen, work: Path, options: argparse.Namespace) -
     every, last = options.peer_every, options.peer_iterations
     waited = list(range(every, last + 1, every))
     spent: dict[int, float] = {}
-    for stale in work.glob("splat*.ply"):
-        stale.unlink()
     seconds = 0.0
     while process.poll() is None:
         words = Path(f"/proc/{process.pid}/stat").read_text("utf-8").rsplit(")", 1)[1].split()

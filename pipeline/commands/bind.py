@@ -30,6 +30,7 @@ def bind(
     *,
     out: Path,
     capture: Path | None = None,
+    exposures: Path | None = None,
     splats: Path | None = None,
     camera: Path | None = None,
     per_face: Literal[1, 3, 4, 6] = 6,
@@ -49,6 +50,8 @@ def bind(
         mesh: A GLB, OBJ, PLY or the like.
         out: The run directory; latest/bind/ holds splats.ply, mesh.glb, binding.safetensors.
         capture: Photographs to be matched: a nerfstudio, Blender-synthetic or COLMAP folder.
+        exposures: How each photograph shows the scene's colors: exposures.json, as reconstruct
+            leaves it beside its splats.
         splats: Splats to be matched, in place of photographs.
         camera: Cameras to look at the splats from; else from all around the mesh.
         per_face: Gaussians on each triangle.
@@ -62,7 +65,9 @@ def bind(
         raise ConfigError("bind: give either --capture DIR or --splats S.ply.")
     if camera is not None and splats is None:
         raise ConfigError("bind: --camera goes with --splats; photographs have their own.")
-    files = {"mesh": mesh, "splats": splats, "camera": camera}
+    if exposures is not None and capture is None:
+        raise ConfigError("bind: --exposures are of photographs; give --capture.")
+    files = {"mesh": mesh, "splats": splats, "camera": camera, "exposures": exposures}
     for path in files.values():
         if path is not None and not path.is_file():
             raise InputError(f"{path}: no such file.")

@@ -15,6 +15,7 @@ from ..artifacts import (
     BindingFile,
     CameraFile,
     CaptureDir,
+    ExposuresFile,
     MeshFile,
     PictureFile,
     ReportFile,
@@ -22,7 +23,7 @@ from ..artifacts import (
     TexturedMeshFile,
 )
 
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,8 @@ class Inputs:
     mesh: MeshFile | TexturedMeshFile
     capture: CaptureDir | None = None
     """Photographs to be matched."""
+    exposures: ExposuresFile | None = None
+    """How each of them shows the scene's colors, which the Gaussians then have."""
     splats: SplatsFile | None = None
     """Splats to be matched, where there are no photographs."""
     camera: CameraFile | None = None

@@ -22,8 +22,8 @@ class FirstLook:
     """Pixels that the mesh does not fill do not count in views without a coverage of their own:
     what they show is something else."""
     colors: Float[np.ndarray, "face 3"]
-    """sRGB, the mean over all pixels of the views that train; of all triangles where none is seen.
-    """
+    """sRGB of the scene, the mean over all pixels of the views that train; of all triangles where
+    none is seen."""
     covered: float
     """The share of all views' pixels that count."""
 
@@ -49,7 +49,7 @@ def first_look(scene: MeshScene, views: Sequence[View]) -> FirstLook:
         if target.counts is not None:
             seen = seen & (target.counts[0] > 0.5).numpy()
         face = frames.face_id[0].numpy()[seen]
-        colors = target.rgb.permute(1, 2, 0).numpy()[seen]
+        colors = view.exposure.undone(target.rgb).permute(1, 2, 0).numpy()[seen]
         for channel in range(3):
             total[:, channel] += np.bincount(face, colors[:, channel], minlength=count)
         pixels += np.bincount(face, minlength=count)

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from ..geometry.psnr import psnr_db
 from ..geometry.ssim import ssim
-from ..reconstruct.loss import composed, wanted
+from ..reconstruct.exposures import both
+from ..reconstruct.loss import composed
 from .learned import State, gaussians
 from .loop import Task
 from .views import View
@@ -25,13 +26,14 @@ class Score:
 def seen(
     task: Task, state: State, view: View
 ) -> tuple[Float[Tensor, "3 height width"], Float[Tensor, "3 height width"], Score]:
-    """The rendered view, the wanted one, and how alike they are over the pixels that count."""
+    """The view as the picture's exposure would show it, the wanted one, and how alike they are
+    over the pixels that count."""
     target = view.target(task.device)
     white = task.white_behind and target.alpha is not None
     background = torch.full((3,), float(white), device=task.device)
     scene, _ = gaussians(state.values, task.bond, state.values.sh.shape[1])
-    picture = composed(task.renderer(scene, target.cameras), background)
-    truth = wanted(target, background)
+    rendered = composed(task.renderer(scene, target.cameras), background)
+    picture, truth = both(view.exposure, rendered, target, background)
     if target.counts is not None:
         truth = torch.where(target.counts > 0.5, truth, 0.0)
         picture = torch.where(target.counts > 0.5, picture, 0.0)

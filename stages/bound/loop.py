@@ -12,7 +12,8 @@ from ...pipeline.contract import Context
 from ...renderers.scene import Renderer
 from ..geometry.adam import PUBLISHED_BETAS, adam_steps, sh_rates
 from ..randomness import generator, in_rounds
-from ..reconstruct.loss import composed, photometric, wanted
+from ..reconstruct.exposures import both
+from ..reconstruct.loss import composed, photometric
 from . import Config
 from .consistency import normal_consistency
 from .learned import NAMES, Bond, Learned, State, gaussians
@@ -61,9 +62,8 @@ def step(task: Task, state: State) -> float:
     leaves = Learned(*(getattr(state.values, n).detach().requires_grad_() for n in NAMES))
     scene, normals = gaussians(leaves, task.bond, coefficients_at(config, k))
     frames = task.renderer(scene, target.cameras)
-    loss = photometric(
-        composed(frames, background), wanted(target, background), target.counts, config.ssim_weight
-    )
+    picture, truth = both(view.exposure, composed(frames, background), target, background)
+    loss = photometric(picture, truth, target.counts, config.ssim_weight)
     if config.smoothness:
         loss = loss + config.smoothness * normal_consistency(normals, task.pairs)
     gradients = torch.autograd.grad(loss, [getattr(leaves, name) for name in NAMES])

@@ -81,7 +81,8 @@ def _material(
     inputs: Inputs, config: Config, middle: np.ndarray, radius: float, ctx: Context
 ) -> Material:
     if inputs.capture is not None:
-        return of_capture(inputs.capture.path, config.views, ctx.log)
+        listed = None if inputs.exposures is None else inputs.exposures.path
+        return of_capture(inputs.capture.path, config.views, ctx.log, listed)
     assert inputs.splats is not None
     camera = None if inputs.camera is None else inputs.camera.path
     return of_splats(inputs.splats.path, camera, middle, radius, config.views, _cpu_renderer(ctx))

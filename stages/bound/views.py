@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from logging import Logger
 from pathlib import Path
 
@@ -13,10 +13,11 @@ from jaxtyping import Float
 from ...pipeline.errors import InputError
 from ...renderers.scene import Cameras, Renderer
 from ..formats import cameras as camera_files
-from ..formats import captures, splats
+from ..formats import captures, exposures, splats
 from ..formats.photos import Photo, Target, load_all, target_of
 from ..formats.splats import Sidecar
 from ..geometry.activation import activate
+from ..geometry.exposure import Exposure, unchanged
 from ..geometry.likeness import one_by_one
 from ..geometry.orbit import look_at_origin
 from ..scene.affine import carried
@@ -38,6 +39,8 @@ class View:
     source: Photo | Target
     counts: torch.Tensor | None = None
     """Of what the source itself counts, the pixels that do, "1 height width"; None: all."""
+    exposure: Exposure = field(default_factory=unchanged)
+    """How the picture shows the scene's colors."""
 
     def target(self, device: str) -> Target:
         source = self.source
@@ -65,8 +68,8 @@ class Material:
     white_behind: bool = False
 
 
-def of_capture(folder: Path, settings: Views, log: Logger) -> Material:
-    """The photographs, in the frame of the mesh."""
+def of_capture(folder: Path, settings: Views, log: Logger, listed: Path | None = None) -> Material:
+    """The photographs, in the frame of the mesh; `listed` are their exposures."""
     capture = captures.load(folder)
     if capture.missing:
         log.warning(
@@ -81,7 +84,13 @@ def of_capture(folder: Path, settings: Views, log: Logger) -> Material:
         for photo in load_all(capture.shots, settings.max_side_px, log)
     ]
     aside = _aside([shot.held_out for shot in capture.shots], settings.hold_out_every)
-    views = [View(p.name, a, p) for p, a in zip(photos, aside, strict=True)]
+    known: dict[int, Exposure] = {}
+    if listed is not None:
+        known = exposures.of_shots(listed, folder, capture.shots, log)
+    views = [
+        View(photo.name, kept, photo, exposure=known.get(number, unchanged()))
+        for number, (photo, kept) in enumerate(zip(photos, aside, strict=True))
+    ]
     return Material(tuple(views), wanted, capture.white_behind)
 
 

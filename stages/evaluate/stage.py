@@ -104,21 +104,16 @@ def _sights(
     folder = inputs.capture.path
     capture = captures.load(folder)
     shots = kept_aside(capture, config.hold_out_every)
-    known: list[Exposure | None] = [None] * len(shots)
+    known: dict[int, Exposure] = {}
     if inputs.exposures is not None:
-        listed = exposures.load(inputs.exposures.path)
-        known = [listed.of(exposures.name_of(shot.path, folder)) for shot in shots]
-        if not any(known):
-            raise InputError(
-                f"{inputs.exposures.path}: lists none of the photographs of {folder}, such as "
-                f"{exposures.name_of(shots[0].path, folder)}."
-            )
+        known = exposures.of_shots(inputs.exposures.path, folder, shots, ctx.log)
     seen = _seen(path, model, capture.up_axis, config)
     found = []
     with ctx.progress("photographs", len(shots)) as bar:
         photos = load_all(shots, config.max_side_px, ctx.log)
-        for photo, one in zip(photos, known, strict=True):
-            found.append(sight(photo, seen, white_behind=capture.white_behind, known=one))
+        for number, photo in enumerate(photos):
+            known_one = known.get(number)
+            found.append(sight(photo, seen, white_behind=capture.white_behind, known=known_one))
             bar.advance()
     if not any(one.covered for one in found):
         raise InputError(

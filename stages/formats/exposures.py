@@ -9,8 +9,9 @@ capture's folder, with slashes.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from logging import Logger
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -20,6 +21,7 @@ import torch
 from ...pipeline.errors import InputError
 from ..geometry.exposure import Exposure
 from . import documents
+from .shots import Shot
 
 KIND = "exposures/1"
 
@@ -74,6 +76,28 @@ def load(path: Path) -> Exposures:
             raise InputError(f"{where}: gains must be positive, got {entry['gain']}.")
         (kept_aside if entry.get("kept_aside") is True else trained)[name] = one
     return Exposures(MappingProxyType(trained), MappingProxyType(kept_aside))
+
+
+def of_shots(path: Path, folder: Path, shots: Sequence[Shot], log: Logger) -> dict[int, Exposure]:
+    """Exposures of some photographs of the capture in `folder`, by their place in `shots`.
+
+    What the file does not list is said. InputError if it lists none of them.
+    """
+    names = [name_of(shot.path, folder) for shot in shots]
+    listed = load(path)
+    found = {k: one for k, name in enumerate(names) if (one := listed.of(name)) is not None}
+    lacking = [name for k, name in enumerate(names) if k not in found]
+    if not found:
+        raise InputError(f"{path}: lists none of the photographs of {folder}, such as {names[0]}.")
+    if lacking:
+        log.warning(
+            "%s does not list %d of %d photographs, such as %s; these are taken as they are.",
+            path,
+            len(lacking),
+            len(names),
+            lacking[0],
+        )
+    return found
 
 
 def _three(where: str, entry: Mapping[str, Any], name: str) -> torch.Tensor:

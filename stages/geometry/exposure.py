@@ -31,8 +31,23 @@ class Exposure:
 
     def of(self, picture: Float[Tensor, "3 *rest"]) -> Float[Tensor, "3 *rest"]:
         """The scene's picture (sRGB) as that photograph would show it. Nothing is clipped."""
+        gain, offset = self._beside(picture)
+        return gain * picture + offset
+
+    def undone(self, photo: Float[Tensor, "3 *rest"]) -> Float[Tensor, "3 *rest"]:
+        """The inverse of `of`: the scene's colors in that photograph."""
+        gain, offset = self._beside(photo)
+        return (photo - offset) / gain
+
+    def _beside(self, picture: Tensor) -> tuple[Tensor, Tensor]:
         shape = (3, *[1] * (picture.dim() - 1))
-        return self.gain.reshape(shape) * picture + self.offset.reshape(shape)
+        gain, offset = (each.to(picture.device).reshape(shape) for each in (self.gain, self.offset))
+        return gain, offset
+
+
+def unchanged() -> Exposure:
+    """Of a photograph that shows the scene's colors as they are."""
+    return Exposure(torch.ones(3), torch.zeros(3))
 
 
 def fitted(

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,14 +16,21 @@ from splatworks.pipeline.errors import ConfigError, InputError
 from splatworks.renderers.meshes import MeshScene
 from splatworks.renderers.projection import view_points
 from splatworks.stages import bound
-from splatworks.stages.artifacts import CameraFile, CaptureDir, SplatsFile, TexturedMeshFile
+from splatworks.stages.artifacts import (
+    CameraFile,
+    CaptureDir,
+    ExposuresFile,
+    SplatsFile,
+    TexturedMeshFile,
+)
 from splatworks.stages.bound import Rates, Views, matching
 from splatworks.stages.bound.first_look import first_look
 from splatworks.stages.bound.loop import coefficients_at
 from splatworks.stages.bound.start import welded
 from splatworks.stages.bound.views import View, moved
-from splatworks.stages.formats import bindings, cameras, gltf, splats, wild
+from splatworks.stages.formats import bindings, cameras, exposures, gltf, pictures, splats, wild
 from splatworks.stages.formats.photos import Target
+from splatworks.stages.geometry.exposure import Exposure
 from splatworks.stages.geometry.likeness import one_by_one
 from splatworks.stages.scene.affine import carried
 from splatworks.stages.scene.placing import frame_transform
@@ -120,6 +128,36 @@ def test_photographs_count_where_the_mesh_is(tmp_path) -> None:
     assert 0.05 < report["pixels_that_count"] < 0.35
     assert len(report["kept_aside"]) == 3 and report["psnr_db"] > 15
     assert splats.load(tmp_path / "out" / "splats.ply").sidecar.up_axis == "+z"
+
+
+def test_known_exposures_are_taken_back(tmp_path) -> None:
+    """Photographs that were changed, with the list of how, are as good as they were before."""
+    plain = made.nerfstudio(tmp_path / "plain", 12, behind=0.4)
+    changed = tmp_path / "changed"
+    shutil.copytree(plain, changed)
+    random, listed = np.random.default_rng(0), {}
+    for path in sorted((changed / "images").iterdir()):
+        gain, offset = random.uniform(0.6, 1.0, 3), random.uniform(0.0, 0.15, 3)
+        pictures.save(gain * pictures.load(path)[..., :3] + offset, path)
+        listed[f"images/{path.name}"] = Exposure(
+            torch.from_numpy(gain).float(), torch.from_numpy(offset).float()
+        )
+    exposures.save(exposures.Exposures(listed, {}), tmp_path / "exposures.json")
+    center, radius = striped_ball.PARTS[0]
+    ball = trimesh.creation.icosphere(2, radius=radius)
+    ball.apply_translation(center)
+    ball.export(tmp_path / "ball.ply")
+    mesh, found = TexturedMeshFile(tmp_path / "ball.ply"), []
+    for number, (folder, known) in enumerate(((plain, None), (changed, True), (changed, None))):
+        file = ExposuresFile(tmp_path / "exposures.json") if known else None
+        inputs = bound.Inputs(mesh, capture=CaptureDir(folder), exposures=file)
+        bound.run(inputs, replace(SMALL, iterations=60), context(tmp_path / str(number)))
+        raw = splats.load(tmp_path / str(number) / "out" / "splats.ply")
+        report = json.loads((tmp_path / str(number) / "out" / "report.json").read_text())
+        found.append((raw.sh[:, 0].mean(axis=0), report["psnr_db"]))
+    (as_was, best), (taken_back, good), (ignored, bad) = found
+    assert np.abs(taken_back - as_was).max() < 0.1 * np.abs(ignored - as_was).max()
+    assert good > best - 0.5 and bad < best - 2
 
 
 def test_a_mesh_that_was_turned_upright_fits_the_capture_again(tmp_path) -> None:
@@ -358,6 +396,8 @@ def test_a_moved_mesh_takes_its_splats_along(bound_run, tmp_path) -> None:
         (["bind", "flat.ply", "--splats", "ball.ply", "--out", "run"], "degenerate"),
         (["bind", "ball.glb", "--splats", "ball.ply", "--out", "run", "--set",
           "bind.views.renders=1"], "renders must be in"),
+        (["bind", "ball.glb", "--splats", "ball.ply", "--out", "run",
+          "--exposures", "ball.ply"], "are of photographs"),
         (["pose", "ball.ply", "--mesh", "ball.glb", "--out", "x.ply"], "no readable safetensors"),
         (["pose", "BOUND", "--mesh", "nan.ply", "--out", "x.ply"], "not finite"),
         (["pose", "BOUND", "--mesh", "ball.glb", "--out", "x.spz"], "must end in .ply"),

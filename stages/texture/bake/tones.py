@@ -3,15 +3,9 @@
 Values may exceed 1, where a view is darker than the scene.
 """
 
-from logging import Logger
-from pathlib import Path
-
 import numpy as np
 from jaxtyping import Float, Float32
 
-from ....pipeline.errors import InputError
-from ...formats import exposures
-from ...formats.shots import Shot
 from ...formats.srgb import decode
 from ...geometry.exposure import Exposure
 
@@ -34,22 +28,3 @@ def undone(exposure: Exposure) -> Float32[np.ndarray, "3 256"]:
     """As the scene was before a photograph's exposure; nothing is darker than black."""
     gain, offset = (part.double().numpy()[:, None] for part in (exposure.gain, exposure.offset))
     return np.maximum((BYTES - offset) / gain, 0).astype(np.float32)
-
-
-def known(path: Path, folder: Path, shots: list[Shot], log: Logger) -> dict[int, Exposure]:
-    """Exposures by number of the photograph, of the capture in `folder`."""
-    names = [exposures.name_of(shot.path, folder) for shot in shots]
-    listed = exposures.load(path)
-    found = {k: one for k, name in enumerate(names) if (one := listed.of(name)) is not None}
-    lacking = [name for k, name in enumerate(names) if k not in found]
-    if not found:
-        raise InputError(f"{path}: lists none of the photographs of {folder}, such as {names[0]}.")
-    if lacking:
-        log.warning(
-            "%s does not list %d of %d photographs, such as %s; these are taken as they are.",
-            path,
-            len(lacking),
-            len(names),
-            lacking[0],
-        )
-    return found

@@ -13,7 +13,7 @@ from ....pipeline.contract import Context, replacing
 from ....pipeline.errors import InputError
 from ....renderers.scene import Gaussians
 from ...artifacts import PictureFile, ReportFile, TexturedMeshFile
-from ...formats import captures, gltf_model, pictures, splats, tensors, wild
+from ...formats import captures, exposures, gltf_model, pictures, splats, tensors, wild
 from ...formats.model import Material, Model, Texture
 from ...formats.png import png
 from ...formats.shots import Shot
@@ -177,7 +177,7 @@ def _photographs(work: Bake, inputs: Inputs) -> None:
 def _even(work: Bake, inputs: Inputs) -> None:
     """By the exposures that are given, or else by gains that make the photographs agree."""
     if inputs.exposures is not None and inputs.capture is not None:
-        work.exposures = tones.known(
+        work.exposures = exposures.of_shots(
             inputs.exposures.path, inputs.capture.path, work.shots, work.ctx.log
         )
         for number, exposure in work.exposures.items():
