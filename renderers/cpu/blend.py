@@ -48,6 +48,7 @@ from .memory import (
 )
 from .simd import (
     LANES,
+    above,
     at_least,
     at_most,
     below,
@@ -58,6 +59,7 @@ from .simd import (
     mask_of,
     multiply_add,
     smaller,
+    subtract_product,
     unless_negative,
     where,
 )
@@ -117,34 +119,32 @@ def blend_block(splats, word, px, py, state, at, clamped):
 
     `clamped` says whether any alpha may reach ALPHA_MAX.
     """
-    t = load_lanes(state, at + T)
+    t, zero = load_lanes(state, at + T), broadcast(ZERO)
+    # T of finished pixels goes on falling: that they are is seen from it alone, without a branch.
+    alive, last = above(t, zero), t + load_lanes(state, at + T_END)
     red, green = load_lanes(state, at + RED), load_lanes(state, at + GREEN)
     blue = load_lanes(state, at + BLUE)
-    known = bits(at_most(t, T_MIN))
     while word != 0:
         g = lowest_bit(word) * FIELDS
         word &= word - 1
         power = exponent(splats, g, px - load(splats, g + X), py - load(splats, g + Y))
         alpha = exp2_over_255(power)
         alpha = unless_negative(power, smaller(alpha, ALPHA_MAX) if clamped else alpha)
-        weight = alpha * t
-        after = t - weight
-        finished = bits(at_most(after, T_MIN))
-        if finished != known:
-            now = mask_of(finished & ~known)
-            store_lanes(state, at + T_END, where(now, t, load_lanes(state, at + T_END)))
-            weight, after = where(now, ZERO, weight), where(now, ZERO, after)
-            known = finished
-            word = word if known != ALL_LANES else 0
-        t = after
+        after = subtract_product(t, alpha, t)
+        alive = above(after, T_MIN)
+        weight = where(alive, alpha * t, zero)
+        t, last = after, where(alive, after, last)
         red = multiply_add(weight, load(splats, g + VALUES), red)
         green = multiply_add(weight, load(splats, g + VALUES + 1), green)
         blue = multiply_add(weight, load(splats, g + VALUES + 2), blue)
-    store_lanes(state, at + T, t)
+        if bits(alive) == 0:
+            break
+    store_lanes(state, at + T, where(alive, t, zero))
+    store_lanes(state, at + T_END, where(alive, zero, last))
     store_lanes(state, at + RED, red)
     store_lanes(state, at + GREEN, green)
     store_lanes(state, at + BLUE, blue)
-    return known == ALL_LANES
+    return bits(alive) == 0
 
 
 @inner

@@ -34,7 +34,6 @@ from .bins import (
 )
 from .blend import (
     ALL_BLOCKS,
-    ALL_LANES,
     ALPHA_MAX,
     BLUE,
     GREEN,
@@ -64,13 +63,13 @@ from .memory import (
 )
 from .simd import (
     LANES,
+    above,
     at_most,
     bit_count,
     bits,
     broadcast,
     exp2_over_255,
     lowest_bit,
-    mask_of,
     multiply_add,
     smaller,
     subtract_product,
@@ -124,11 +123,11 @@ def open_tiles_backward(
 
 
 @inner
-def add_blocks(splats, g, x, y, wanted, known, state, first, clamped):
+def add_blocks(splats, g, x, y, wanted, state, first, clamped):
     """The sums of one splat over the `wanted` blocks of the tile whose state begins at `first`.
 
-    (x, y) is its centre in the tile; `clamped` says whether alpha may reach ALPHA_MAX. `known` has
-    the finished pixels of each block. Returns the sums, and which blocks are finished now.
+    (x, y) is its centre in the tile; `clamped` says whether alpha may reach ALPHA_MAX. Returns the
+    sums, and which blocks are finished now.
     """
     red, green = load(splats, g + VALUES), load(splats, g + VALUES + 1)
     blue = load(splats, g + VALUES + 2)
@@ -145,15 +144,10 @@ def add_blocks(splats, g, x, y, wanted, known, state, first, clamped):
         alpha = smaller(unclamped, ALPHA_MAX) if clamped else unclamped
         alpha = unless_negative(power, alpha)
         t, suffix = load_lanes(state, at + T), load_lanes(state, at + SUFFIX)
-        weight = alpha * t
-        after = t - weight
-        finished = bits(at_most(after, T_MIN))
-        if finished != load(known, block):
-            done = mask_of(finished)
-            weight, after = where(done, ZERO, weight), where(done, ZERO, after)
-            suffix = where(done, ZERO, suffix)
-            store(known, block, finished)
-            over |= int(finished == ALL_LANES) << block
+        after = subtract_product(t, alpha, t)
+        alive = above(after, T_MIN)
+        weight = where(alive, alpha * t, zero)
+        over |= int(bits(alive) == 0) << block
         v_red, v_green = load_lanes(state, at + RED), load_lanes(state, at + GREEN)
         v_blue = load_lanes(state, at + BLUE)
         gain = weight * multiply_add(v_red, red, multiply_add(v_green, green, v_blue * blue))
@@ -163,7 +157,7 @@ def add_blocks(splats, g, x, y, wanted, known, state, first, clamped):
         g_red = multiply_add(weight, v_red, g_red)
         g_green = multiply_add(weight, v_green, g_green)
         g_blue = multiply_add(weight, v_blue, g_blue)
-        s = subtract_product(gain, suffix, alpha / (ONE - alpha))
+        s = where(alive, subtract_product(gain, suffix, alpha / (ONE - alpha)), zero)
         if clamped:
             s = where(at_most(unclamped, ALPHA_MAX), s, ZERO)
         sx, sy = s * dx, s * dy
@@ -176,7 +170,7 @@ def add_blocks(splats, g, x, y, wanted, known, state, first, clamped):
 
 @inner
 def blend_tile_backward(
-    first, last, left, top, splats, entries, masks, known, state, at, blocks, stripe, slots, sums
+    first, last, left, top, splats, entries, masks, state, at, blocks, stripe, slots, sums
 ):
     """Add, per splat, the gradient by its three values and six moments of s = alpha dL/dalpha:
 
@@ -193,9 +187,9 @@ def blend_tile_backward(
         g, slot = k * FIELDS, (np.int64(load(slots, k)) + stripe) * SUMS
         x, y = load(splats, g + X) - left, load(splats, g + Y) - top
         if load(splats, g + TOP) < TOP_MAX:
-            found, over = add_blocks(splats, g, x, y, wanted, known, state, at, False)
+            found, over = add_blocks(splats, g, x, y, wanted, state, at, False)
         else:
-            found, over = add_blocks(splats, g, x, y, wanted, known, state, at, True)
+            found, over = add_blocks(splats, g, x, y, wanted, state, at, True)
         add_sums9(sums, slot, *found)
         blocks &= ~over
         if blocks == 0:
@@ -208,7 +202,6 @@ def blend_backward(
     first, last, columns, tiles_per_stripe, splats, entries, masks, starts, slots, sums, state, live
 ):  # fmt: skip
     """Gradient of the lists of tiles first..last-1 into `sums`."""
-    known = np.empty(BLOCKS, np.int64)
     for tile in range(first, last):
         here, stripe = tile - first, tile // tiles_per_stripe
         blocks = np.int64(load(live, here))
@@ -216,10 +209,8 @@ def blend_backward(
             continue
         left, top = F(tile % columns * TILE_PX), F(tile // columns * TILE_PX)
         at = here * STATE
-        for block in range(BLOCKS):
-            store(known, block, bits(at_most(load_lanes(state, at + T + block * LANES), T_MIN)))
         blocks = blend_tile_backward(
-            starts[here], starts[here + 1], left, top, splats, entries, masks, known, state, at,
+            starts[here], starts[here + 1], left, top, splats, entries, masks, state, at,
             blocks, stripe, slots, sums,
         )  # fmt: skip
         store(live, here, blocks)

@@ -3,9 +3,10 @@
 import pytest
 import torch
 from splatworks.renderers import cpu, reference
+from splatworks.renderers.projection import image_covariances
 from splatworks.renderers.scene import Cameras, Frames, Gaussians
 
-from .scenes import ALL, CASES, PARAMETERS, cameras, gaussians, opened
+from .scenes import ALL, CASES, PARAMETERS, cameras, changed, gaussians, opened, uniform
 
 PICTURES = ("rgb", "alpha", "depth", "normal", "channels")
 
@@ -105,3 +106,80 @@ def test_no_block_reaches_over_the_edge(size: tuple[int, int]) -> None:
     for by_blocks, by_pixels in zip(*results, strict=True):
         assert by_pixels.norm() > 0
         assert (by_blocks - by_pixels).norm() <= 1e-6 * by_pixels.norm()
+
+
+def test_a_splat_reaches_the_last_pixel_above_the_cut_off_and_no_further() -> None:
+    """One pixel of each splat is 2e-5 above or below 1/255: nothing is lost to outlines or lists."""
+    rng = torch.Generator().manual_seed(13)
+    n, pitch = 400, 24
+    place = torch.arange(n)
+    centers = torch.stack([place % 20, place // 20], dim=-1) * pitch + uniform(8, 16, (n, 2), rng)
+    view = Cameras(
+        torch.eye(4)[None], *torch.tensor([[[100.0, 100.0]], [[240.0, 240.0]]]), 480, 480
+    )
+    rays = torch.cat([(centers - 240) / 100, torch.ones(n, 1)], dim=-1)
+    scene = changed(
+        gaussians(n, seed=14, degree=0),
+        means=rays,
+        scales=uniform(0.002, 0.02, (n, 3), rng),
+        opacities=torch.full((n,), 0.9),
+    )
+    found, spread = projected(scene, view)
+    pixel = found + uniform(-3, 3, (n, 2), rng)
+    away = pixel.floor() + 0.5 - found
+    sigma = 0.5 * torch.einsum("ni,nij,nj->n", away, spread.inverse(), away)
+    side = torch.where(torch.rand(n, generator=rng) < 0.5, 1 + 2e-5, 1 - 2e-5)
+    opacities = side * sigma.exp() / 255
+    usable = opacities < 0.9
+    scene = changed(scene, opacities=torch.where(usable, opacities, 0.0).float())
+    alpha = cpu.render(scene, view).alpha[0, ..., 0]
+    x, y = pixel.floor().long().unbind(-1)
+    assert usable.sum() > 300
+    assert torch.equal((alpha[y, x] > 0)[usable], (side > 1)[usable])
+
+
+def projected(scene: Gaussians, view: Cameras) -> tuple[torch.Tensor, torch.Tensor]:
+    """Centres (n, 2) and covariances (n, 2, 2) in the picture, in float64."""
+    wide = opened(scene, torch.float64)
+    centers = reference.render(wide, view).means2d[0]
+    return centers.detach(), image_covariances(wide, view)[0].detach()
+
+
+def test_batches_add_up_the_gradients_of_their_cameras() -> None:
+    """For every degree: the later cameras add to what the first has set."""
+    for degree in range(4):
+        scene, angles = gaussians(40, seed=degree, degree=degree), (0.0, 70.0, 200.0)
+        together, apart = opened(scene), opened(scene)
+        cpu.render(together, cameras(24, 24, azimuths_deg=angles)).rgb.sum().backward()
+        for angle in angles:
+            cpu.render(apart, cameras(24, 24, azimuths_deg=(angle,))).rgb.sum().backward()
+        for name in ("means", "sh"):
+            torch.testing.assert_close(
+                getattr(together, name).grad, getattr(apart, name).grad, rtol=1e-4, atol=1e-4
+            )
+
+
+def test_the_field_of_view_of_the_derivative_follows_the_centre_of_the_picture() -> None:
+    """Wide splats left of an off-centre picture, where x/z is held within its widened edges."""
+    scene = gaussians(60, seed=17, size=0.3)
+    view = cameras(40, 24, distance_m=0.8, focal_px=(12.0, 12.0), center_px=(32.0, 5.0))
+    found, wanted = cpu.render(scene, view), reference.render(scene, view)
+    assert (found.rgb.double() - wanted.rgb).abs().max() < 1 / 255
+    torch.testing.assert_close(found.radii_px.double(), wanted.radii_px, rtol=1e-4, atol=1e-5)
+
+
+def test_nothing_nearer_than_the_near_plane_is_drawn() -> None:
+    scene = changed(
+        gaussians(2, seed=18, size=1e-4), means=torch.tensor([[0, 0, 0.009], [0, 0, 0.011]])
+    )
+    view = Cameras(torch.eye(4)[None], *torch.tensor([[[20.0, 20.0]], [[8.0, 8.0]]]), 16, 16)
+    for render in (cpu.render, reference.render):
+        assert (render(scene, view).radii_px[0] > 0).tolist() == [False, True]
+
+
+def test_colors_learn_where_alpha_is_held() -> None:
+    """Everywhere at its largest alpha, a splat's only gradient is that by its color."""
+    scene = opened(changed(gaussians(1, seed=19, degree=0, size=500.0), opacities=torch.ones(1)))
+    frames = cpu.render(scene, cameras(8, 8))
+    frames.rgb.sum().backward()
+    assert not scene.opacities.grad.any() and scene.sh.grad.abs().min() > 1
