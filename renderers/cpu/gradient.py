@@ -4,7 +4,7 @@ Notation as in blend.py. With cotangents v of C and v_A of A, and
 S_i = Σ_{j>i} w_j (c_j·v) - T_end v_A:
     alpha_i dL/dalpha_i = w_i (c_i·v) - S_i alpha_i / (1 - alpha_i)
 so one scalar per pixel carried front to back is enough: S starts as C·v - (1 - A) v_A. It takes
-the place of T_end in a tile's state, and RED, GREEN, BLUE hold v. A finished pixel has T = S = 0.
+the place of T_end in a tile's state, and RED, GREEN, BLUE hold v. A finished pixel has T <= T_MIN.
 
 The loop runs over the splats of a tile, for each over its blocks: its sums stay in registers.
 """
@@ -36,6 +36,7 @@ from .blend import (
     ALL_BLOCKS,
     ALPHA_MAX,
     BLUE,
+    FREE_MASKS,
     GREEN,
     HALF,
     ONE,
@@ -123,11 +124,11 @@ def open_tiles_backward(
 
 
 @inner
-def add_blocks(splats, g, x, y, wanted, state, first, clamped):
+def add_blocks(splats, g, x, y, wanted, known, state, first, clamped):
     """The sums of one splat over the `wanted` blocks of the tile whose state begins at `first`.
 
-    (x, y) is its centre in the tile; `clamped` says whether alpha may reach ALPHA_MAX. Returns the
-    sums, and which blocks are finished now.
+    (x, y) is its centre in the tile; `clamped` says whether alpha may reach ALPHA_MAX. `known` has
+    the unfinished pixels of each block. Returns the sums, and which blocks are finished now.
     """
     red, green = load(splats, g + VALUES), load(splats, g + VALUES + 1)
     blue = load(splats, g + VALUES + 2)
@@ -146,8 +147,16 @@ def add_blocks(splats, g, x, y, wanted, state, first, clamped):
         t, suffix = load_lanes(state, at + T), load_lanes(state, at + SUFFIX)
         after = subtract_product(t, alpha, t)
         alive = above(after, T_MIN)
-        weight = where(alive, alpha * t, zero)
-        over |= int(bits(alive) == 0) << block
+        if FREE_MASKS:
+            weight = where(alive, alpha * t, zero)
+            over |= int(bits(alive) == 0) << block
+        else:
+            weight, unfinished = alpha * t, bits(alive)
+            if unfinished != load(known, block):
+                weight, after = where(alive, weight, zero), where(alive, after, zero)
+                suffix = where(alive, suffix, zero)
+                store(known, block, unfinished)
+                over |= int(unfinished == 0) << block
         v_red, v_green = load_lanes(state, at + RED), load_lanes(state, at + GREEN)
         v_blue = load_lanes(state, at + BLUE)
         gain = weight * multiply_add(v_red, red, multiply_add(v_green, green, v_blue * blue))
@@ -157,7 +166,9 @@ def add_blocks(splats, g, x, y, wanted, state, first, clamped):
         g_red = multiply_add(weight, v_red, g_red)
         g_green = multiply_add(weight, v_green, g_green)
         g_blue = multiply_add(weight, v_blue, g_blue)
-        s = where(alive, subtract_product(gain, suffix, alpha / (ONE - alpha)), zero)
+        s = subtract_product(gain, suffix, alpha / (ONE - alpha))
+        if FREE_MASKS:
+            s = where(alive, s, zero)
         if clamped:
             s = where(at_most(unclamped, ALPHA_MAX), s, ZERO)
         sx, sy = s * dx, s * dy
@@ -170,7 +181,7 @@ def add_blocks(splats, g, x, y, wanted, state, first, clamped):
 
 @inner
 def blend_tile_backward(
-    first, last, left, top, splats, entries, masks, state, at, blocks, stripe, slots, sums
+    first, last, left, top, splats, entries, masks, known, state, at, blocks, stripe, slots, sums
 ):
     """Add, per splat, the gradient by its three values and six moments of s = alpha dL/dalpha:
 
@@ -187,9 +198,9 @@ def blend_tile_backward(
         g, slot = k * FIELDS, (np.int64(load(slots, k)) + stripe) * SUMS
         x, y = load(splats, g + X) - left, load(splats, g + Y) - top
         if load(splats, g + TOP) < TOP_MAX:
-            found, over = add_blocks(splats, g, x, y, wanted, state, at, False)
+            found, over = add_blocks(splats, g, x, y, wanted, known, state, at, False)
         else:
-            found, over = add_blocks(splats, g, x, y, wanted, state, at, True)
+            found, over = add_blocks(splats, g, x, y, wanted, known, state, at, True)
         add_sums9(sums, slot, *found)
         blocks &= ~over
         if blocks == 0:
@@ -202,6 +213,7 @@ def blend_backward(
     first, last, columns, tiles_per_stripe, splats, entries, masks, starts, slots, sums, state, live
 ):  # fmt: skip
     """Gradient of the lists of tiles first..last-1 into `sums`."""
+    known = np.empty(BLOCKS, np.int64)
     for tile in range(first, last):
         here, stripe = tile - first, tile // tiles_per_stripe
         blocks = np.int64(load(live, here))
@@ -209,8 +221,10 @@ def blend_backward(
             continue
         left, top = F(tile % columns * TILE_PX), F(tile // columns * TILE_PX)
         at = here * STATE
+        for block in range(BLOCKS):
+            store(known, block, bits(above(load_lanes(state, at + T + block * LANES), ZERO)))
         blocks = blend_tile_backward(
-            starts[here], starts[here + 1], left, top, splats, entries, masks, state, at,
+            starts[here], starts[here + 1], left, top, splats, entries, masks, known, state, at,
             blocks, stripe, slots, sums,
         )  # fmt: skip
         store(live, here, blocks)

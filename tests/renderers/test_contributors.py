@@ -47,7 +47,7 @@ def test_each_index_has_its_weight_and_none_twice(weights) -> None:
 
 
 def test_faint_ones_and_the_end_of_blending() -> None:
-    """Walls one behind the other: weights far below 1e-4, and none that would end below T = 1e-4."""
+    """Walls one behind the other: weights far below 1e-4, and none behind T = 1e-4."""
     n = 6
     scene = gaussians(n, seed=33, degree=0, size=50.0)
     means = torch.zeros(n, 3)
