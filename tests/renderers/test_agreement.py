@@ -183,3 +183,11 @@ def test_colors_learn_where_alpha_is_held() -> None:
     frames = cpu.render(scene, cameras(8, 8))
     frames.rgb.sum().backward()
     assert not scene.opacities.grad.any() and scene.sh.grad.abs().min() > 1
+
+
+def test_gradients_of_a_picture_with_several_rows_of_tiles_per_stripe() -> None:
+    scene, view = gaussians(60, seed=18), cameras(24, 300, focal_px=(300.0, 300.0))
+    (_, found), (_, wanted) = run(cpu.render, scene, view), run(reference.render, scene, view)
+    for name in ("means", "opacities", "sh"):
+        difference = (found[name].double() - wanted[name].double()).norm()
+        assert difference <= 1e-3 * wanted[name].double().norm()
