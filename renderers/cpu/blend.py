@@ -48,6 +48,7 @@ from .memory import (
 )
 from .simd import (
     LANES,
+    above,
     at_least,
     at_most,
     below,
@@ -58,6 +59,7 @@ from .simd import (
     mask_of,
     multiply_add,
     smaller,
+    subtract_product,
     unless_negative,
     where,
 )
@@ -66,6 +68,8 @@ ALPHA_MAX, T_MIN = F(0.999), F(1e-4)
 TOP_MAX = F(math.log2(255 * 0.999) - 1e-5)
 """Below it no alpha of a splat reaches ALPHA_MAX."""
 ONE, HALF, ZERO = F(1.0), F(0.5), F(0.0)
+FREE_MASKS = LANES == 16
+"""AVX-512 leaves lanes out at no cost; elsewhere a branch is cheaper, as pixels finish once."""
 ALL_LANES, ALL_BLOCKS = (1 << LANES) - 1, (1 << BLOCKS) - 1
 AT_ONCE = 64
 
@@ -117,34 +121,40 @@ def blend_block(splats, word, px, py, state, at, clamped):
 
     `clamped` says whether any alpha may reach ALPHA_MAX.
     """
-    t = load_lanes(state, at + T)
+    t, zero = load_lanes(state, at + T), broadcast(ZERO)
+    last = t + load_lanes(state, at + T_END)
+    alive = above(t, zero)
+    known = bits(alive)
     red, green = load_lanes(state, at + RED), load_lanes(state, at + GREEN)
     blue = load_lanes(state, at + BLUE)
-    known = bits(at_most(t, T_MIN))
     while word != 0:
         g = lowest_bit(word) * FIELDS
         word &= word - 1
         power = exponent(splats, g, px - load(splats, g + X), py - load(splats, g + Y))
         alpha = exp2_over_255(power)
         alpha = unless_negative(power, smaller(alpha, ALPHA_MAX) if clamped else alpha)
-        weight = alpha * t
-        after = t - weight
-        finished = bits(at_most(after, T_MIN))
-        if finished != known:
-            now = mask_of(finished & ~known)
-            store_lanes(state, at + T_END, where(now, t, load_lanes(state, at + T_END)))
-            weight, after = where(now, ZERO, weight), where(now, ZERO, after)
-            known = finished
-            word = word if known != ALL_LANES else 0
+        after = subtract_product(t, alpha, t)
+        if FREE_MASKS:  # T of finished pixels goes on falling, and hides what follows.
+            alive = above(after, T_MIN)
+            weight, last = where(alive, alpha * t, zero), where(alive, after, last)
+            known = bits(alive)
+        else:
+            weight, unfinished = alpha * t, bits(above(after, T_MIN))
+            if unfinished != known:
+                alive, last = mask_of(unfinished), where(mask_of(known & ~unfinished), t, last)
+                weight, after = where(alive, weight, zero), where(alive, after, zero)
+                known = unfinished
         t = after
         red = multiply_add(weight, load(splats, g + VALUES), red)
         green = multiply_add(weight, load(splats, g + VALUES + 1), green)
         blue = multiply_add(weight, load(splats, g + VALUES + 2), blue)
-    store_lanes(state, at + T, t)
+        word = word if known != 0 else 0
+    store_lanes(state, at + T, where(alive, t, zero))
+    store_lanes(state, at + T_END, where(alive, zero, last))
     store_lanes(state, at + RED, red)
     store_lanes(state, at + GREEN, green)
     store_lanes(state, at + BLUE, blue)
-    return known == ALL_LANES
+    return known == 0
 
 
 @inner

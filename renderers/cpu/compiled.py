@@ -22,11 +22,13 @@ def _lanes() -> int:
     forced = os.environ.get("SPLATWORKS_LANES")  # for tests, on machines of the other kind
     if forced in ("8", "16"):
         return int(forced)
-    features = cpu_target.target_context.codegen().magic_tuple()[-1]
-    return 16 if "+avx512f" in features.split(",") else 8
+    return 16 if "+avx512f" in _FEATURES else 8
 
 
+_FEATURES = cpu_target.target_context.codegen().magic_tuple()[-1].split(",")
 LANES = _lanes()
+SCALES_BY_POWERS = LANES == 16 and "+avx512dq" in _FEATURES
+"""Whether one instruction takes the fraction of a number and one scales by a power of two."""
 
 HERE = Path(__file__).parent
 

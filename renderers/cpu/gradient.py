@@ -4,7 +4,7 @@ Notation as in blend.py. With cotangents v of C and v_A of A, and
 S_i = Σ_{j>i} w_j (c_j·v) - T_end v_A:
     alpha_i dL/dalpha_i = w_i (c_i·v) - S_i alpha_i / (1 - alpha_i)
 so one scalar per pixel carried front to back is enough: S starts as C·v - (1 - A) v_A. It takes
-the place of T_end in a tile's state, and RED, GREEN, BLUE hold v. A finished pixel has T = S = 0.
+the place of T_end in a tile's state, and RED, GREEN, BLUE hold v. A finished pixel has T <= T_MIN.
 
 The loop runs over the splats of a tile, for each over its blocks: its sums stay in registers.
 """
@@ -34,9 +34,9 @@ from .bins import (
 )
 from .blend import (
     ALL_BLOCKS,
-    ALL_LANES,
     ALPHA_MAX,
     BLUE,
+    FREE_MASKS,
     GREEN,
     HALF,
     ONE,
@@ -64,13 +64,13 @@ from .memory import (
 )
 from .simd import (
     LANES,
+    above,
     at_most,
     bit_count,
     bits,
     broadcast,
     exp2_over_255,
     lowest_bit,
-    mask_of,
     multiply_add,
     smaller,
     subtract_product,
@@ -128,7 +128,7 @@ def add_blocks(splats, g, x, y, wanted, known, state, first, clamped):
     """The sums of one splat over the `wanted` blocks of the tile whose state begins at `first`.
 
     (x, y) is its centre in the tile; `clamped` says whether alpha may reach ALPHA_MAX. `known` has
-    the finished pixels of each block. Returns the sums, and which blocks are finished now.
+    the unfinished pixels of each block. Returns the sums, and which blocks are finished now.
     """
     red, green = load(splats, g + VALUES), load(splats, g + VALUES + 1)
     blue = load(splats, g + VALUES + 2)
@@ -145,15 +145,18 @@ def add_blocks(splats, g, x, y, wanted, known, state, first, clamped):
         alpha = smaller(unclamped, ALPHA_MAX) if clamped else unclamped
         alpha = unless_negative(power, alpha)
         t, suffix = load_lanes(state, at + T), load_lanes(state, at + SUFFIX)
-        weight = alpha * t
-        after = t - weight
-        finished = bits(at_most(after, T_MIN))
-        if finished != load(known, block):
-            done = mask_of(finished)
-            weight, after = where(done, ZERO, weight), where(done, ZERO, after)
-            suffix = where(done, ZERO, suffix)
-            store(known, block, finished)
-            over |= int(finished == ALL_LANES) << block
+        after = subtract_product(t, alpha, t)
+        alive = above(after, T_MIN)
+        if FREE_MASKS:
+            weight = where(alive, alpha * t, zero)
+            over |= int(bits(alive) == 0) << block
+        else:
+            weight, unfinished = alpha * t, bits(alive)
+            if unfinished != load(known, block):
+                weight, after = where(alive, weight, zero), where(alive, after, zero)
+                suffix = where(alive, suffix, zero)
+                store(known, block, unfinished)
+                over |= int(unfinished == 0) << block
         v_red, v_green = load_lanes(state, at + RED), load_lanes(state, at + GREEN)
         v_blue = load_lanes(state, at + BLUE)
         gain = weight * multiply_add(v_red, red, multiply_add(v_green, green, v_blue * blue))
@@ -164,6 +167,8 @@ def add_blocks(splats, g, x, y, wanted, known, state, first, clamped):
         g_green = multiply_add(weight, v_green, g_green)
         g_blue = multiply_add(weight, v_blue, g_blue)
         s = subtract_product(gain, suffix, alpha / (ONE - alpha))
+        if FREE_MASKS:
+            s = where(alive, s, zero)
         if clamped:
             s = where(at_most(unclamped, ALPHA_MAX), s, ZERO)
         sx, sy = s * dx, s * dy
@@ -217,7 +222,7 @@ def blend_backward(
         left, top = F(tile % columns * TILE_PX), F(tile // columns * TILE_PX)
         at = here * STATE
         for block in range(BLOCKS):
-            store(known, block, bits(at_most(load_lanes(state, at + T + block * LANES), T_MIN)))
+            store(known, block, bits(above(load_lanes(state, at + T + block * LANES), ZERO)))
         blocks = blend_tile_backward(
             starts[here], starts[here + 1], left, top, splats, entries, masks, known, state, at,
             blocks, stripe, slots, sums,

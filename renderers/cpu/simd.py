@@ -21,7 +21,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic, overload
 
-from .compiled import LANES
+from .compiled import LANES, SCALES_BY_POWERS
 from .vectors import (
     BITS,
     F32,
@@ -279,28 +279,49 @@ def log2_of(typing_context, x):
     return WIDE_TYPE(x), emit
 
 
-# Minimax polynomial of 2^f on [-1/2, 1/2], relative error 8e-8.
+# Minimax polynomials of 2^f on [-1/2, 1/2] and on [0, 1], relative error 8e-8.
 _EXP2 = (0.001327647187, 0.009675541333, 0.05550713274, 0.2402211972, 0.6931469671, 1.000000072)
+_EXP2_UP = (0.001877576675, 0.00898934009, 0.05582631805, 0.240153617, 0.6931530732, 0.9999999251)
+
+
+def _polynomial(builder, coefficients, x):
+    value = constant(coefficients[0])
+    for coefficient in coefficients[1:]:
+        value = multiplied_and_added(builder, value, x, constant(coefficient))
+    return value
+
+
+def _masked(builder, name, *values):
+    """An instruction of AVX-512 on all lanes, rounding as the processor does."""
+    nothing, everything = constant(0.0), ir.Constant(PACKED, (1 << LANES) - 1)
+    values = (*values, nothing, everything, ir.Constant(I32, 4))
+    kind = ir.FunctionType(VECTOR, [value.type for value in values])
+    name = f"llvm.x86.avx512.mask.{name}.ps.512"
+    return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), values)
 
 
 @intrinsic
 def exp2_over_255(typing_context, x):
     """2^x / 255 for -118 < x < 128, relative error below 3e-7; rubbish elsewhere, to be masked.
 
-    Alpha counts from its cut-off at 1/255: there x is near 0, where float32 is finest.
+    Alpha counts from its cut-off at 1/255: there x is near 0, where float32 is finest. AVX-512
+    needs three instructions fewer than other processors.
     """
+
+    def with_avx512(context, builder, signature, values):
+        rest = _masked(builder, "reduce", values[0], ir.Constant(I32, 0b1001))  # x - floor(x)
+        power = _polynomial(builder, [c / 255 for c in _EXP2_UP], rest)
+        return _masked(builder, "scalef", power, values[0])  # power 2^floor(x)
 
     def emit(context, builder, signature, values):
         whole = called(builder, "rint", values[0])
         rest = builder.fsub(values[0], whole)
-        power = constant(_EXP2[0] / 255)
-        for coefficient in _EXP2[1:]:
-            power = multiplied_and_added(builder, power, rest, constant(coefficient / 255))
+        power = _polynomial(builder, [c / 255 for c in _EXP2], rest)
         shift = ir.Constant(INTEGERS, [23] * LANES)
         exponent = builder.shl(builder.fptosi(whole, INTEGERS), shift)
         return builder.bitcast(builder.add(builder.bitcast(power, INTEGERS), exponent), VECTOR)
 
-    return LANES_TYPE(x), emit
+    return LANES_TYPE(x), with_avx512 if SCALES_BY_POWERS else emit
 
 
 @intrinsic

@@ -3,9 +3,10 @@
 import pytest
 import torch
 from splatworks.renderers import cpu, reference
+from splatworks.renderers.projection import image_covariances
 from splatworks.renderers.scene import Cameras, Frames, Gaussians
 
-from .scenes import ALL, CASES, PARAMETERS, cameras, gaussians, opened
+from .scenes import ALL, CASES, PARAMETERS, cameras, changed, gaussians, opened, uniform
 
 PICTURES = ("rgb", "alpha", "depth", "normal", "channels")
 
@@ -105,3 +106,88 @@ def test_no_block_reaches_over_the_edge(size: tuple[int, int]) -> None:
     for by_blocks, by_pixels in zip(*results, strict=True):
         assert by_pixels.norm() > 0
         assert (by_blocks - by_pixels).norm() <= 1e-6 * by_pixels.norm()
+
+
+def test_a_splat_reaches_the_last_pixel_above_the_cut_off_and_no_further() -> None:
+    """One pixel of each is 5e-5 above or below 1/255: nothing is lost to outlines or lists."""
+    rng = torch.Generator().manual_seed(13)
+    n, tried = 16, 0
+    place = torch.arange(n)
+    view = Cameras(torch.eye(4)[None], *torch.tensor([[[100.0, 100]], [[48.0, 48]]]), 96, 96)
+    for seed in range(60):
+        corners = torch.stack([place % 4, place // 4], dim=-1) * 24
+        rays = (corners + uniform(8, 16, (n, 2), rng) - 48) / 100
+        scene = changed(
+            gaussians(n, seed=seed, degree=0),
+            means=torch.cat([rays, torch.ones(n, 1)], dim=-1),
+            scales=uniform(0.002, 0.02, (n, 3), rng),
+            opacities=torch.full((n,), 0.9),
+        )
+        centers, spread = projected(scene, view)
+        pixel = (centers + uniform(-3, 3, (n, 2), rng)).floor()
+        away = pixel + 0.5 - centers
+        sigma = 0.5 * torch.einsum("ni,nij,nj->n", away, spread.inverse(), away)
+        above = torch.rand(n, generator=rng) < 0.5
+        opacities = torch.where(above, 1 + 5e-5, 1 - 5e-5) * sigma.exp() / 255
+        usable = opacities < 0.9
+        scene = changed(scene, opacities=torch.where(usable, opacities, 0.0).float())
+        x, y = pixel.long().unbind(-1)
+        drawn = cpu.render(scene, view).alpha[0, y, x, 0] > 0
+        assert torch.equal(drawn[usable], above[usable])
+        tried += int(usable.sum())
+    assert tried > 500
+
+
+def projected(scene: Gaussians, view: Cameras) -> tuple[torch.Tensor, torch.Tensor]:
+    """Centres (n, 2) and covariances (n, 2, 2) in the picture, in float64."""
+    wide = opened(scene, torch.float64)
+    centers = reference.render(wide, view).means2d[0]
+    return centers.detach(), image_covariances(wide, view)[0].detach()
+
+
+def test_batches_add_up_the_gradients_of_their_cameras() -> None:
+    """For every degree: the later cameras add to what the first has set."""
+    for degree in range(4):
+        scene, angles = gaussians(40, seed=degree, degree=degree), (0.0, 70.0, 200.0)
+        together, apart = opened(scene), opened(scene)
+        cpu.render(together, cameras(24, 24, azimuths_deg=angles)).rgb.sum().backward()
+        for angle in angles:
+            cpu.render(apart, cameras(24, 24, azimuths_deg=(angle,))).rgb.sum().backward()
+        for name in ("means", "sh"):
+            torch.testing.assert_close(
+                getattr(together, name).grad, getattr(apart, name).grad, rtol=1e-4, atol=1e-4
+            )
+
+
+def test_the_field_of_view_of_the_derivative_follows_the_centre_of_the_picture() -> None:
+    """Wide splats left of an off-centre picture, where x/z is held within its widened edges."""
+    scene = gaussians(60, seed=17, size=0.3)
+    view = cameras(40, 24, distance_m=0.45, focal_px=(12.0, 12.0), center_px=(32.0, 5.0))
+    found, wanted = cpu.render(scene, view), reference.render(scene, view)
+    assert (found.rgb.double() - wanted.rgb).abs().max() < 1 / 255
+    torch.testing.assert_close(found.radii_px.double(), wanted.radii_px, rtol=1e-4, atol=1e-5)
+
+
+def test_nothing_nearer_than_the_near_plane_is_drawn() -> None:
+    scene = changed(
+        gaussians(2, seed=18, size=1e-4), means=torch.tensor([[0, 0, 0.009], [0, 0, 0.011]])
+    )
+    view = Cameras(torch.eye(4)[None], *torch.tensor([[[20.0, 20.0]], [[8.0, 8.0]]]), 16, 16)
+    for render in (cpu.render, reference.render):
+        assert (render(scene, view).radii_px[0] > 0).tolist() == [False, True]
+
+
+def test_colors_learn_where_alpha_is_held() -> None:
+    """Everywhere at its largest alpha, a splat's only gradient is that by its color."""
+    scene = opened(changed(gaussians(1, seed=19, degree=0, size=500.0), opacities=torch.ones(1)))
+    frames = cpu.render(scene, cameras(8, 8))
+    frames.rgb.sum().backward()
+    assert not scene.opacities.grad.any() and scene.sh.grad.abs().min() > 1
+
+
+def test_gradients_of_a_picture_with_several_rows_of_tiles_per_stripe() -> None:
+    scene, view = gaussians(60, seed=18), cameras(24, 300, focal_px=(300.0, 300.0))
+    (_, found), (_, wanted) = run(cpu.render, scene, view), run(reference.render, scene, view)
+    for name in ("means", "opacities", "sh"):
+        difference = (found[name].double() - wanted[name].double()).norm()
+        assert difference <= 1e-3 * wanted[name].double().norm()
