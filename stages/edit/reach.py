@@ -58,7 +58,7 @@ def posed_problem(
     edited = front_layer(depths, weights.numpy())
     if not edited.any():
         raise InputError(
-            "edit: nothing of the scene lies under the edit. What is there can be moved, repainted "
+            "nothing of the scene lies under the edit. What is there can be moved, repainted "
             "or removed; nothing can be added."
         )
     resting = at_rest(scene, shots)
@@ -105,7 +105,10 @@ def _pairs(
     shift = [box.left, box.top, box.left, box.top]
     known = bound(scene, movable, view.camera, pairs - shift)
     if known is None and shot.pairs is not None:
-        raise InputError("pairs: none of them starts on something that may move.")
+        raise InputError(
+            "--pairs: none of them starts on something that may move. (x0, y0) is where it is in "
+            "the scene's own picture."
+        )
     return known
 
 

@@ -80,7 +80,7 @@ def painted(
         if before is None:
             before = _rms(problem)
             if not problem.free.any():
-                raise InputError("edit: nothing of the scene lies under the edit to be repainted.")
+                raise InputError("nothing of the scene lies under the edit to be repainted.")
         change = solved(problem, settings)
         splats, changed = _recolored(splats, change)
         touched |= changed

@@ -7,7 +7,7 @@ from ...pipeline.contract import RUNTIME, Context
 from ..artifacts import CameraFile, ImagesDir, SequenceDir, SplatsFile
 from .settings import Coarse, Matching, Rigidity
 
-VERSION = 3
+VERSION = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +17,7 @@ class Inputs:
     camera: CameraFile
     """One camera, which stands still."""
     frames: ImagesDir
-    """PNG, JPEG or WebP pictures; their names give the order."""
+    """PNG, JPEG, WebP, TIFF or BMP pictures; their names give the order, 10 after 9."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
