@@ -9,6 +9,7 @@ that changed least. What a person has painted is explained by none.
 import io
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,9 @@ from jaxtyping import Bool, Float
 from PIL import Image, JpegImagePlugin
 from scipy import ndimage
 
-QUALITIES = range(95, 14, -5)
+STEP = 5
+QUALITIES = range(95, 14, -STEP)
+"""All between are tried next to the best of these."""
 SUBSAMPLINGS = (0, 2)
 """Of JPEG: none, and both ways by two."""
 DETAIL, NEAR_PX = 0.03, 9
@@ -42,16 +45,42 @@ def as_saved(own: Picture, edited: Picture, data: bytes) -> Picture:
     if before <= ROUNDING:
         return own
     pixels = Image.fromarray(np.rint(own.clip(0, 1) * 255).astype(np.uint8))
-    best, left = own, EXPLAINED * before
+    best = Try(own, {}, EXPLAINED * before)
     for options in _compressions(data):
-        file = io.BytesIO()
-        pixels.save(file, **options)
-        with Image.open(file) as image:
-            again = np.asarray(image.convert("RGB")).astype(np.float32) / 255
-        off = _typical(edited - again, detailed)
-        if off < left:
-            best, left = again, off
-    return best
+        best = min(best, _tried(pixels, options, edited, detailed), key=_off)
+    if "quality" in best.options:
+        for quality in range(best.options["quality"] - STEP + 1, best.options["quality"] + STEP):
+            options = {**best.options, "quality": quality}
+            best = min(best, _tried(pixels, options, edited, detailed), key=_off)
+    return best.picture
+
+
+@dataclass(frozen=True, slots=True)
+class Try:
+    """A picture saved and read again."""
+
+    picture: Picture
+    options: dict[str, Any]
+    """Of saving."""
+    off: float
+    """How far it is from the edited one."""
+
+
+def _off(one: Try) -> float:
+    return one.off
+
+
+def _tried(
+    pixels: Image.Image,
+    options: dict[str, Any],
+    edited: Picture,
+    detailed: Bool[np.ndarray, "height width"],
+) -> Try:
+    file = io.BytesIO()
+    pixels.save(file, **options)
+    with Image.open(file) as image:
+        again = np.asarray(image.convert("RGB")).astype(np.float32) / 255
+    return Try(again, options, _typical(edited - again, detailed))
 
 
 def _compressions(data: bytes) -> Iterator[dict[str, Any]]:
