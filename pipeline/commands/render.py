@@ -1,5 +1,6 @@
 """`pipeline render`: pictures of a splat scene, with the camera of each beside it."""
 
+import os
 import re
 import shutil
 import tempfile
@@ -10,7 +11,7 @@ import tyro
 
 from ...stages import STAGES
 from ..contract import replacing
-from ..errors import ConfigError, InputError
+from ..errors import ConfigError, InputError, StorageError
 from ..execute import explained
 from ..plan import bind
 from ..recipe import Recipe, Step
@@ -61,13 +62,7 @@ def render(
     for path in inputs.values():
         if not path.is_file():
             raise InputError(f"{path}: no such file.")
-    if out.exists() and not out.is_dir():
-        raise InputError(f"--out {out} exists already. Choose another name, or delete it.")
-    if out.suffix.lower() in OTHER_PICTURES and not out.is_dir():
-        raise InputError(f"--out {out}: pictures are written as PNG. Name a .png or a directory.")
-    file = next(path for path in out.absolute().parents if path.exists())
-    if not file.is_dir():
-        raise InputError(f"--out {out}: {file} is a file, expected a directory.")
+    _check_place(out)
     step = Step(
         name="render",
         stage="render",
@@ -84,6 +79,19 @@ def render(
             for path in _handed_over(store.folder(finished[0].request) / "images", out):
                 print(path)
     return 0
+
+
+def _check_place(out: Path) -> None:
+    """Refuse before anything is rendered what can not be written afterwards."""
+    if out.exists() and not out.is_dir():
+        raise InputError(f"--out {out} exists already. Choose another name, or delete it.")
+    if out.suffix.lower() in OTHER_PICTURES and not out.is_dir():
+        raise InputError(f"--out {out}: pictures are written as PNG. Name a .png or a directory.")
+    folder = next(path for path in (out.absolute(), *out.absolute().parents) if path.exists())
+    if not folder.is_dir():
+        raise InputError(f"--out {out}: {folder} is a file, expected a directory.")
+    if not os.access(folder, os.W_OK):
+        raise StorageError(f"--out {out} may not be written. Allow it, or name another one.")
 
 
 def _handed_over(images: Path, out: Path) -> list[Path]:

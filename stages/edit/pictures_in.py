@@ -41,6 +41,7 @@ class Retouched:
     """Where the edit is."""
     background: Float[np.ndarray, "3"]
     noise: float
+    """Standard deviation of what differs elsewhere, in 0 to 1."""
     pairs: Float[np.ndarray, "pair 4"] | None = None
     """Pixels of the own picture, and where they went."""
 
@@ -73,21 +74,11 @@ def retouched(
     """
     if compare:
         check_outside(scene, camera, image.name, log)
-    with torch.no_grad():
-        frames = render(scene, camera)
-    assert frames.rgb is not None and frames.alpha is not None
-    color, alpha = frames.rgb[0].numpy(), frames.alpha[0].numpy()
     whole, data = read(image)
     if whole.shape[2] == 4 and whole[..., 3].max() == 0:
         raise InputError(f"{image.name}: is fully transparent. Save the picture with its content.")
     given = fitted(whole, camera, f"{image.name}: the picture", log)
-    choices = list(BACKGROUNDS) if background == "auto" else [background]
-    grounds = [np.array(BACKGROUNDS[name], np.float32) for name in choices]
-    owns = [color + (1 - alpha) * ground for ground in grounds]
-    edits = [_flat(given, ground) for ground in grounds]
-    off = [float(np.abs(a - b).mean()) for a, b in zip(owns, edits, strict=True)]
-    best = int(np.argmin(off))
-    own, edited, ground = owns[best], edits[best], grounds[best]
+    own, edited, ground = _on_one_ground(scene, camera, given, background)
     if not compare:
         return Retouched(camera, own, edited, np.ones(own.shape[:2], bool), ground, 0.0)
     alike = _saved_alike(own, _flat(whole, ground), data)
@@ -97,6 +88,27 @@ def retouched(
     if mask is None and where.any():
         _doubts(shot, found.above, image.name, log)
     return shot
+
+
+def _on_one_ground(
+    scene: Gaussians,
+    camera: Cameras,
+    given: Float[np.ndarray, "height width channel"],
+    background: str,
+) -> tuple[Picture, Picture, Float[np.ndarray, "3"]]:
+    """The scene's own picture and the given one, before the background on which they are most
+    alike; and that background."""
+    with torch.no_grad():
+        frames = render(scene, camera)
+    assert frames.rgb is not None and frames.alpha is not None
+    color, alpha = frames.rgb[0].numpy(), frames.alpha[0].numpy()
+    choices = list(BACKGROUNDS) if background == "auto" else [background]
+    grounds = [np.array(BACKGROUNDS[name], np.float32) for name in choices]
+    owns = [color + (1 - alpha) * ground for ground in grounds]
+    edits = [_flat(given, ground) for ground in grounds]
+    off = [float(np.abs(a - b).mean()) for a, b in zip(owns, edits, strict=True)]
+    best = int(np.argmin(off))
+    return owns[best], edits[best], grounds[best]
 
 
 def _saved_alike(

@@ -30,8 +30,10 @@ class Config:
     ssim: float = 0.25
     """Weight of SSIM against the mean absolute difference."""
     matching: Matching = field(default=Matching())
+    """Patches are not looked for: a frame is never far from the one before it."""
     rigidity: Rigidity = field(default=Rigidity())
     coarse: Coarse = field(default=Coarse(iterations=150))
+    """Neither limbs nor rigid groups are tried, for the same reason."""
     checkpoint_every_s: float = field(default=20.0, metadata=RUNTIME)
     preview_every_s: float = field(default=30.0, metadata=RUNTIME)
 
