@@ -116,8 +116,10 @@ def _saved_alike(
 ) -> Picture:
     """The own picture after what saving has done to the edited one, of its own size."""
     height, width = edited.shape[:2]
-    size = own.shape[1], own.shape[0]
-    return resized(as_saved(resized(own, (width, height)), edited, data), size)
+    if width > own.shape[1]:  # What is larger loses nothing, and averages its noise.
+        return own
+    there = as_saved(resized(own, (width, height)), edited, data)
+    return resized(there, (own.shape[1], own.shape[0]))
 
 
 def _doubts(

@@ -12,6 +12,7 @@ from splatworks.stages.edit.skinning import Pose
 from splatworks.stages.edit.views import make_view
 from splatworks.stages.formats.splats import RawSplats
 from splatworks.stages.geometry.activation import activate
+from splatworks.stages.geometry.orbit import look_at_origin
 from splatworks.stages.scene.affine import about, carried, joined, rotation_matrix, take
 
 from .edit_setup import camera, picture, problem_of, right_shifted, rod, two_balls
@@ -95,7 +96,7 @@ def test_a_shift_is_the_peak_of_the_correlation_whatever_lies_behind(by_px, back
 
 
 def test_the_whole_is_carried_by_so_many_pixels_across_the_line_of_sight() -> None:
-    eye = camera(64, azimuth_deg=30.0)
+    eye = look_at_origin([30.0], [40.0], distance_m=2.0, fovy_deg=45.0, size_px=(64, 64))
     places = torch.tensor([[0.1, 0.0, 0.0], [-0.1, 0.05, 0.1], [0.0, 0.2, -0.1]])
     pose = Pose(places, torch.tensor([[2.0, 0, 0, 0]]).repeat(3, 1))
     after = whole.moved(eye, (5, -8), pose)
