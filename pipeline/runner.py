@@ -7,6 +7,7 @@ from pathlib import Path
 
 from .config import plain
 from .contract import replacing
+from .errors import InputError
 from .execute import Finished, explained, obtain
 from .locks import locked
 from .machine import Machine
@@ -33,12 +34,24 @@ def held(store: Store) -> Iterator[None]:
 
     with ExitStack() as stack:
         with explained(str(store.run), store.run):
-            store.run.mkdir(parents=True, exist_ok=True)
+            made(store.run)
             if store.shared is not None:
-                store.shared.mkdir(parents=True, exist_ok=True)
+                made(store.shared)
             stack.enter_context(locked(store.run_lock, waiting))
             sweep(store.run)
         yield
+
+
+def made(folder: Path) -> None:
+    """Make a directory, with those above it, if it is not there."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise InputError(
+            f"{folder}: is a file, or lies below one; expected a directory. Choose another name."
+        ) from None
+    except FileNotFoundError:
+        raise InputError(f"{folder}: can not be made there. Choose another place.") from None
 
 
 def run_steps(

@@ -53,8 +53,11 @@ def edit(
         set: edit.FIELD=VALUE, a setting of the stage; may be given several times.
         store: A directory of results shared between runs; OUT remembers it.
     """
-    if len(camera) != len(image):
-        raise ConfigError(f"edit: {len(image)} --image for {len(camera)} --camera; give pairs.")
+    if not camera or len(camera) != len(image):
+        raise ConfigError(
+            f"edit: {len(camera)} --camera and {len(image)} --image. Give the edited picture, and "
+            f"the camera file that `pipeline render` has written beside the picture."
+        )
     if mask is not None and len(image) > 1:
         raise ConfigError("edit: --mask goes with a single --image.")
     if pairs is not None and len(image) > 1:
@@ -64,6 +67,7 @@ def edit(
     for path in (scene, *camera, *image, *given.values()):
         if not path.is_file():
             raise InputError(f"{path}: no such file.")
+    documents = [_camera(path) for path in camera]
     target = open_store(out, store)
     with faults_in(target.run), held(target):
         inputs = {"splats": str(scene.absolute())}
@@ -71,7 +75,7 @@ def edit(
             inputs |= {"camera": str(camera[0].absolute())}
             inputs |= {"image": f"picture/1:{image[0].absolute()}"}
         else:
-            inputs |= _gathered(camera, image, target)
+            inputs |= _gathered(documents, image, target)
         inputs |= {name: str(path.absolute()) for name, path in given.items()}
         step = Step(name="edit", stage="edit", inputs=inputs, config={"what": what})
         recipe = with_settings(Recipe(steps=(step,)), set, STAGES)
@@ -84,13 +88,12 @@ def edit(
     return 0
 
 
-def _gathered(cameras: Sequence[Path], images: Sequence[Path], store: Store) -> dict[str, str]:
+def _gathered(documents: Sequence[dict], images: Sequence[Path], store: Store) -> dict[str, str]:
     """One directory of pictures, and one file with the cameras of all of them."""
     folder = store.run / "inputs" / "views"
     with explained(str(folder), store.run):
         remove(folder)
         folder.mkdir(parents=True)
-        documents = [_camera(path) for path in cameras]
         first = documents[0]
         sizes = {(one.get("render_width"), one.get("render_height")) for one in documents}
         if len(sizes) > 1:
@@ -109,13 +112,22 @@ def _gathered(cameras: Sequence[Path], images: Sequence[Path], store: Store) -> 
 
 
 def _camera(path: Path) -> dict:
+    """The camera file of one picture."""
     try:
         document = json.loads(path.read_text("utf-8"))
-        entries = document["camera_path"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: no camera file ({error}).") from None
-    if not isinstance(entries, list) or len(entries) != 1:
-        raise InputError(f"{path}: must hold exactly one camera for its picture.")
+    except (OSError, ValueError):
+        document = None
+    entries = document.get("camera_path") if isinstance(document, dict) else None
+    if not isinstance(entries, list):
+        raise InputError(
+            f"{path}: no camera file. Take the .camera.json that `pipeline render` has written "
+            f"beside the picture."
+        )
+    if len(entries) != 1:
+        raise InputError(
+            f"{path}: holds {len(entries)} cameras, expected that of the picture alone. `pipeline "
+            f"render SCENE.ply --camera {path.name}` writes one file for each."
+        )
     return document
 
 

@@ -1,5 +1,6 @@
 """`pipeline render`: pictures of a splat scene, with the camera of each beside it."""
 
+import os
 import re
 import shutil
 import tempfile
@@ -10,12 +11,15 @@ import tyro
 
 from ...stages import STAGES
 from ..contract import replacing
-from ..errors import ConfigError, InputError
+from ..errors import ConfigError, InputError, StorageError
+from ..execute import explained
 from ..plan import bind
 from ..recipe import Recipe, Step
-from ..runner import held, run_steps
+from ..runner import held, made, run_steps
 from ..store import open_store
 from .options import MachineOptions
+
+OTHER_PICTURES = (".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif")
 
 
 def render(
@@ -58,8 +62,7 @@ def render(
     for path in inputs.values():
         if not path.is_file():
             raise InputError(f"{path}: no such file.")
-    if out.exists() and not out.is_dir():
-        raise InputError(f"--out {out} exists already. Choose another name, or delete it.")
+    _check_place(out)
     step = Step(
         name="render",
         stage="render",
@@ -72,25 +75,39 @@ def render(
         store = open_store(Path(folder), None)
         with held(store):
             finished = run_steps(recipe, bind(recipe, STAGES), store, machine)
-        for path in _handed_over(store.folder(finished[0].request) / "images", out):
-            print(path)
+        with explained(f"--out {out}", out.parent):
+            for path in _handed_over(store.folder(finished[0].request) / "images", out):
+                print(path)
     return 0
+
+
+def _check_place(out: Path) -> None:
+    """Refuse before anything is rendered what can not be written afterwards."""
+    if out.exists() and not out.is_dir():
+        raise InputError(f"--out {out} exists already. Choose another name, or delete it.")
+    if out.suffix.lower() in OTHER_PICTURES and not out.is_dir():
+        raise InputError(f"--out {out}: pictures are written as PNG. Name a .png or a directory.")
+    folder = next(path for path in (out.absolute(), *out.absolute().parents) if path.exists())
+    if not folder.is_dir():
+        raise InputError(f"--out {out}: {folder} is a file, expected a directory.")
+    if not os.access(folder, os.W_OK):
+        raise StorageError(f"--out {out} may not be written. Allow it, or name another one.")
 
 
 def _handed_over(images: Path, out: Path) -> list[Path]:
     """Copy pictures and cameras to where they are wanted; the pictures' new places."""
-    made = sorted(images.glob("*.png"))
+    pictures = sorted(images.glob("*.png"))
     if out.suffix.lower() != ".png":
-        places = {path: out / path.name for path in made}
-    elif len(made) == 1:
-        places = {made[0]: out}
+        places = {path: out / path.name for path in pictures}
+    elif len(pictures) == 1:
+        places = {pictures[0]: out}
     else:
-        raise InputError(f"--out {out}: there are {len(made)} pictures; name a directory.")
+        raise InputError(f"--out {out}: there are {len(pictures)} pictures; name a directory.")
     for place in places.values():
         if place.exists():
             raise InputError(f"{place} exists already. Name another --out, or delete it.")
     for path, place in places.items():
-        place.parent.mkdir(parents=True, exist_ok=True)
+        made(place.parent)
         for file, ending in ((path, ".png"), (path.with_suffix(".camera.json"), ".camera.json")):
             with replacing(place.with_name(place.stem + ending)) as temporary:
                 shutil.copyfile(file, temporary)

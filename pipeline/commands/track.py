@@ -32,7 +32,7 @@ def track(
     Args:
         scene: A splat PLY, near to how the first frame shows it.
         camera: The camera of the film.
-        frames: A directory of pictures; their names give the order.
+        frames: A directory of pictures; their names give the order, 10.png after 9.png.
         out: The run directory; latest/track/sequence/ holds one PLY per frame.
         fps: Frames per second.
         set: track.FIELD=VALUE, a setting of the stage; may be given several times.

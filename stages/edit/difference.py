@@ -3,7 +3,8 @@
 A picture that went through a paint program may carry noise everywhere (JPEG, rounding, dithering),
 which must not count. So the signed difference is averaged over 5 x 5 px, where noise cancels and a
 stroke does not; a place counts if it is above a threshold set by the picture's own noise, and if it
-hangs together with a place twice as far above it.
+hangs together with a place twice as far above it. Noise is what is left of the average once a wider
+one is taken off: a picture that was made darker all over is edited, not noisy.
 """
 
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy import ndimage
 
-AVERAGED_PX = 5
+AVERAGED_PX, WIDELY_PX = 5, 15
 FLOOR, CEILING = 0.03, 0.12
 """Averaged differences below the first never count, in 0 to 1; above the second always."""
 NOISE_FACTOR = 5.0
@@ -34,8 +35,8 @@ class Difference:
     mask: Bool[np.ndarray, "height width"]
     noise: float
     """Standard deviation of what differs elsewhere, estimated robustly, in 0 to 1."""
-    changed: float
-    """Share of the picture above the threshold, before cleaning and widening."""
+    above: Bool[np.ndarray, "height width"]
+    """Where they differ by more than the threshold, before cleaning and widening."""
 
 
 def difference(
@@ -46,7 +47,8 @@ def difference(
     noise = float(np.quantile(np.abs(change), QUIET)) / OF_NORMAL
     averaged = boxed(change, AVERAGED_PX)
     strength = np.abs(averaged).max(axis=-1)
-    spread = float(np.quantile(strength, QUIET)) / OF_LARGEST
+    rough = np.abs(averaged - boxed(change, WIDELY_PX)).max(axis=-1)
+    spread = float(np.quantile(rough, QUIET)) / OF_LARGEST
     threshold = min(max(FLOOR, NOISE_FACTOR * spread), CEILING)
     above = strength > threshold
     found = ndimage.label(above, structure=np.ones((3, 3)))
@@ -58,7 +60,7 @@ def difference(
     smallest = max(SMALLEST_PX, round(2e-5 * strength.size))
     good = (area >= smallest) & (np.asarray(peak) >= SEED_FACTOR * threshold)
     mask = np.isin(labels, numbers[good])
-    return Difference(widened(mask), noise, float(above.mean()))
+    return Difference(widened(mask), noise, above)
 
 
 def widened(mask: Bool[np.ndarray, "height width"]) -> Bool[np.ndarray, "height width"]:

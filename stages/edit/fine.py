@@ -1,7 +1,7 @@
 """The fine stage: anchors are gone, every Gaussian that the edit moved is moved by itself.
 
     L = photometric + l_arap L_arap + l_rot L_rot + l_dist L_dist + l_mask L_mask + l_s L_scale
-    L_scale = mean_i |exp(s_i - s0_i) - 1|                                           eq. 18
+    L_scale = mean_i |exp(s_i - s0_i) - 1|                                           eq. 20
 
 (Luo et al. 2024), the stiffness now between neighboring Gaussians. Colors and opacities stay as
 they are: optimized along with the geometry, they paint the picture onto what is in the wrong place
@@ -46,6 +46,7 @@ class Problem:
     """Between them, at rest."""
     views: Sequence[View]
     size: float
+    """Of the edit's box at the depth of what is edited, in scene units."""
     rigidity: Rigidity
     fine: Fine
     ssim: float

@@ -30,7 +30,6 @@ MOST_TIPS = 12
 FEWEST_ANCHORS = 4
 ALIKE = 1.0
 """In edges: how far two limbs of one shape are apart on average, once their joints coincide."""
-
 HALF_WAY = 0.2
 """A knee is this near to the middle of a leg, as a share of its length."""
 

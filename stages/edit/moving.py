@@ -61,7 +61,6 @@ def move(
 ) -> Moved:
     """All stages; only the coarse one where `auto` finds that nothing has moved."""
     problem = posed_problem(scene, shots, config, ctx.threads)
-    views = problem.views
     count = sum(len(one.rows) for one in problem.pairs if one is not None)
     ctx.log.info("%d pixel pairs", count)
     ctx.log.info(
@@ -69,20 +68,7 @@ def move(
         len(problem.movable), len(scene.means), len(problem.skin.rest),
     )  # fmt: skip
     pace = _pace(config, ctx)
-    begin = None
-    if config.coarse.limbs:
-        begin, turned = tries.first_pose(problem)
-        ctx.log.info("%d limbs were moved to begin with", turned)
-    state = coarse.start(problem, begin)
-    finish(
-        "coarse",
-        state,
-        config.coarse.iterations,
-        lambda now: tries.step(problem, now),
-        lambda now: show(_seen_now(problem, coarse.pose_of(problem, now)), "coarse"),
-        pace,
-        ctx,
-    )  # fmt: skip
+    state = _coarse(problem, pace, ctx, show)
     result = moved_by(problem, coarse.pose_of(problem, state))
     ctx.log.info("moving explains %.0f %% of the difference", 100 * result.explained)
     if config.what == "auto" and result.explained < config.explained:
@@ -92,19 +78,7 @@ def move(
         result = replace(settled, error_coarse=result.error_coarse)
     if not config.fine.iterations or len(result.rows) < 2:
         return result
-    second = fine_problem(result, problem, config)
-    last = fine.start(second)
-    finish(
-        "fine",
-        last,
-        config.fine.iterations,
-        lambda now: fine.step(second, now),
-        lambda now: show(_picture(fine.seen(second, now, 0), views[0]), "fine"),
-        pace,
-        ctx,
-    )
-    errors = [_error(fine.seen(second, last, k), view) for k, view in enumerate(views)]
-    return replace(with_fine(result, last), error_after=float(np.mean(errors)))
+    return _refined(result, fine_problem(result, problem, config), pace, ctx, show)
 
 
 def take_out(
@@ -125,6 +99,41 @@ def take_out(
         ctx,
     )
     return removing.removed(problem, state)
+
+
+def _coarse(problem: coarse.Problem, pace: Pace, ctx: Context, show: Show) -> State:
+    """The anchors, from what has been tried to where the losses take them."""
+    begin = None
+    if problem.coarse.limbs:
+        begin, count = tries.first_pose(problem)
+        ctx.log.info("%d tries with limbs, or with the whole, were of use", count)
+    state = coarse.start(problem, begin)
+    finish(
+        "coarse",
+        state,
+        problem.coarse.iterations,
+        lambda now: tries.step(problem, now),
+        lambda now: show(_seen_now(problem, coarse.pose_of(problem, now)), "coarse"),
+        pace,
+        ctx,
+    )
+    return state
+
+
+def _refined(result: Moved, problem: fine.Problem, pace: Pace, ctx: Context, show: Show) -> Moved:
+    """What the fine stage makes of it."""
+    views, last = problem.views, fine.start(problem)
+    finish(
+        "fine",
+        last,
+        problem.fine.iterations,
+        lambda now: fine.step(problem, now),
+        lambda now: show(_picture(fine.seen(problem, now, 0), views[0]), "fine"),
+        pace,
+        ctx,
+    )
+    errors = [_error(fine.seen(problem, last, k), view) for k, view in enumerate(views)]
+    return replace(with_fine(result, last), error_after=float(np.mean(errors)))
 
 
 def _settled(problem: coarse.Problem, state: State, pace: Pace, ctx: Context, show: Show) -> Pose:

@@ -54,15 +54,8 @@ def posed_problem(
     """Anchors among what is near the edit, and what follows them."""
     views = views_of(scene, shots)
     weights = weights_inside(scene, [v.camera for v in views], [v.mask for v in views])
-    depths = view_depths(scene.means, views[0].camera)[0].numpy()
-    edited = front_layer(depths, weights.numpy())
-    if not edited.any():
-        raise InputError(
-            "edit: nothing of the scene lies under the edit. What is there can be moved, repainted "
-            "or removed; nothing can be added."
-        )
-    resting = at_rest(scene, shots)
-    near = within_reach(scene.means.double().numpy(), edited, resting)
+    edited = _edited(scene, views[0], weights)
+    near = within_reach(scene.means.double().numpy(), edited, at_rest(scene, shots))
     movable = torch.from_numpy(np.flatnonzero(near))
     points = scene.means[movable].double().numpy()
     settings = config.coarse
@@ -92,6 +85,18 @@ def posed_problem(
     )
 
 
+def _edited(scene: Gaussians, view: View, weights: Float[Tensor, " n"]) -> Bool[np.ndarray, " n"]:
+    """The front surface under the edit; there has to be one."""
+    depths = view_depths(scene.means, view.camera)[0].numpy()
+    edited = front_layer(depths, weights.numpy())
+    if not edited.any():
+        raise InputError(
+            "nothing of the scene lies under the edit. What is there can be moved, repainted "
+            "or removed; nothing can be added."
+        )
+    return edited
+
+
 def _pairs(
     scene: Gaussians, movable: Int[Tensor, " m"], shot: Retouched, view: View, config: Config
 ) -> Pairs | None:
@@ -105,7 +110,10 @@ def _pairs(
     shift = [box.left, box.top, box.left, box.top]
     known = bound(scene, movable, view.camera, pairs - shift)
     if known is None and shot.pairs is not None:
-        raise InputError("pairs: none of them starts on something that may move.")
+        raise InputError(
+            "--pairs: none of them starts on something that may move. (x0, y0) is where it is in "
+            "the scene's own picture."
+        )
     return known
 
 

@@ -62,7 +62,6 @@ class Painted:
     splats: RawSplats
     origin: Int[np.ndarray, " m"]
     """Per Gaussian, which one of the scene before it is, or is a part of."""
-    touched: Bool[np.ndarray, " m"]
     error_before: float
     """Root of the mean squared error inside the masks."""
     error_after: float
@@ -72,7 +71,7 @@ def painted(
     splats: RawSplats, wishes: list[Wish], settings: Texture, told: Callable[[RawSplats], None]
 ) -> Painted:
     """Repaint, splitting where it is needed. `told` is given the scene after every round."""
-    origin, touched = np.arange(len(splats)), np.zeros(len(splats), bool)
+    origin = np.arange(len(splats))
     most = len(splats) * (1 + settings.most_share)
     before = after = None
     for number in range(settings.rounds + 1):
@@ -80,10 +79,9 @@ def painted(
         if before is None:
             before = _rms(problem)
             if not problem.free.any():
-                raise InputError("edit: nothing of the scene lies under the edit to be repainted.")
+                raise InputError("nothing of the scene lies under the edit to be repainted.")
         change = solved(problem, settings)
-        splats, changed = _recolored(splats, change)
-        touched |= changed
+        splats = _recolored(splats, change)
         problem = replace(problem, residual=problem.residual - problem.matrix @ change)
         after = _rms(problem)
         told(splats)
@@ -95,9 +93,8 @@ def painted(
         if not len(wanted):
             break
         splats, parents = split(splats, wanted)
-        origin, touched = origin[parents], touched[parents]
-        touched[-4 * len(wanted) :] = True
-    return Painted(splats, origin, touched, before or 0.0, after or 0.0)
+        origin = origin[parents]
+    return Painted(splats, origin, before or 0.0, after or 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,14 +171,12 @@ def solved(problem: System, settings: Texture) -> Float[np.ndarray, "n 3"]:
     return out.clip(problem.low, problem.high)
 
 
-def _recolored(
-    splats: RawSplats, change: Float[np.ndarray, "n 3"]
-) -> tuple[RawSplats, Bool[np.ndarray, " n"]]:
+def _recolored(splats: RawSplats, change: Float[np.ndarray, "n 3"]) -> RawSplats:
     """Add to degree 0, where it is enough to be seen."""
     changed = np.abs(change).max(axis=1) > 0.5 / 255
     sh = splats.sh.copy()
     sh[changed, 0] += (change[changed] / C0).astype(np.float32)
-    return replace(splats, sh=sh), changed
+    return replace(splats, sh=sh)
 
 
 def _to_split(problem: System, settings: Texture) -> Int[np.ndarray, " k"]:

@@ -7,7 +7,7 @@ from ...pipeline.contract import RUNTIME, Context
 from ..artifacts import CameraFile, ImagesDir, SequenceDir, SplatsFile
 from .settings import Coarse, Matching, Rigidity
 
-VERSION = 3
+VERSION = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +17,7 @@ class Inputs:
     camera: CameraFile
     """One camera, which stands still."""
     frames: ImagesDir
-    """PNG, JPEG or WebP pictures; their names give the order."""
+    """PNG, JPEG, WebP, TIFF or BMP pictures; their names give the order, 10 after 9."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,8 +30,10 @@ class Config:
     ssim: float = 0.25
     """Weight of SSIM against the mean absolute difference."""
     matching: Matching = field(default=Matching())
+    """Patches are not looked for: a frame is never far from the one before it."""
     rigidity: Rigidity = field(default=Rigidity())
     coarse: Coarse = field(default=Coarse(iterations=150))
+    """Neither limbs nor rigid groups are tried, for the same reason."""
     checkpoint_every_s: float = field(default=20.0, metadata=RUNTIME)
     preview_every_s: float = field(default=30.0, metadata=RUNTIME)
 

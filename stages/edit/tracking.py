@@ -1,6 +1,7 @@
 """Frame after frame: each starts from the pose, and the masks, that the one before ended with."""
 
 import json
+import re
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -28,7 +29,7 @@ from .track import Config, Inputs, Outputs
 from .views import composited, make_view
 from .work import carried
 
-ENDINGS = (".png", ".jpg", ".jpeg", ".webp")
+ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +52,7 @@ def track(inputs: Inputs, config: Config, ctx: Context) -> Outputs:
     folder.mkdir()
     rows, state, problem = [], None, None
     for number, frame in enumerate(frames):
-        shot = _shot(follower, frame)
-        shot = replace(shot, mask=np.ones_like(shot.mask))
+        shot = _shot(follower, frame, first=not number)
         ground = torch.from_numpy(shot.background)
         view = make_view(follower.scene, shot.camera, shot.edited, shot.mask, ground)
         if problem is None:
@@ -91,17 +91,26 @@ def _camera(path: Path) -> Cameras:
 
 
 def _frames(folder: Path) -> list[Path]:
-    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in ENDINGS)
+    found = [path for path in folder.iterdir() if path.suffix.lower() in ENDINGS]
     if not found:
         raise InputError(f"{folder}: holds no pictures ({', '.join(ENDINGS)}).")
-    return found
+    return sorted(found, key=_counted)
 
 
-def _shot(follower: Follower, frame: Path) -> Retouched:
+def _counted(path: Path) -> list[tuple[int, str]]:
+    """Sorts names so that 10.png comes after 9.png, whether or not there are leading zeros."""
+    parts = re.split(r"(\d+)", path.name)
+    # Numbers and words take turns, so that like is compared with like.
+    return [(int(part), part) if part.isdecimal() else (0, part) for part in parts]
+
+
+def _shot(follower: Follower, frame: Path, *, first: bool) -> Retouched:
+    """All of a frame counts; the first one is looked at for what was not meant."""
     config, log = follower.config, follower.ctx.log
-    return retouched(
-        follower.scene, follower.camera, frame, None, config.background, log, wary=False
+    shot = retouched(
+        follower.scene, follower.camera, frame, None, config.background, log, compare=first
     )
+    return replace(shot, mask=np.ones_like(shot.mask))
 
 
 def _followed(

@@ -1,4 +1,5 @@
-"""Limbs are tried in other poses, before the coarse stage begins and again half way.
+"""Limbs are tried in other poses, and the whole in another place, before the coarse stage begins
+and again half way.
 
 A leg that is hidden behind another one has no gradient that would take it to where the edited
 picture shows it: what is not seen gets none. Transport takes the wrong one of two legs as readily
@@ -23,7 +24,7 @@ from torch.nn import functional
 from ...renderers.cpu import render
 from ...renderers.projection import view_points
 from ...renderers.scene import Cameras
-from . import coarse
+from . import coarse, whole
 from .limbs import Limb, alike, bent, exchanged, inner, limbs, turned
 from .skinning import Pose, deform
 from .state import State
@@ -80,7 +81,7 @@ def step(problem: coarse.Problem, state: State) -> None:
 def improved(problem: coarse.Problem, pose: Pose) -> tuple[Pose, int]:
     """The pose after all tries that help, and how many these are."""
     small = [reduced(view, number) for number, view in enumerate(problem.views)]
-    everything = tries(problem, pose)
+    everything = [*whole_tries(problem, pose, small), *tries(problem, pose)]
     todo, count = everything, 0
     now = seen(problem, pose, small) if todo else []
     while todo and count < MOST_TURNS:
@@ -96,8 +97,23 @@ def improved(problem: coarse.Problem, pose: Pose) -> tuple[Pose, int]:
     return pose, count
 
 
+def whole_tries(problem: coarse.Problem, pose: Pose, small: Sequence[Small]) -> list[Try]:
+    """All that may move, shifted to where the first picture shows it: a card that was moved looks
+    a little as if one end of it was turned."""
+    first = small[0]
+    view, still = problem.views[first.number], problem.still[first.number]
+    if not len(still.means):
+        alone = view.background.expand_as(first.target)
+    else:
+        with torch.no_grad():
+            alone = composited(render(still, first.camera), view.background)
+    (own,) = seen(problem, pose, [first])
+    by_px = whole.shift_px(own.numpy(), alone.numpy(), first.target.numpy())
+    return [partial(whole.moved, first.camera, by_px)] if any(by_px) else []
+
+
 def tries(problem: coarse.Problem, pose: Pose) -> list[Try]:
-    """All that is tried."""
+    """All that is tried with limbs."""
     rest, views = problem.skin.rest.double().numpy(), problem.views
     camera = views[0].camera.world_to_camera[0].double().numpy()
     eye = -camera[:3, :3].T @ camera[:3, 3]

@@ -25,7 +25,7 @@ from ..geometry.activation import activate
 from ..scene.affine import take
 from . import Config, Inputs, Outputs
 from .moving import Moved, Show, move, take_out
-from .pictures_in import Retouched, retouched
+from .pictures_in import Retouched, erased, retouched
 from .reach import front_layer
 from .shading import turned
 from .skinning import product
@@ -49,7 +49,7 @@ def edit(inputs: Inputs, config: Config, ctx: Context, show: Show | None = None)
     if config.what == "remove":
         gone = take_out(scene, shots, config, ctx, show)
         if len(gone) == len(before):
-            raise InputError("edit: everything would be removed, and a scene is not empty.")
+            raise InputError("everything would be removed, and a scene is not empty.")
         origin = np.delete(np.arange(len(before)), gone)
         after = take(before, origin)
         report = _report(before, after, origin, None, None, shots)
@@ -99,6 +99,11 @@ def _edited(
     moved = move(scene, shots, config, ctx, show)
     if config.what == "auto" and moved.explained < config.explained:
         ctx.log.info("taken for a change of colors; --what geometry insists on moving")
+        if all(erased(shot) for shot in shots if shot.mask.any()):
+            ctx.log.warning(
+                "where the picture was edited, nothing but background is left, and what is there "
+                "is painted like it. --what remove takes it out."
+            )
         return None, True
     return moved, config.what == "both"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from ...pipeline.errors import InputError
 
@@ -51,6 +51,9 @@ def decode(data: bytes, name: str, budget: Budget) -> UInt8[np.ndarray, "height 
             return _pixels(image)
     except InputError:
         raise
+    except UnidentifiedImageError:
+        kinds = ", ".join(FORMATS)
+        raise InputError(f"{name}: no readable picture (none of {kinds}).") from None
     # Decoders raise many kinds of errors at broken files.
     except (OSError, ValueError, SyntaxError, EOFError, MemoryError, TypeError, KeyError) as error:
         said = str(error).replace("<_io.BytesIO object at", "<data at")

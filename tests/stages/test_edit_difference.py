@@ -9,10 +9,13 @@ import pytest
 from PIL import Image
 from splatworks.pipeline.errors import InputError
 from splatworks.stages.edit.difference import MARGIN_PX, difference
-from splatworks.stages.edit.pictures_in import retouched
+from splatworks.stages.edit.pictures_in import erased, retouched
+from splatworks.stages.edit.resaved import as_saved
 from splatworks.stages.geometry.activation import activate
+from splatworks.stages.scene.affine import joined
 
 from .edit_setup import camera, picture, right_shifted, two_balls, write_png
+from .splat_objects import sphere
 
 LOG = logging.getLogger("splatworks.test")
 
@@ -80,6 +83,65 @@ def test_a_single_bad_pixel_is_no_edit() -> None:
     edited = own.copy()
     edited[50, 50] = 1 - edited[50, 50].round()
     assert not difference(own, edited).mask.any()
+
+
+@pytest.fixture(scope="module")
+def on_white():
+    """Textured, and small before a flat background, which says nothing about noise."""
+    own = np.ones((96, 128, 3), np.float32)
+    own[30:62, 20:110] = textured()[:32, :90]
+    return own
+
+
+def saved_as(pixels: np.ndarray, **options) -> tuple[np.ndarray, bytes]:
+    file = io.BytesIO()
+    Image.fromarray(np.rint(pixels * 255).astype(np.uint8)).save(file, **options)
+    with Image.open(file) as image:
+        return np.asarray(image.convert("RGB")).astype(np.float32) / 255, file.getvalue()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"format": "JPEG", "quality": 78},
+        {"format": "JPEG", "quality": 33},
+        {"format": "JPEG", "quality": 52, "subsampling": 1},
+        {"format": "WEBP", "quality": 52},
+    ],
+)
+def test_compression_of_an_object_on_white_is_no_edit_and_paint_under_it_is(
+    on_white, options
+) -> None:
+    again, data = saved_as(on_white, **options)
+    assert difference(on_white, again).mask.any()  # Taken at its word, it is one.
+    assert not difference(as_saved(on_white, again, data), again).mask.any()
+    painted = on_white.copy()
+    painted[40:50, 50:70] = [0.9, 0.1, 0.1]
+    truth = np.zeros(painted.shape[:2], bool)
+    truth[40:50, 50:70] = True
+    again, data = saved_as(painted, **options)
+    found = difference(as_saved(on_white, again, data), again).mask
+    assert found[truth].all()
+    assert found.sum() < 8 * truth.sum()  # Blocks of 16 px are compressed together.
+
+
+def test_a_jpeg_saved_as_png_is_still_known(on_white) -> None:
+    again, _ = saved_as(on_white, format="JPEG", quality=60)
+    same, png = saved_as(again, format="PNG")
+    assert np.array_equal(same, again)
+    assert not difference(as_saved(on_white, again, png), again).mask.any()
+
+
+def test_what_no_compression_explains_is_compared_with_the_picture_itself(on_white) -> None:
+    darker = 0.8 * on_white
+    again, data = saved_as(darker, format="PNG")
+    assert as_saved(on_white, again, data) is on_white
+    assert as_saved(on_white, on_white, data) is on_white
+
+
+def test_a_scene_darkened_all_over_is_edited_and_not_noisy() -> None:
+    own = textured()
+    assert difference(own, 0.85 * own).mask.mean() > 0.8
 
 
 @pytest.fixture(scope="module")
@@ -153,6 +215,73 @@ def test_a_picture_of_another_camera_is_warned_about(shown, tmp_path, caplog) ->
     assert "Is it of this camera?" in caplog.text
 
 
+def test_a_small_object_from_the_other_side_is_warned_about_and_a_part_of_it_is_not(
+    shown, tmp_path, caplog
+) -> None:
+    """However much flat background there is."""
+    splats, _, _, part = shown
+    with caplog.at_level(logging.WARNING):
+        read(shown, write_png(part, tmp_path / "part.png"))
+        assert not caplog.text
+        other = picture(splats, camera(64, azimuth_deg=90))
+        assert (other < 0.99).any(axis=-1).mean() < 0.2
+        read(shown, write_png(other, tmp_path / "other.png"))
+    assert "Is it of this camera?" in caplog.text
+
+
+def test_lost_colors_are_warned_about(shown, tmp_path, caplog) -> None:
+    gray = np.repeat(shown[2].mean(axis=-1, keepdims=True), 3, axis=-1)
+    with caplog.at_level(logging.WARNING):
+        read(shown, write_png(gray, tmp_path / "gray.png"))
+    assert "gray.png: is gray, and the scene is not" in caplog.text
+    assert "camera" not in caplog.text
+
+
+def test_a_picture_that_was_made_smaller_and_is_blurred_by_it_is_no_edit(tmp_path, caplog) -> None:
+    splats, view = two_balls(400), camera(64)
+    dots = np.random.default_rng(0).uniform(-1, 1, splats.sh.shape).astype(np.float32)
+    splats = replace(splats, sh=dots)
+    write_png(picture(splats, view), tmp_path / "whole.png")
+    with Image.open(tmp_path / "whole.png") as image:
+        image.resize((16, 16), Image.Resampling.LANCZOS).save(tmp_path / "small.png")
+    with caplog.at_level(logging.WARNING):
+        shot = retouched(activate(splats), view, tmp_path / "small.png", None, "white", LOG)
+    assert "rescaled" in caplog.text
+    assert difference(shot.own, shot.edited).mask.any()  # Taken at its word, it is one.
+    assert not shot.mask.any()
+
+
+def test_erased_is_where_nothing_but_background_is_left(shown, tmp_path) -> None:
+    _, _, own, part = shown
+    gone = own.copy()
+    gone[:, 32:] = 1.0
+    assert erased(read(shown, write_png(gone, tmp_path / "gone.png")))
+    assert not erased(read(shown, write_png(part, tmp_path / "part.png")))
+    assert not erased(read(shown, write_png(own, tmp_path / "own.png")))
+
+
+def test_a_camera_in_a_hollow_object_is_warned_about_and_one_in_a_room_is_not(
+    shown, tmp_path, caplog
+) -> None:
+    path = write_png(shown[2], tmp_path / "a.png")
+
+    def told(scene, eye: float) -> str:
+        caplog.clear()
+        here = camera(64)
+        pose = here.world_to_camera.clone()
+        pose[0, :3, 3] -= pose[0, :3, :3] @ pose.new_tensor([eye, 0.0, -2.0])
+        retouched(activate(scene), replace(here, world_to_camera=pose), path, None, "white", LOG)
+        return caplog.text
+
+    with caplog.at_level(logging.WARNING):
+        ball, room = sphere(400, 0.2), sphere(400, 1.0)
+        both = joined([ball, replace(ball, means=ball.means + np.float32([1.5, 0, 0]))], ball)
+        assert "walled in" in told(both, 0.0)
+        assert "walled in" in told(both, 1.5)
+        assert "walled in" not in told(both, 0.7)
+        assert "walled in" not in told(room, 0.0)
+
+
 def test_a_camera_inside_of_something_is_refused(shown, tmp_path) -> None:
     splats, view, own, _ = shown
     scene = activate(splats)
@@ -177,7 +306,7 @@ def test_a_mask_overrides_and_an_empty_one_is_refused(shown, tmp_path) -> None:
 
 def test_no_picture_is_refused(shown, tmp_path) -> None:
     (tmp_path / "a.png").write_text("no picture")
-    with pytest.raises(InputError, match="no readable picture"):
+    with pytest.raises(InputError, match=r"a\.png: no readable picture \(none of PNG, "):
         read(shown, tmp_path / "a.png")
     with pytest.raises(InputError, match="no such file"):
         read(shown, tmp_path / "b.png")

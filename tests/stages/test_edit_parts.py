@@ -370,7 +370,8 @@ def test_a_wall_seen_at_rest_is_out_of_reach_but_for_a_rim_and_hidden_parts_go_a
     rim = reach.within_reach(points, edited, resting)[: len(wall)]
     low, high = np.percentile(points[edited], [1, 99], axis=0)
     reached = np.linalg.norm(wall[rim], axis=1)
-    assert 0.04 < reached.max() <= reach.RIM * np.linalg.norm(high - low)
+    width = reach.RIM * np.linalg.norm(high - low)
+    assert 0.7 * width < reached.max() <= width
 
 
 def test_at_rest_is_what_pictures_show_outside_of_the_mask_alone() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from splatworks.pipeline.cli import main
 from splatworks.pipeline.errors import InputError
 from splatworks.stages.artifacts import CameraFile, ImagesDir, PictureFile
@@ -331,8 +332,6 @@ def rendered(tmp_path_factory) -> Path:
 
 
 def test_render_writes_a_camera_beside_each_picture(rendered: Path) -> None:
-    from PIL import Image
-
     names = sorted(path.name for path in (rendered / "views").iterdir())
     assert names == sorted(f"00{k}.{end}" for k in range(3) for end in ("camera.json", "png"))
     view = camera_files.load(rendered / "views" / "001.camera.json")
@@ -357,11 +356,12 @@ def test_render_never_writes_over_a_picture(rendered: Path, capsys) -> None:
         [],
         ["--orbit", "0"],
         ["--orbit", "2", "--size", "large"],
+        ["--orbit", "1", "--out", "none.jpg"],
     ],
 )
 def test_render_explains_what_it_can_not_do(rendered: Path, words: list[str], capsys) -> None:
     out = ["--out", str(rendered / "none")]
-    assert main(["render", str(rendered / "scene.ply"), *words, *out]) == 2
+    assert main(["render", str(rendered / "scene.ply"), *out, *words]) == 2
     assert "Traceback" not in capsys.readouterr().err
     assert not (rendered / "none").exists()
 
@@ -373,8 +373,6 @@ def edit_words(folder: Path, image: Path, out: str) -> list[str]:
 
 
 def test_the_command_repaints_and_can_be_repeated(rendered: Path, capsys) -> None:
-    from PIL import Image
-
     with Image.open(rendered / "views" / "000.png") as image:
         pixels = np.asarray(image).copy()
     view = camera_files.load(rendered / "views" / "000.camera.json")
@@ -408,13 +406,48 @@ def test_the_command_explains_bad_input(rendered: Path, capsys) -> None:
     assert "no such file" in capsys.readouterr().err
     words = edit_words(rendered, rendered / "views" / "000.png", "bad")
     assert main([*words, "--image", str(rendered / "views" / "001.png")]) == 2
-    assert "give pairs" in capsys.readouterr().err
+    assert "1 --camera and 2 --image" in capsys.readouterr().err
+    assert main([words[0], words[1], "--out", words[-1]]) == 2
+    assert "Give the edited picture, and the camera file" in capsys.readouterr().err
+    swapped = list(words)
+    swapped[3] = swapped[5]
+    assert main(swapped) == 2
+    assert "000.png: no camera file. Take the .camera.json" in capsys.readouterr().err
+    assert not (rendered / "bad").exists()
     empty = rendered / "empty.ply"
     text = (rendered / "scene.ply").read_bytes().partition(b"end_header\n")[0]
     empty.write_bytes(text.replace(b"vertex 300", b"vertex 0") + b"end_header\n")
     words[1] = str(empty)
     assert main(words) == 2
     assert "holds no Gaussians" in capsys.readouterr().err
+
+
+def test_what_was_erased_is_painted_and_removing_it_is_offered(rendered: Path, capsys) -> None:
+    with Image.open(rendered / "views" / "000.png") as image:
+        pixels = np.asarray(image).copy()
+    pixels[:, 24:] = 255
+    path = write_png(pixels / 255, rendered / "erased.png")
+    quick = ["coarse.iterations=3", "coarse.limbs=false", "coarse.anchors=40", "texture.rounds=0"]
+    words = edit_words(rendered, path, "erased")
+    assert main([*words, *(word for one in quick for word in ("--set", f"edit.{one}"))]) == 0
+    assert "--what remove takes it out" in capsys.readouterr().err
+    assert main([*words, "--what", "remove", "--set", "edit.removal.iterations=3"]) == 0
+    assert "--what remove" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("below", [False, True])
+def test_a_file_for_a_run_directory_is_said_and_left_alone(rendered: Path, below, capsys) -> None:
+    file = rendered / f"taken-{below}"
+    file.write_text("mine")
+    out = str(file / "run" if below else file)
+    words = edit_words(rendered, rendered / "views" / "000.png", out)
+    words[-1] = out
+    assert main(words) == 2
+    assert "is a file, or lies below one" in capsys.readouterr().err
+    assert file.read_text() == "mine"
+    made = ["render", str(rendered / "scene.ply"), "--orbit", "1", "--out", out]
+    assert main(made) == 2
+    assert "expected a directory" in capsys.readouterr().err or not below
 
 
 def test_settings_out_of_range_are_named() -> None:

@@ -52,6 +52,25 @@ def test_a_ball_is_followed_and_the_other_one_stays(film: Path) -> None:
         assert (way[~right] == 0).all(axis=1).mean() > 0.9
 
 
+def test_frames_count_and_the_first_one_is_looked_at(film: Path, capsys) -> None:
+    """10 comes after 9, as programs count that know no leading zeros."""
+    folder = film / "counted"
+    folder.mkdir()
+    other = picture(two_balls(150), camera(48, azimuth_deg=90))
+    for name in ("1.png", "2.tif", "10.bmp", "9.jpg"):
+        write_png(other, folder / name)
+    (folder / "notes.txt").write_text("no frame")
+    said = words(film, "counted-run")
+    said[said.index("--frames") + 1] = str(folder)
+    quick = ("track.coarse.iterations=1", "track.next_iterations=1")
+    assert main([*said, *(word for one in quick for word in ("--set", one))]) == 0
+    err = capsys.readouterr().err
+    assert err.count("Is it of this camera?") == 1
+    result = film / "counted-run" / "latest" / "track" / "sequence" / "index.json"
+    rows = json.loads(result.read_text("utf-8"))["frames"]
+    assert [row["picture"] for row in rows] == ["1.png", "2.tif", "9.jpg", "10.bmp"]
+
+
 def test_no_frames_and_no_directory_are_explained(film: Path, capsys) -> None:
     (film / "empty").mkdir()
     bad = words(film, "bad")

@@ -5,12 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from splatworks.stages.edit import Config, coarse, limbs, skinning, tries
+from splatworks.renderers.projection import view_points
+from splatworks.stages.edit import Config, coarse, limbs, skinning, tries, whole
 from splatworks.stages.edit.settings import Coarse
 from splatworks.stages.edit.skinning import Pose
 from splatworks.stages.edit.views import make_view
 from splatworks.stages.formats.splats import RawSplats
 from splatworks.stages.geometry.activation import activate
+from splatworks.stages.geometry.orbit import look_at_origin
 from splatworks.stages.scene.affine import about, carried, joined, rotation_matrix, take
 
 from .edit_setup import camera, picture, problem_of, right_shifted, rod, two_balls
@@ -59,8 +61,52 @@ def test_the_leg_that_moved_is_found_be_it_hidden_or_not(moving: int) -> None:
 def test_nothing_is_turned_where_a_ball_was_shifted() -> None:
     problem = problem_of(two_balls(), right_shifted(two_balls(), (0.15, 0, 0)))
     pose, count = tries.first_pose(problem)
-    assert count == 0
-    assert torch.equal(pose.places, problem.skin.rest)
+    assert count == 1  # The whole, as one.
+    way = pose.places - problem.skin.rest
+    assert (way - way[0]).abs().max() < 1e-6
+    assert way[0].numpy() == pytest.approx([0.15, 0, 0], abs=0.03)
+    assert torch.equal(pose.turns[:, 0], torch.ones(len(way)))
+
+
+def test_nothing_is_tried_for_the_whole_where_a_leg_swung() -> None:
+    rest, goal, _ = both_swung((30.0, 0.0))
+    problem = problem_of(rest, goal, 80)
+    upright = problem.skin.rest.new_tensor(coarse.UPRIGHT).repeat(len(problem.skin.rest), 1)
+    pose = Pose(problem.skin.rest, upright)
+    small = [tries.reduced(view, 0) for view in problem.views]
+    now = tries.seen(problem, pose, small)
+    for one in tries.whole_tries(problem, pose, small):
+        assert tries.gain(now, tries.seen(problem, one(pose), small), small) == 0
+
+
+@pytest.mark.parametrize("background", [0.0, 1.0])
+@pytest.mark.parametrize("by_px", [(7, -3), (-20, 11), (0, 0)])
+def test_a_shift_is_the_peak_of_the_correlation_whatever_lies_behind(by_px, background) -> None:
+    rng = np.random.default_rng(4)
+    alone = background + 0.3 * rng.uniform(-1, 1, (48, 64, 3))
+    card = rng.uniform(0, 1, (12, 9, 3))
+
+    def shown(column: int, row: int) -> np.ndarray:
+        out = alone.copy()
+        out[row : row + 12, column : column + 9] = card
+        return out
+
+    own, edited = shown(28, 18), shown(28 + by_px[0], 18 + by_px[1])
+    assert whole.shift_px(own, alone, edited) == by_px
+
+
+def test_the_whole_is_carried_by_so_many_pixels_across_the_line_of_sight() -> None:
+    eye = look_at_origin([30.0], [40.0], distance_m=2.0, fovy_deg=45.0, size_px=(64, 64))
+    places = torch.tensor([[0.1, 0.0, 0.0], [-0.1, 0.05, 0.1], [0.0, 0.2, -0.1]])
+    pose = Pose(places, torch.tensor([[2.0, 0, 0, 0]]).repeat(3, 1))
+    after = whole.moved(eye, (5, -8), pose)
+    middle = [view_points(one.mean(0, keepdim=True), eye.world_to_camera)[0, 0]
+              for one in (places, after.places)]  # fmt: skip
+    assert float(middle[1][2]) == pytest.approx(float(middle[0][2]), abs=1e-5)
+    pixels = [eye.focal_px[0] * one[:2] / one[2] for one in middle]
+    assert (pixels[1] - pixels[0]).tolist() == pytest.approx([5, -8], abs=1e-3)
+    assert torch.allclose(after.places - places, (after.places - places)[:1].expand(3, 3))
+    assert after.turns.norm(dim=1).tolist() == pytest.approx([1, 1, 1])
 
 
 def test_only_what_lies_behind_a_mask_is_tried() -> None:
