@@ -7,7 +7,7 @@ The largest part has no floor. It has the other faces, and its area falls where 
 
 import numpy as np
 
-from ....renderers.cpu.compiled import kernel, part
+from ....renderers.cpu.compiled import strict_kernel, strict_part
 from .checks import area_of
 from .web import FIRST_CORNER, NOW, PART, SHARE, SHOWN, WHOLE, Web, following_corner, has
 
@@ -29,7 +29,7 @@ def measure(web: Web, labels: np.ndarray) -> None:
     web.parts[:, SHARE] = shares
 
 
-@part
+@strict_part
 def below_floor(web: Web, vertex: int, lost: float, floor: float, least_share: float) -> bool:
     """Whether the part at a vertex may not lose so much area yet."""
     number = web.vertices[vertex, PART]
@@ -38,7 +38,7 @@ def below_floor(web: Web, vertex: int, lost: float, floor: float, least_share: f
     return web.parts[number, NOW] - lost < floor * web.parts[number, WHOLE]
 
 
-@kernel
+@strict_kernel
 def area_around(web: Web, vertex: int, other: int) -> float:
     """Of the living faces at a vertex that do not have the other."""
     area = 0.0
