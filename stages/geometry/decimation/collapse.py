@@ -383,9 +383,7 @@ def refresh(
 
 
 @strict_kernel
-def reprice_around(
-    web: Web, vertex: int, end: int, changed: bool, settings: np.ndarray
-) -> None:
+def reprice_around(web: Web, vertex: int, end: int, changed: bool, settings: np.ndarray) -> None:
     """The edges of a neighbor: all if its borders have changed, else those with a penalty."""
     vertices, edges, scratch = web.vertices, web.edges, web.edge_scratch
     for m in range(end, gather_edges(vertices, edges, scratch, vertex, end)):

@@ -129,9 +129,7 @@ def least(
 
 
 @strict_kernel
-def sum_planes(
-    web: Web, line_weight: float, importance: np.ndarray, normals: np.ndarray
-) -> None:
+def sum_planes(web: Web, line_weight: float, importance: np.ndarray, normals: np.ndarray) -> None:
     """Fill the planes: a third of each face to each corner, and the line along the normal.
 
     `normals` (v 3) is room, all 0.
