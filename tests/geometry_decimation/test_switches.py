@@ -45,7 +45,7 @@ def test_a_band_one_face_wide_is_not_pinched() -> None:
     """Every edge across it joins border to border, whichever edge of a vertex comes last."""
     band = mobius(16, 1)
     level = simplify(band, targets=[1], rules=Rules(keep_topology=True)).levels[0]
-    assert euler(level) == euler(band) == 0
+    assert euler(level) == euler(simplify(band, targets=[10**9]).levels[0]) == 0
     sides = np.sort(level.faces[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2), axis=1)
     edges, hanging = np.unique(sides, axis=0, return_counts=True)
     assert hanging.max() == 2 and 5 <= len(level.faces) < len(band.faces)
