@@ -67,6 +67,20 @@ def test_same_collapses_in_the_same_order(shape: str, rules: str) -> None:
     assert sorted(made.numbers[list(mesh.faces)]) == sorted(level.face_ids)
 
 
+def test_who_is_cut_off_is_priced_anew() -> None:
+    """A row of boxes that grow together: vertices whose last edge to the place of a collapse goes
+    have fewer borders than before, and so cheaper edges."""
+    row = together(*(moved(box(cuts=1), [1.02 * n, 0, 0]) for n in range(3)))
+    surface, rules = rough(row, 3), RULES["linked"]
+    made = simplify(surface, targets=[1], rules=rules)
+    start = complex.build(surface)
+    start = virtual_edges.link(start, complex.labels(start), "global")
+    steps, _ = reference.collapses(start, 1, rules)
+    points = made.history.points[len(start.positions) :]
+    assert len(steps) == len(points)
+    np.testing.assert_allclose(points, [step.position for step in steps], atol=2e-6)
+
+
 def test_a_price_found_above_the_floor_does_not_hold_below_it() -> None:
     """A sheet so rough that its area falls to the floor while most of its edges are left."""
     sheet, noise = grid(6), np.random.default_rng(2)
