@@ -40,6 +40,8 @@ _OPTIONS = {
     "fastmath": {"contract", "nsz", "arcp", "afn", "reassoc"},
 }
 
+_STRICT = {**_OPTIONS, "fastmath": False}
+
 
 @functools.cache
 def source_hash(folder: Path = HERE) -> str:
@@ -94,15 +96,19 @@ def is_cold() -> bool:
     return not any(cache_directory().rglob("blend.blend-*.nbi"))
 
 
-def kernel(function: Callable) -> Callable:
-    """Compile on first call and keep the machine code on disk. Releases the GIL; one thread."""
+def _cached(function: Callable, **options: object) -> Callable:
     # numba reads the directory while decorating; there is no argument for it.
     before = numba.config.CACHE_DIR
     numba.config.CACHE_DIR = str(_directory_for(function))
     try:
-        return numba.njit(cache=True, **_OPTIONS)(function)
+        return numba.njit(cache=True, **options)(function)
     finally:
         numba.config.CACHE_DIR = before
+
+
+def kernel(function: Callable) -> Callable:
+    """Compile on first call and keep the machine code on disk. Releases the GIL; one thread."""
+    return _cached(function, **_OPTIONS)
 
 
 def part(function: Callable) -> Callable:
@@ -117,3 +123,20 @@ def inner(function: Callable) -> Callable:
     atomically, wherever a part has a branch or a loop.
     """
     return numba.njit(forceinline=True, _nrt=False, **_OPTIONS)(function)
+
+
+def strict_kernel(function: Callable) -> Callable:
+    """A kernel that calls others, with IEEE arithmetic in the order written. It must not make
+    arrays.
+
+    A kernel that others call is compiled anew with each of them, and all run the copy that is
+    loaded first: where sums may be reordered, the last bits of a result depend on what was
+    compiled or read from the cache before. And references to arguments are counted at each call,
+    for a tuple of ten arrays longer than a small kernel takes; `inner` says how that is avoided.
+    """
+    return _cached(function, _nrt=False, **_STRICT)
+
+
+def strict_part(function: Callable) -> Callable:
+    """A piece of a strict kernel, always compiled into its caller. It must not make arrays."""
+    return numba.njit(forceinline=True, _nrt=False, **_STRICT)(function)

@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 from splatworks.stages.geometry.components import Surface, face_areas
 from splatworks.stages.geometry.decimation import fit, fitting, simplify
-from splatworks.stages.geometry.decimation.layers import KEPT, STRENGTH, Layers, made_way
+from splatworks.stages.geometry.decimation.layers import (
+    KEPT,
+    STRENGTH,
+    Layers,
+    find_layers,
+    made_way,
+)
 from splatworks.stages.geometry.decimation.points import Points, on_rim, spread_points
 from splatworks.stages.geometry.rays import first_hits
 
@@ -84,8 +90,6 @@ def test_faces_that_share_a_corner_and_places_beside_them_tell_nothing() -> None
 
 
 def test_pairs_are_one_gap_apart_and_belong_to_their_faces() -> None:
-    from splatworks.stages.geometry.decimation.layers import find_layers
-
     thin = plate(24, 0.0015)
     made = simplify(thin, targets=[150])
     points = spread_points(made, 0, None, 1)
@@ -102,8 +106,6 @@ def test_pairs_are_one_gap_apart_and_belong_to_their_faces() -> None:
 
 def test_other_parts_are_left_alone() -> None:
     """Two sheets as far apart as the walls of a plate that are no plate."""
-    from splatworks.stages.geometry.decimation.layers import find_layers
-
     sheets = plate(24, 0.0015)
     halves = len(grid(24).faces)
     loose = Surface(sheets.positions, sheets.faces[: 2 * halves])
@@ -113,8 +115,6 @@ def test_other_parts_are_left_alone() -> None:
 
 
 def test_without_error_nothing_is_looked_for() -> None:
-    from splatworks.stages.geometry.decimation.layers import find_layers
-
     ball = bumpy(2)
     made = simplify(ball, targets=[len(ball.faces)])
     layers = find_layers(made, 0, spread_points(made, 0, None, 1))
@@ -142,3 +142,21 @@ def test_a_plate_keeps_its_size(monkeypatch) -> None:
     slid = face_areas(level_of(fit(made, 0))).sum()
     whole = face_areas(thin).sum()
     assert abs(held - whole) < 0.3 * abs(slid - whole)
+
+
+def test_where_three_sheets_meet_is_no_rim() -> None:
+    """Their normals add up to nothing, as those of two sheets back to back do."""
+    turns = 2 * np.pi / 3 * np.arange(3)
+    tips = np.stack([np.cos(turns), np.sin(turns), [0.5] * 3], axis=1)
+    places = np.concatenate([[[0.0, 0, 0], [0, 0, 1]], tips])
+    assert not on_rim(Surface(places, np.array([[0, 1, 2], [0, 1, 3], [0, 1, 4]]))).any()
+
+
+def test_fewer_pairs_count_for_all(monkeypatch) -> None:
+    made = simplify(plate(24, 0.0015), targets=[150])
+    points = spread_points(made, 0, None, 1)
+    every = find_layers(made, 0, points).near.weights
+    monkeypatch.setattr(f"{find_layers.__module__}.MOST_POINTS", len(points.places) // 4)
+    some = find_layers(made, 0, points).near.weights
+    assert 0.1 * len(every) < len(some) < 0.4 * len(every)
+    assert some.sum() == pytest.approx(every.sum(), rel=0.1)

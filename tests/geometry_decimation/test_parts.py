@@ -148,7 +148,7 @@ def test_closed_thin_parts_shrink_less_where_area_has_a_price() -> None:
         for price in (0.1, 0.0)
     )  # fmt: skip
     assert priced.min() > 0.85
-    assert np.median(free) < 0.75
+    assert np.median(free) < 0.8
 
 
 def test_many_sheets_at_one_edge_do_not_miss_the_target() -> None:

@@ -5,7 +5,7 @@ import pytest
 from splatworks.stages.geometry.components import Surface
 from splatworks.stages.geometry.decimation import Rules, complex, reference, simplify, virtual_edges
 
-from .shapes import box, bumpy, fan, hills, mobius, moved, soup, together
+from .shapes import box, bumpy, fan, grid, hills, mobius, moved, soup, together
 
 
 def rough(surface: Surface, seed: int = 0) -> Surface:
@@ -65,6 +65,35 @@ def test_same_collapses_in_the_same_order(shape: str, rules: str) -> None:
         np.testing.assert_allclose(point, step.position, atol=2e-6, err_msg=f"collapse {n}")
     level = made.levels[-1]
     assert sorted(made.numbers[list(mesh.faces)]) == sorted(level.face_ids)
+
+
+def test_who_is_cut_off_is_priced_anew() -> None:
+    """A row of boxes that grow together: vertices whose last edge to the place of a collapse goes
+    have fewer borders than before, and so cheaper edges."""
+    row = together(*(moved(box(cuts=1), [1.02 * n, 0, 0]) for n in range(3)))
+    surface, rules = rough(row, 3), RULES["linked"]
+    made = simplify(surface, targets=[1], rules=rules)
+    start = complex.build(surface)
+    start = virtual_edges.link(start, complex.labels(start), "global")
+    steps, _ = reference.collapses(start, 1, rules)
+    points = made.history.points[len(start.positions) :]
+    assert len(steps) == len(points)
+    np.testing.assert_allclose(points, [step.position for step in steps], atol=2e-6)
+
+
+def test_a_price_found_above_the_floor_does_not_hold_below_it() -> None:
+    """A sheet so rough that its area falls to the floor while most of its edges are left."""
+    sheet, noise = grid(6), np.random.default_rng(2)
+    places = sheet.positions + noise.normal(size=sheet.positions.shape) * [0, 0, 0.05]
+    both = together(bumpy(1), moved(Surface(places, sheet.faces), [2.5, 0, 0]))
+    surface = Surface(both.positions + noise.normal(size=both.positions.shape) * 3e-3, both.faces)
+    rules = Rules(part_floor=0.9, part_share=0.01, part_faces=0.5)
+    made = simplify(surface, targets=[1], rules=rules)
+    start = complex.build(surface)
+    steps, _ = reference.collapses(start, 1, rules)
+    points = made.history.points[len(start.positions) :]
+    assert len(steps) == len(points)
+    np.testing.assert_allclose(points, [step.position for step in steps], atol=2e-6)
 
 
 def test_the_reference_knows_its_numbers() -> None:

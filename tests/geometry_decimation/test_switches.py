@@ -5,7 +5,7 @@ import pytest
 from splatworks.stages.geometry.components import Surface, report
 from splatworks.stages.geometry.decimation import Rules, complex, decimate, simplify
 
-from .shapes import box, bumpy, grid, hills, moved, sphere, surface, together
+from .shapes import box, bumpy, grid, hills, mobius, moved, sphere, surface, together
 
 
 def edge_counts(faces: np.ndarray) -> np.ndarray:
@@ -39,6 +39,18 @@ def test_topology_is_kept_to_the_end() -> None:
     assert report(Surface(level.positions, level.faces)).components == 3
     free = simplify(mesh, targets=[1]).levels[0]
     assert len(free.faces) == 1
+
+
+def test_a_band_one_face_wide_is_not_pinched() -> None:
+    """Every edge across it joins border to border, whichever edge of a vertex comes last."""
+    band = mobius(16, 1)
+    level = simplify(band, targets=[1], rules=Rules(keep_topology=True)).levels[0]
+    assert euler(level) == euler(simplify(band, targets=[10**9]).levels[0]) == 0
+    sides = np.sort(level.faces[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2), axis=1)
+    edges, hanging = np.unique(sides, axis=0, return_counts=True)
+    assert hanging.max() == 2 and 5 <= len(level.faces) < len(band.faces)
+    _, ends = np.unique(edges[hanging == 1], return_counts=True)
+    assert (ends == 2).all()
 
 
 def test_locked_vertices_stay() -> None:

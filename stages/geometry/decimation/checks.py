@@ -7,7 +7,7 @@ turning over cost as well: quadrics see distances only, eyes see shading.
 
 import numpy as np
 
-from ....renderers.cpu.compiled import kernel, part
+from ....renderers.cpu.compiled import strict_kernel, strict_part
 from .web import (
     FIRST_CORNER,
     HANGING,
@@ -31,7 +31,7 @@ SLIVER = 0.03
 """Quality 4 sqrt(3) area / sum of squared sides (1 if equilateral) below which a face is one."""
 
 
-@part
+@strict_part
 def area_of(reals: np.ndarray, faces: np.ndarray, face: int) -> float:
     """Of a face as it lies."""
     p, q, r = faces[face, 0], faces[face, 1], faces[face, 2]
@@ -41,7 +41,7 @@ def area_of(reals: np.ndarray, faces: np.ndarray, face: int) -> float:
     return 0.5 * np.sqrt(nx * nx + ny * ny + nz * nz)
 
 
-@part
+@strict_part
 def turning(
     reals: np.ndarray, vertices: np.ndarray, faces: np.ndarray, vertex: int, other: int,
     x: float, y: float, z: float,
@@ -94,7 +94,7 @@ def turning(
     return turned, thin, bent, lost, stay
 
 
-@part
+@strict_part
 def loss(reals: np.ndarray, i: int, j: int, area: float) -> float:
     """Twice the squared area that a collapse leaves uncovered, as if it was swept at a border,
     times what it counts.
@@ -111,7 +111,7 @@ def loss(reals: np.ndarray, i: int, j: int, area: float) -> float:
     return 2 * area * area * counts * shown(reals, i, j)
 
 
-@kernel
+@strict_kernel
 def breaks_topology(web: Web, edge: int) -> bool:
     """The link condition (Dey et al. 1999) for surfaces with borders, and nothing non-manifold.
 
@@ -121,7 +121,7 @@ def breaks_topology(web: Web, edge: int) -> bool:
     i, j = edges[edge, 0], edges[edge, 1]
     web.counts[LAST_STAMP] += 1
     stamp = web.counts[LAST_STAMP]
-    ends_on_border = [False, False]
+    i_on_border = j_on_border = False
     common = 0
     for side in range(2):
         end = gather_edges(vertices, edges, scratch, edges[edge, side], 0)
@@ -130,20 +130,22 @@ def breaks_topology(web: Web, edge: int) -> bool:
             k = far_end(edges, scratch[n])
             if hanging > 2:
                 return True
-            ends_on_border[side] = ends_on_border[side] or hanging == 1
             if side == 0:
+                i_on_border = i_on_border or hanging == 1
                 vertices[k, STAMP], vertices[k, MARK] = stamp, scratch[n] // 2
-            elif k != i and vertices[k, STAMP] == stamp:
+                continue
+            j_on_border = j_on_border or hanging == 1
+            if k != i and vertices[k, STAMP] == stamp:
                 common += 1
                 if hanging == 1 and edges[vertices[k, MARK], HANGING] == 1:
                     return True
     hanging = edges[edge, HANGING]
-    if common != hanging or (ends_on_border[0] and ends_on_border[1] and hanging != 1):
+    if common != hanging or (i_on_border and j_on_border and hanging != 1):
         return True
     return doubles(web, i, j) > 0
 
 
-@kernel
+@strict_kernel
 def doubles(web: Web, i: int, j: int) -> int:
     """How many faces would get the same corners as another, as in a tetrahedron."""
     faces, scratch, found = web.faces, web.face_scratch, 0

@@ -12,7 +12,7 @@ borders move, and where a penalty may have lapsed, prices are brought up to date
 
 import numpy as np
 
-from ....renderers.cpu.compiled import kernel, part
+from ....renderers.cpu.compiled import strict_kernel, strict_part
 from .checks import breaks_topology, doubles, loss, turning
 from .floor import area_around, below_floor
 from .heap import pop, set_key
@@ -20,6 +20,7 @@ from .quadrics import add_area, least, sum_borders, value
 from .rewiring import count_faces, move_edges, move_faces
 from .web import (
     BORDERS,
+    CHANGED,
     FACES,
     HANGING,
     HEAP,
@@ -37,9 +38,11 @@ from .web import (
     POINT,
     POINTS,
     REJECTS,
+    SHARE,
     SHOWN,
     STAMP,
     TOUCHED,
+    WEIGHED,
     Web,
     far_end,
     gather_edges,
@@ -62,7 +65,7 @@ AGAIN = 0.9
 """What is held back is looked at again whenever so many of the faces are left."""
 
 
-@kernel
+@strict_kernel
 def price(
     reals: np.ndarray, vertices: np.ndarray, edges: np.ndarray, edge: int, settings: np.ndarray,
     q: np.ndarray,
@@ -96,7 +99,13 @@ def price(
     return max(best, 0.0), x, y, z
 
 
-@kernel
+@strict_part
+def price_of(web: Web, edge: int, settings: np.ndarray) -> tuple[float, float, float, float]:
+    """The same, with the room of the web."""
+    return price(web.reals, web.vertices, web.edges, edge, settings, web.quadric)
+
+
+@strict_part
 def penalty(
     web: Web, edge: int, x: float, y: float, z: float, settings: np.ndarray
 ) -> tuple[float, float]:
@@ -135,17 +144,14 @@ def penalty(
     return rejected, changed
 
 
-@kernel
-def first_keys(web: Web, settings: np.ndarray) -> np.ndarray:
-    """Cost of all edges."""
-    q = np.zeros(11)
-    keys = np.zeros(len(web.edges))
-    for edge in range(len(keys)):
-        keys[edge] = price(web.reals, web.vertices, web.edges, edge, settings, q)[0]
-    return keys
+@strict_kernel
+def first_keys(web: Web, settings: np.ndarray) -> None:
+    """Cost of all edges, in their order."""
+    for edge in range(len(web.edges)):
+        web.keys[edge] = price_of(web, edge, settings)[0]
 
 
-@kernel
+@strict_kernel
 def run(
     web: Web, settings: np.ndarray, goal: int, error: float, max_error: float,
     starts: np.ndarray, ids: np.ndarray, corners: np.ndarray, points: np.ndarray,
@@ -158,25 +164,25 @@ def run(
         Records written, the error reached, and why it stopped: 0 no more room, 1 goal, 2 error,
         3 nothing left to collapse.
     """
-    q = np.zeros(11)
-    record = 0
+    record, q = 0, web.quadric
     if web.counts[HELD]:
-        look_again(web, settings, q)
+        look_again(web, settings)
     while True:
         if web.counts[FACES] <= goal:
             return record, error, 1
         if record == len(points):
             return record, error, 0
         if web.counts[HELD] and web.counts[FACES] < AGAIN * web.counts[LOOKED]:
-            look_again(web, settings, q)
-        edge = next_edge(web, settings, q)
+            look_again(web, settings)
+        edge = next_edge(web, settings)
         if edge < 0:
             return record, error, 3
         if takes_too_many(web, edge, goal):
             web.counts[HELD] = 1
+            web.edges[edge, WEIGHED] = -1
             set_key(web, edge, web.keys[0] + HELD_BACK)
             continue
-        cost, x, y, z = price(web.reals, web.vertices, web.edges, edge, settings, q)
+        cost, x, y, z = price_of(web, edge, settings)
         reached = max(error, np.sqrt(cost / q[10])) if q[10] > 0 else error
         if reached > max_error:
             return record, error, 2
@@ -184,14 +190,17 @@ def run(
         pop(web)
         i, j = web.edges[edge, 0], web.edges[edge, 1]
         here = web.vertices[i, PART]
-        web.parts[here, NOW] -= area_around(web, i, -1) + area_around(web, j, i)
+        counted = web.parts[here, SHARE] >= settings[LARGE]
+        if counted:
+            web.parts[here, NOW] -= area_around(web, i, -1) + area_around(web, j, i)
         starts[record + 1] = collapse(web, edge, x, y, z, settings, starts[record], ids, corners)
-        web.parts[here, NOW] += area_around(web, i, -1)
+        if counted:
+            web.parts[here, NOW] += area_around(web, i, -1)
         points[record, 0], points[record, 1], points[record, 2] = x, y, z
         record += 1
 
 
-@kernel
+@strict_part
 def takes_too_many(web: Web, edge: int, goal: int) -> bool:
     """Whether a collapse would miss the goal by more than one face or a hundredth, because many
     sheets meet there or faces become doubles of others, while others can go."""
@@ -202,8 +211,8 @@ def takes_too_many(web: Web, edge: int, goal: int) -> bool:
     return left - doubles(web, web.edges[edge, 0], web.edges[edge, 1]) < fewest
 
 
-@kernel
-def look_again(web: Web, settings: np.ndarray, q: np.ndarray) -> None:
+@strict_kernel
+def look_again(web: Web, settings: np.ndarray) -> None:
     """Price all edges anew that are held back: their parts may earn no floor by now."""
     web.counts[HELD] = 0
     web.counts[LOOKED] = web.counts[FACES]
@@ -212,13 +221,14 @@ def look_again(web: Web, settings: np.ndarray, q: np.ndarray) -> None:
         if place < 0 or web.edges[edge, 0] < 0:
             continue
         if HELD_BACK <= web.keys[place] < np.inf:
-            set_key(web, edge, price(web.reals, web.vertices, web.edges, edge, settings, q)[0])
+            web.edges[edge, WEIGHED] = -1
+            set_key(web, edge, price_of(web, edge, settings)[0])
 
 
-@kernel
-def next_edge(web: Web, settings: np.ndarray, q: np.ndarray) -> int:
+@strict_part
+def next_edge(web: Web, settings: np.ndarray) -> int:
     """The edge to collapse, left at the root of the heap; -1 if there is none."""
-    reals, vertices, edges = web.reals, web.vertices, web.edges
+    vertices, edges = web.vertices, web.edges
     while web.counts[HEAP] > 0:
         edge = web.heap[0]
         if edges[edge, 0] < 0:
@@ -227,7 +237,10 @@ def next_edge(web: Web, settings: np.ndarray, q: np.ndarray) -> int:
         key = web.keys[0]
         if key == np.inf:
             return -1
-        total, x, y, z = price(reals, vertices, edges, edge, settings, q)
+        if is_fresh(web, edge, settings) and leaves_faces(web, edge):
+            return edge
+        total, x, y, z = price_of(web, edge, settings)
+        edges[edge, WEIGHED] = -1
         if total <= key:
             rejected, bent = penalty(web, edge, x, y, z, settings)
             if rejected > 0:
@@ -239,18 +252,29 @@ def next_edge(web: Web, settings: np.ndarray, q: np.ndarray) -> int:
                 if leaves_faces(web, edge):
                     return edge
                 total = np.inf
+            edges[edge, WEIGHED] = web.counts[LAST_STAMP]
         set_key(web, edge, total)
     return -1
 
 
-@part
+@strict_part
+def is_fresh(web: Web, edge: int, settings: np.ndarray) -> bool:
+    """Whether nothing that the key depends on has changed since it was found with all penalties."""
+    vertices, edges = web.vertices, web.edges
+    i, j, when = edges[edge, 0], edges[edge, 1], edges[edge, WEIGHED]
+    # Whether a part is above its floor depends on what went elsewhere.
+    fixed = web.parts[vertices[i, PART], SHARE] < settings[LARGE]
+    return fixed and vertices[i, CHANGED] <= when and vertices[j, CHANGED] <= when
+
+
+@strict_part
 def leaves_faces(web: Web, edge: int) -> bool:
     """Whether anything is left after the collapse."""
     hanging = web.edges[edge, HANGING]
     return hanging == 0 or web.counts[FACES] > hanging
 
 
-@kernel
+@strict_part
 def collapse(
     web: Web, edge: int, x: float, y: float, z: float, settings: np.ndarray, filled: int,
     ids: np.ndarray, corners: np.ndarray,
@@ -286,7 +310,7 @@ def collapse(
     return last
 
 
-@part
+@strict_part
 def mark_ring(
     vertices: np.ndarray, edges: np.ndarray, scratch: np.ndarray, i: int, j: int, stamp: int
 ) -> int:
@@ -299,6 +323,7 @@ def mark_ring(
     for n in range(end):
         half = scratch[n]
         k = far_end(edges, half)
+        vertices[k, CHANGED] = stamp
         if n < middle:
             vertices[k, STAMP] = stamp
             vertices[k, MARK] = half // 2
@@ -307,7 +332,7 @@ def mark_ring(
     return middle
 
 
-@part
+@strict_part
 def write_record(
     vertices: np.ndarray, faces: np.ndarray, scratch: np.ndarray, i: int, j: int, middle: int,
     end: int, filled: int, ids: np.ndarray, corners: np.ndarray,
@@ -328,13 +353,12 @@ def write_record(
     return filled
 
 
-@kernel
+@strict_part
 def refresh(
     web: Web, i: int, kept: int, left: int, end: int, stamp: int, settings: np.ndarray
 ) -> None:
     """Bring border sums and prices up to date around i, as `count_faces` left it in the scratch."""
     vertices, edges, scratch = web.vertices, web.edges, web.edge_scratch
-    q = np.zeros(11)
     borders = settings[BORDER] > 0
     if borders:
         sum_borders(web, i, settings[BORDER], end)
@@ -349,30 +373,28 @@ def refresh(
         changed = borders and vertices[k, TOUCHED] == stamp
         edge = scratch[n] // 2
         if changed or edges[edge, PENALIZED] or vertices[i, ON_BORDER]:
-            reprice(web, edge, settings, q)
-        reprice_around(web, k, end, changed, settings, q)
+            reprice(web, edge, settings)
+        if changed or vertices[k, REJECTS]:
+            reprice_around(web, k, end, changed, settings)
     for n in range(left, end):
-        reprice_around(web, scratch[n], end, borders, settings, q)
+        if borders or vertices[scratch[n], REJECTS]:
+            reprice_around(web, scratch[n], end, borders, settings)
     vertices[i, REJECTS] = 0
 
 
-@kernel
-def reprice_around(
-    web: Web, vertex: int, end: int, changed: bool, settings: np.ndarray, q: np.ndarray
-) -> None:
+@strict_kernel
+def reprice_around(web: Web, vertex: int, end: int, changed: bool, settings: np.ndarray) -> None:
     """The edges of a neighbor: all if its borders have changed, else those with a penalty."""
     vertices, edges, scratch = web.vertices, web.edges, web.edge_scratch
-    if not (changed or vertices[vertex, REJECTS]):
-        return
     for m in range(end, gather_edges(vertices, edges, scratch, vertex, end)):
         edge = scratch[m] // 2
         if changed or edges[edge, PENALIZED]:
-            reprice(web, edge, settings, q)
+            reprice(web, edge, settings)
     vertices[vertex, REJECTS] = 0
 
 
-@part
-def reprice(web: Web, edge: int, settings: np.ndarray, q: np.ndarray) -> None:
+@strict_part
+def reprice(web: Web, edge: int, settings: np.ndarray) -> None:
     """Give an edge the key it deserves now, without penalty."""
-    web.edges[edge, PENALIZED] = 0
-    set_key(web, edge, price(web.reals, web.vertices, web.edges, edge, settings, q)[0])
+    web.edges[edge, PENALIZED], web.edges[edge, WEIGHED] = 0, -1
+    set_key(web, edge, price_of(web, edge, settings)[0])

@@ -101,8 +101,12 @@ def prune(complex_: Complex, share: float) -> tuple[Complex, int]:
 
 def edges_of(faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Unordered pairs of corners, in order of first appearance, and how many faces have each."""
-    pairs = np.sort(faces[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2), axis=1)
-    first = first_of_equal(pairs.astype(np.int64))
+    pairs = np.empty((len(faces), 3, 2), np.int64)
+    following = faces[:, [1, 2, 0]]
+    np.minimum(faces, following, out=pairs[:, :, 0])
+    np.maximum(faces, following, out=pairs[:, :, 1])
+    pairs = pairs.reshape(-1, 2)
+    first = first_of_equal(pairs)
     counts = np.bincount(first, minlength=len(pairs))
     own = np.flatnonzero(first == np.arange(len(pairs)))
     return pairs[own].astype(np.int32), counts[own].astype(np.int32)
@@ -158,9 +162,12 @@ def first_of_equal(rows: np.ndarray) -> np.ndarray:
 
 
 def _normalized(surface: Surface) -> tuple[np.ndarray, np.ndarray, float]:
-    used = surface.positions[surface.faces.reshape(-1)].astype(np.float64)
+    is_used = np.zeros(len(surface.positions), bool)
+    is_used[surface.faces] = True
+    used = surface.positions[is_used].astype(np.float64)
     if not np.isfinite(used).all():
-        bad = int(np.flatnonzero(~np.isfinite(used).all(axis=1))[0]) // 3
+        corners = surface.positions[surface.faces]
+        bad = int(np.flatnonzero(~np.isfinite(corners).all(axis=(1, 2)))[0])
         raise ValueError(f"Face {bad} has a corner that is not finite: repair or drop it first.")
     if not len(used):
         return surface.positions.astype(np.float64), np.zeros(3), 1.0

@@ -123,7 +123,8 @@ def simplify(
     floor.measure(state, of_vertex)
     if charts is not None and rules.seam_weight > 0:
         quadrics.sum_seams(state, complex.seams(found, charts[found.face_ids]), rules.seam_weight)
-    heap.fill(state, collapse.first_keys(state, settings))
+    collapse.first_keys(state, settings)
+    heap.fill(state)
     recorder = Recorder(found.positions)
     levels = _run(state, found, settings, targets, max_error_m, recorder, progress)
     return Decimation(
@@ -218,7 +219,7 @@ def _prepare(state: web.Web, found: complex.Complex, rules: Rules, locked, impor
     settings[collapse.EARNED] = rules.part_faces
     settings[collapse.TOPOLOGY] = rules.keep_topology
     settings[collapse.CLOSING] = rules.virtual_edges != "off"
-    quadrics.sum_planes(state, rules.line_weight, weights)
+    quadrics.sum_planes(state, rules.line_weight, weights, np.zeros((len(weights), 3)))
     if settings[collapse.BORDER] > 0:
         quadrics.sum_all_borders(state, settings[collapse.BORDER])
     return settings

@@ -7,7 +7,7 @@ The largest part has no floor. It has the other faces, and its area falls where 
 
 import numpy as np
 
-from ....renderers.cpu.compiled import kernel, part
+from ....renderers.cpu.compiled import strict_kernel, strict_part
 from .checks import area_of
 from .web import FIRST_CORNER, NOW, PART, SHARE, SHOWN, WHOLE, Web, following_corner, has
 
@@ -15,21 +15,25 @@ from .web import FIRST_CORNER, NOW, PART, SHARE, SHOWN, WHOLE, Web, following_co
 def measure(web: Web, labels: np.ndarray) -> None:
     """Enter the parts, by the number of each vertex's, with their areas; what is transparent does
     not count among their shares."""
-    positions, faces = web.reals[:, :3], web.faces[:, :3]
-    corners = positions[faces]
-    cross = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    areas = np.linalg.norm(cross, axis=1) / 2
     web.vertices[:, PART] = labels
-    of_face = labels[faces[:, 0]]
-    web.parts[:, WHOLE] = np.bincount(of_face, areas, minlength=len(web.parts))
+    _sum_areas(web)
     web.parts[:, NOW] = web.parts[:, WHOLE]
-    there = areas * web.reals[faces, SHOWN].mean(axis=1)
-    shares = np.bincount(of_face, there, minlength=len(web.parts)) / max(there.sum(), 1e-300)
-    shares[shares.argmax()] = -1
-    web.parts[:, SHARE] = shares
+    web.parts[:, SHARE] /= max(web.parts[:, SHARE].sum(), 1e-300)
+    web.parts[web.parts[:, SHARE].argmax(), SHARE] = -1
 
 
-@part
+@strict_kernel
+def _sum_areas(web: Web) -> None:
+    """Of each part the whole area, and as its share the area that is not transparent."""
+    for face in range(len(web.faces)):
+        a, b, c = web.faces[face, 0], web.faces[face, 1], web.faces[face, 2]
+        area, part = area_of(web.reals, web.faces, face), web.vertices[a, PART]
+        seen = web.reals[a, SHOWN] + web.reals[b, SHOWN] + web.reals[c, SHOWN]
+        web.parts[part, WHOLE] += area
+        web.parts[part, SHARE] += area * seen / 3
+
+
+@strict_part
 def below_floor(web: Web, vertex: int, lost: float, floor: float, least_share: float) -> bool:
     """Whether the part at a vertex may not lose so much area yet."""
     number = web.vertices[vertex, PART]
@@ -38,7 +42,7 @@ def below_floor(web: Web, vertex: int, lost: float, floor: float, least_share: f
     return web.parts[number, NOW] - lost < floor * web.parts[number, WHOLE]
 
 
-@kernel
+@strict_kernel
 def area_around(web: Web, vertex: int, other: int) -> float:
     """Of the living faces at a vertex that do not have the other."""
     area = 0.0

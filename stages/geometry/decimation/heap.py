@@ -5,17 +5,17 @@ Each edge is in it at most once, so that it never grows. An edge's place is -1 w
 
 import numpy as np
 
-from ....renderers.cpu.compiled import kernel, part
+from ....renderers.cpu.compiled import strict_kernel, strict_part
 from .web import HEAP, PLACE, Web
 
 
-@part
+@strict_part
 def before(key: float, edge: int, other_key: float, other: int) -> bool:
     """The total order that makes the sequence of collapses deterministic."""
     return key < other_key or (key == other_key and edge < other)
 
 
-@part
+@strict_part
 def put(keys: np.ndarray, heap: np.ndarray, edges: np.ndarray, place: int, key: float, edge: int):
     """Write one entry."""
     keys[place] = key
@@ -23,7 +23,7 @@ def put(keys: np.ndarray, heap: np.ndarray, edges: np.ndarray, place: int, key: 
     edges[edge, PLACE] = place
 
 
-@kernel
+@strict_kernel
 def sift(
     keys: np.ndarray, heap: np.ndarray, edges: np.ndarray, size: int, place: int, key: float,
     edge: int,
@@ -50,13 +50,14 @@ def sift(
     put(keys, heap, edges, place, key, edge)
 
 
-@kernel
-def fill(web: Web, first_keys: np.ndarray) -> None:
-    """All edges, in one go (Floyd): each place in turn becomes the root of a heap."""
-    size = len(first_keys)
+@strict_kernel
+def fill(web: Web) -> None:
+    """All edges, whose keys lie in their order, in one go (Floyd): each place in turn becomes the
+    root of a heap."""
+    size = len(web.keys)
     web.counts[HEAP] = size
     for edge in range(size):
-        put(web.keys, web.heap, web.edges, edge, first_keys[edge], edge)
+        put(web.keys, web.heap, web.edges, edge, web.keys[edge], edge)
     for start in range((size - 2) // 4, -1, -1):
         place, key, edge = start, web.keys[start], web.heap[start]
         while True:
@@ -74,7 +75,7 @@ def fill(web: Web, first_keys: np.ndarray) -> None:
         put(web.keys, web.heap, web.edges, place, key, edge)
 
 
-@part
+@strict_part
 def pop(web: Web) -> None:
     """Take out the root."""
     web.counts[HEAP] -= 1
@@ -84,7 +85,7 @@ def pop(web: Web) -> None:
         sift(web.keys, web.heap, web.edges, size, 0, web.keys[size], web.heap[size])
 
 
-@part
+@strict_part
 def set_key(web: Web, edge: int, key: float) -> None:
     """Change the key of an edge that is in the heap."""
     place = web.edges[edge, PLACE]

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ....renderers.cpu.compiled import kernel
 from .collapse import RING
 
 
@@ -88,9 +89,18 @@ def indexed(
     return History(starts, ids, corners, points, *_by_face(starts, ids, faces))
 
 
+@kernel
 def _by_face(starts: np.ndarray, ids: np.ndarray, faces: int) -> tuple[np.ndarray, np.ndarray]:
-    lived = ids >= 0
-    records = np.repeat(np.arange(len(starts) - 1, dtype=np.int32), np.diff(starts))[lived]
-    order = np.argsort(ids[lived], kind="stable")
-    counts = np.bincount(ids[lived], minlength=faces)
-    return np.concatenate([[0], np.cumsum(counts)]), records[order]
+    ends = np.zeros(faces + 1, np.int64)
+    for n in range(len(ids)):
+        if ids[n] >= 0:
+            ends[ids[n] + 1] += 1
+    for face in range(faces):
+        ends[face + 1] += ends[face]
+    records, filled = np.empty(ends[faces], np.int32), ends.copy()
+    for record in range(len(starts) - 1):
+        for n in range(starts[record], starts[record + 1]):
+            if ids[n] >= 0:
+                records[filled[ids[n]]] = record
+                filled[ids[n]] += 1
+    return ends, records

@@ -8,11 +8,11 @@ is what makes sqrt(q / weight) a root-mean-square distance.
 
 import numpy as np
 
-from ....renderers.cpu.compiled import kernel, part
+from ....renderers.cpu.compiled import strict_kernel, strict_part
 from .web import BORDERS, ON_BORDER, PLANES, Web, far_end, gather_edges, is_border, shown
 
 
-@part
+@strict_part
 def add_plane(
     row: np.ndarray, at: int, nx: float, ny: float, nz: float, d: float, w: float
 ) -> None:
@@ -30,7 +30,7 @@ def add_plane(
     row[at + 10] += w
 
 
-@part
+@strict_part
 def add_line(row: np.ndarray, at: int, nx: float, ny: float, nz: float, w: float) -> None:
     """w |x - p - n (n·(x - p))|²: squared distance to the line through p along the unit n.
 
@@ -55,7 +55,7 @@ def add_line(row: np.ndarray, at: int, nx: float, ny: float, nz: float, w: float
     row[at + 9] -= bx * px + by * py + bz * pz
 
 
-@part
+@strict_part
 def add_area(
     q: np.ndarray, ax: float, ay: float, az: float, bx: float, by: float, bz: float, w: float
 ) -> None:
@@ -84,7 +84,7 @@ def add_area(
     q[10] += h * square
 
 
-@part
+@strict_part
 def value(q: np.ndarray, x: float, y: float, z: float) -> float:
     """q(x)."""
     return (
@@ -95,7 +95,7 @@ def value(q: np.ndarray, x: float, y: float, z: float) -> float:
     )
 
 
-@part
+@strict_part
 def least(
     q: np.ndarray, x: float, y: float, z: float, pull: float
 ) -> tuple[bool, float, float, float]:
@@ -128,11 +128,13 @@ def least(
     return True, x + z0, y + z1, z + z2
 
 
-@kernel
-def sum_planes(web: Web, line_weight: float, importance: np.ndarray) -> None:
-    """Fill the planes: a third of each face to each corner, and the line along the normal."""
+@strict_kernel
+def sum_planes(web: Web, line_weight: float, importance: np.ndarray, normals: np.ndarray) -> None:
+    """Fill the planes: a third of each face to each corner, and the line along the normal.
+
+    `normals` (v 3) is room, all 0.
+    """
     reals, faces = web.reals, web.faces
-    normals = np.zeros((len(reals), 3))
     for face in range(len(faces)):
         p, q, r = faces[face, 0], faces[face, 1], faces[face, 2]
         ux, uy, uz = reals[q, 0] - reals[p, 0], reals[q, 1] - reals[p, 1], reals[q, 2] - reals[p, 2]
@@ -161,7 +163,7 @@ def sum_planes(web: Web, line_weight: float, importance: np.ndarray) -> None:
             reals[vertex, PLANES + k] *= importance[vertex]
 
 
-@kernel
+@strict_kernel
 def sum_seams(web: Web, sides: np.ndarray, weight: float) -> None:
     """Keep lines that are drawn on the surface where they are (Garland and Heckbert 1998).
 
@@ -188,7 +190,7 @@ def sum_seams(web: Web, sides: np.ndarray, weight: float) -> None:
             reals[vertex, PLANES + 10] = total
 
 
-@kernel
+@strict_kernel
 def sum_borders(web: Web, vertex: int, weight: float, start: int) -> None:
     """Sum up anew the area quadrics of the border edges that are at a vertex now.
 
@@ -211,7 +213,7 @@ def sum_borders(web: Web, vertex: int, weight: float, start: int) -> None:
     web.vertices[vertex, ON_BORDER] = found
 
 
-@kernel
+@strict_kernel
 def sum_all_borders(web: Web, weight: float) -> None:
     """The same everywhere."""
     for vertex in range(len(web.reals)):

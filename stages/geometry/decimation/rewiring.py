@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ....renderers.cpu.compiled import kernel, part
+from ....renderers.cpu.compiled import strict_kernel, strict_part
 from .web import (
     FACES,
     FIRST_CORNER,
@@ -24,7 +24,7 @@ from .web import (
 )
 
 
-@kernel
+@strict_kernel
 def move_faces(web: Web, i: int, j: int, middle: int, end: int, stamp: int, closing: bool) -> int:
     """Give j's faces to i; those with both ends, and doubles of i's faces, vanish.
 
@@ -67,7 +67,7 @@ def move_faces(web: Web, i: int, j: int, middle: int, end: int, stamp: int, clos
     return vanished
 
 
-@part
+@strict_part
 def double_of(faces: np.ndarray, scratch: np.ndarray, a: int, b: int, middle: int) -> int:
     """The living face of i, they are first in the scratch, that has the corners a and b too."""
     for n in range(middle):
@@ -77,7 +77,7 @@ def double_of(faces: np.ndarray, scratch: np.ndarray, a: int, b: int, middle: in
     return -1
 
 
-@part
+@strict_part
 def looks_at(
     reals: np.ndarray, faces: np.ndarray, face: int, i: int, j: int, a: int, b: int
 ) -> bool:
@@ -92,7 +92,7 @@ def looks_at(
     return nx * wx + ny * wy + nz * wz > 0
 
 
-@part
+@strict_part
 def loosen(vertices: np.ndarray, edges: np.ndarray, a: int, b: int, stamp: int) -> None:
     """One face fewer at the edge ab, which goes with the last."""
     half = vertices[a, FIRST_HALF]
@@ -107,7 +107,7 @@ def loosen(vertices: np.ndarray, edges: np.ndarray, a: int, b: int, stamp: int) 
         half = following_half(edges, half)
 
 
-@part
+@strict_part
 def move_edges(
     vertices: np.ndarray, edges: np.ndarray, scratch: np.ndarray, i: int, j: int, middle: int,
     stamp: int,
@@ -144,7 +144,7 @@ def move_edges(
     return kept
 
 
-@part
+@strict_part
 def count_faces(
     vertices: np.ndarray, faces: np.ndarray, edges: np.ndarray, scratch: np.ndarray, i: int,
     end: int, stamp: int,
@@ -188,7 +188,7 @@ def count_faces(
     return kept, end, lost
 
 
-@part
+@strict_part
 def drop_if_bare(vertices: np.ndarray, faces: np.ndarray, edges: np.ndarray, vertex: int) -> None:
     """A vertex without faces leaves, with its virtual edges."""
     corner = vertices[vertex, FIRST_CORNER]

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ....renderers.cpu.compiled import kernel, part
+from ....renderers.cpu.compiled import strict_kernel, strict_part
 from .complex import Complex
 
 X, PLANES, BORDERS, SHOWN, REALS = 0, 3, 14, 25, 26
@@ -22,17 +22,20 @@ X, PLANES, BORDERS, SHOWN, REALS = 0, 3, 14, 25, 26
 which share of the surface here is not transparent."""
 (
     FIRST_CORNER, LAST_CORNER, FIRST_HALF, STAMP, MARK, TOUCHED, POINT, ON_BORDER, LOCKED, REJECTS,
-    PART, COLUMNS,
-) = range(12)  # fmt: skip
+    PART, CHANGED, COLUMNS,
+) = range(13)  # fmt: skip
 """Columns of `vertices`. STAMP says which collapse MARK (the edge that leads here from the vertex
 in work) belongs to, TOUCHED which last changed a border edge here; POINT is the index of the
 position among the points of the history. ON_BORDER, LOCKED (may be neither moved nor removed) and
 REJECTS (some edge here carries a penalty and waits for a change around it) are 0 or 1. PART is the
-number of the part, COLUMNS how many columns there are."""
+number of the part, CHANGED the last collapse that changed a face here, COLUMNS how many columns
+there are."""
 NEXT_CORNER = 3
 """`faces`: three vertices, then for each the next corner in the list of that vertex."""
-NEXT_HALF, HANGING, PLACE, PENALIZED = 2, 4, 5, 6
-"""`edges`: two vertices, for each the next half, how many faces hang here, place in the heap."""
+NEXT_HALF, HANGING, PLACE, PENALIZED, WEIGHED = 2, 4, 5, 6, 7
+"""`edges`: two vertices, for each the next half, how many faces hang here, place in the heap,
+whether it carries a penalty, and after which collapse its key was found with all penalties; -1 for
+a key without."""
 FACES, LAST_STAMP, HEAP, POINTS, HELD, LOOKED = range(6)
 """`counts`: living faces, last stamp given, heap entries, points of the history, whether
 any edge is held back, and how many faces were left when those were last looked at."""
@@ -46,11 +49,11 @@ class Web(NamedTuple):
     reals: np.ndarray
     """v 26, float64."""
     vertices: np.ndarray
-    """v 11, int32."""
+    """v 12, int32."""
     faces: np.ndarray
     """f 6, int32."""
     edges: np.ndarray
-    """e 7, int32."""
+    """e 8, int32."""
     keys: np.ndarray
     """e, float64: of the edge at this place of the heap."""
     heap: np.ndarray
@@ -61,6 +64,8 @@ class Web(NamedTuple):
     """int64."""
     parts: np.ndarray
     """p 3, float64."""
+    quadric: np.ndarray
+    """11, float64: room for that of the edge in work."""
 
 
 def build(complex_: Complex, parts: int = 1) -> Web:
@@ -70,13 +75,14 @@ def build(complex_: Complex, parts: int = 1) -> Web:
         reals=np.zeros((v, REALS)),
         vertices=np.zeros((v, COLUMNS), np.int32),
         faces=np.full((f, 6), -1, np.int32),
-        edges=np.full((e, 7), -1, np.int32),
+        edges=np.full((e, 8), -1, np.int32),
         keys=np.zeros(e),
         heap=np.zeros(e, np.int32),
         face_scratch=np.zeros(2 * f + 1, np.int32),
         edge_scratch=np.zeros(2 * e + 1, np.int32),
         counts=np.array([f, 0, 0, v, 0, f]),
         parts=np.zeros((parts, 3)),
+        quadric=np.zeros(11),
     )
     web.reals[:, :3] = complex_.positions
     web.reals[:, SHOWN] = 1
@@ -90,7 +96,7 @@ def build(complex_: Complex, parts: int = 1) -> Web:
     return web
 
 
-@kernel
+@strict_kernel
 def _link(web: Web) -> None:
     """Lists in rising order of faces and edges."""
     vertices, faces, edges = web.vertices, web.faces, web.edges
@@ -108,19 +114,19 @@ def _link(web: Web) -> None:
             vertices[vertex, FIRST_HALF] = 2 * edge + side
 
 
-@part
+@strict_part
 def following_corner(faces: np.ndarray, corner: int) -> int:
     """The next one at the same vertex."""
     return faces[corner // 3, NEXT_CORNER + corner % 3]
 
 
-@part
+@strict_part
 def following_half(edges: np.ndarray, half: int) -> int:
     """The next one at the same vertex."""
     return edges[half // 2, NEXT_HALF + half % 2]
 
 
-@kernel
+@strict_kernel
 def gather_faces(
     vertices: np.ndarray, faces: np.ndarray, scratch: np.ndarray, vertex: int, start: int
 ) -> int:
@@ -150,7 +156,7 @@ def gather_faces(
     return end
 
 
-@kernel
+@strict_kernel
 def gather_edges(
     vertices: np.ndarray, edges: np.ndarray, scratch: np.ndarray, vertex: int, start: int
 ) -> int:
@@ -175,19 +181,19 @@ def gather_edges(
     return end
 
 
-@part
+@strict_part
 def far_end(edges: np.ndarray, half: int) -> int:
     """The vertex at the other end of a half."""
     return edges[half // 2, 1 - half % 2]
 
 
-@part
+@strict_part
 def has(faces: np.ndarray, face: int, vertex: int) -> bool:
     """Whether the face has this corner."""
     return faces[face, 0] == vertex or faces[face, 1] == vertex or faces[face, 2] == vertex
 
 
-@part
+@strict_part
 def others(faces: np.ndarray, face: int, vertex: int) -> tuple[int, int]:
     """The two other corners, in the direction of the face."""
     a, b, c = faces[face, 0], faces[face, 1], faces[face, 2]
@@ -198,13 +204,13 @@ def others(faces: np.ndarray, face: int, vertex: int) -> tuple[int, int]:
     return a, b
 
 
-@part
+@strict_part
 def shown(reals: np.ndarray, a: int, b: int) -> float:
     """Share of the surface at the edge ab that is not transparent."""
     return 0.5 * (reals[a, SHOWN] + reals[b, SHOWN])
 
 
-@part
+@strict_part
 def is_border(edges: np.ndarray, edge: int) -> bool:
     """Whether the surface ends or branches here."""
     count = edges[edge, HANGING]
