@@ -2,8 +2,11 @@
 
     python benchmarks/reconstruct_peer.py CAPTURE OUT --opensplat BINARY --write peer.json
 
-OpenSplat (Apache-2.0, built by the user without CUDA) is given the photographs as our trainer sees
-them, straightened and reduced, without those kept aside, and the points our trainer starts from.
+OpenSplat (AGPL, built by the user without CUDA) is given the photographs as our trainer sees them,
+straightened and reduced, without those kept aside, and the points our trainer starts from. Where
+the capture has no points these are random ones, which OpenSplat is not made for; `--points-of`
+takes the centers of some opaque Gaussians of a finished scene instead, as structure from motion
+would find them, for both.
 Both run in one thread, each with its own schedule, and are scored on the photographs kept aside
 after so many seconds of processor time: OpenSplat's splats in front of its own background, ours
 in front of black.
@@ -31,6 +34,7 @@ from splatworks.stages import reconstruct
 from splatworks.stages.formats import captures, pictures, splats
 from splatworks.stages.formats.cameras import opengl_camera_to_world
 from splatworks.stages.formats.photos import Photo, load_all, target_of
+from splatworks.stages.formats.shots import Points
 from splatworks.stages.geometry.activation import activate
 from splatworks.stages.geometry.exposure import fitted
 from splatworks.stages.geometry.psnr import psnr_db
@@ -41,6 +45,7 @@ from splatworks.stages.reconstruct.start import first_gaussians
 
 BEHIND = (0.6130, 0.0101, 0.3984)
 """What OpenSplat trains in front of."""
+OPAQUE = 0.5
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -52,6 +57,8 @@ def main() -> int:
     parser.add_argument("--max-side", type=int, default=480)
     parser.add_argument("--iterations", type=int, default=7_000, help="ours")
     parser.add_argument("--max-gaussians", type=int, default=60_000, help="ours")
+    parser.add_argument("--points-of", type=Path, metavar="SPLATS.ply")
+    parser.add_argument("--points", type=int, default=10_000, help="how many of them")
     parser.add_argument("--peer-iterations", type=int, default=2_000)
     parser.add_argument("--peer-every", type=int, default=250, help="iterations between two looks")
     parser.add_argument("--peer-halvings", type=int, default=2, help="of the pictures, to begin")
@@ -68,12 +75,18 @@ def main() -> int:
         evaluate_every=500,
     )
     training, aside = photographs(options.capture, config)
-    prepared(training, config, options.out / "capture")
+    if options.points_of is None:
+        points = our_start(training, config)
+    else:
+        points = of_splats(options.points_of, options.points)
+    prepared(training, points, options.out / "capture")
     peer = peer_rows(options, aside)
     if options.ours:
         rows = json.loads(options.ours.read_text("utf-8"))["rows"]
     else:
-        rows, _ = ours.trained(options.capture, config, threads=1)
+        whole = options.out / "whole"
+        prepared(every_photograph(options.capture, config), points, whole)
+        rows, _ = ours.trained(whole, config, threads=1)
     result = {"opensplat": peer, "ours": rows}
     if options.write:
         options.write.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
@@ -83,14 +96,34 @@ def main() -> int:
 
 def photographs(folder: Path, config: reconstruct.Config) -> tuple[list[Photo], list[Photo]]:
     """Those to train on, and those kept aside, as our trainer has them."""
-    capture = captures.load(folder)
+    photos = every_photograph(folder, config)
+    return split(captures.load(folder), photos, config.views.hold_out_every)
+
+
+def every_photograph(folder: Path, config: reconstruct.Config) -> list[Photo]:
+    """Straightened and reduced."""
     log = logging.getLogger("photographs")
-    photos = list(load_all(capture.shots, config.views.max_side_px, log))
-    return split(capture, photos, config.views.hold_out_every)
+    return list(load_all(captures.load(folder).shots, config.views.max_side_px, log))
 
 
-def prepared(photos: Sequence[Photo], config: reconstruct.Config, folder: Path) -> None:
-    """A nerfstudio capture of pinhole photographs, with the points that we start from."""
+def our_start(photos: Sequence[Photo], config: reconstruct.Config) -> Points:
+    """Those that our trainer scatters itself where a capture has none."""
+    start = first_gaussians(photos, None, config.start, 0, 0, config.density.max_gaussians)
+    colors = ((start.sh[:, 0] * C0 + 0.5).clamp(0, 1) * 255).round().byte().numpy()
+    return Points(start.means.numpy(), colors)
+
+
+def of_splats(path: Path, count: int) -> Points:
+    """Centers of opaque Gaussians, drawn at random."""
+    scene = activate(splats.load(path))
+    opaque = np.flatnonzero((scene.opacities > OPAQUE).numpy())
+    chosen = np.random.default_rng(0).permutation(opaque)[:count]
+    colors = ((scene.sh[chosen, 0] * C0 + 0.5).clamp(0, 1) * 255).round().byte().numpy()
+    return Points(scene.means[chosen].numpy(), colors)
+
+
+def prepared(photos: Sequence[Photo], points: Points, folder: Path) -> None:
+    """A nerfstudio capture of pinhole photographs, with points to start from."""
     folder.mkdir(parents=True, exist_ok=True)
     frames = []
     for number, photo in enumerate(photos):
@@ -102,16 +135,14 @@ def prepared(photos: Sequence[Photo], config: reconstruct.Config, folder: Path) 
             {"file_path": name, "w": photo.lens.width_px, "h": photo.lens.height_px,
              "fl_x": fx, "fl_y": fy, "cx": cx, "cy": cy, "transform_matrix": pose.tolist()}
         )  # fmt: skip
-    start = first_gaussians(photos, None, config.start, 0, 0, config.density.max_gaussians)
-    colors = ((start.sh[:, 0] * C0 + 0.5).clamp(0, 1) * 255).round().byte().numpy()
-    _points(start.means.numpy(), colors, folder / "points.ply")
+    _write_points(points, folder / "points.ply")
     document = {"camera_model": "OPENCV", "ply_file_path": "points.ply", "frames": frames}
     (folder / "transforms.json").write_text(json.dumps(document), "utf-8")
 
 
-def _points(positions: np.ndarray, colors: np.ndarray, path: Path) -> None:
-    rows = np.empty(len(positions), [("xyz", "<f4", 3), ("rgb", "u1", 3)])
-    rows["xyz"], rows["rgb"] = positions, colors
+def _write_points(points: Points, path: Path) -> None:
+    rows = np.empty(len(points.positions), [("xyz", "<f4", 3), ("rgb", "u1", 3)])
+    rows["xyz"], rows["rgb"] = points.positions, points.colors
     lines = ["ply", "format binary_little_endian 1.0", f"element vertex {len(rows)}"]
     lines += [f"property float {name}" for name in "xyz"]
     lines += [f"property uchar {name}" for name in ("red", "green", "blue")]

@@ -38,7 +38,8 @@ def photo(number: int) -> Photo:
 def test_the_peer_gets_our_photographs_cameras_and_points(tmp_path: Path) -> None:
     photos = [photo(number) for number in range(3)]
     config = reconstruct.Config()
-    reconstruct_peer.prepared(photos, config, tmp_path)
+    points = reconstruct_peer.our_start(photos, config)
+    reconstruct_peer.prepared(photos, points, tmp_path)
     capture = captures.load(tmp_path)
     for ours, theirs in zip(photos, load_all(capture.shots, 1000, LOG), strict=True):
         assert torch.equal(ours.pixels, theirs.pixels)
