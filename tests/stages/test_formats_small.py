@@ -32,7 +32,7 @@ def test_a_prompt_comes_back(tmp_path: Path) -> None:
         ('{"text": "a\\u0000b"}', "control characters"),
         ('{"text": 3}', "must be text, got int"),
         ('{"text": "a", "seed": 1}', "unknown entry 'seed'"),
-        ("[]", "expected a JSON object"),
+        ("[]", "must be a JSON object"),
         ("{", "no readable JSON"),
     ],
 )

@@ -131,7 +131,7 @@ def test_every_setting_arrives_where_it_belongs(
 
         monkeypatch.setattr(painting, name, instead)
 
-    for name in ("atlas", "around", "blend", "spread", "fill"):
+    for name in ("atlas", "around", "blend", "spread"):
         spy(name)
     shape = trimesh.creation.icosphere(1, radius=2.0)
     mesh = replace(as_mesh(shape), colors=np.ones((len(shape.vertices), 3), np.float32))
@@ -146,10 +146,9 @@ def test_every_setting_arrives_where_it_belongs(
     rules = given["blend"][5]
     assert (rules.sharpness, rules.min_cosine, rules.min_alpha) == (3.0, 0.15, 0.8)
     assert (rules.edge_px, rules.outlier) == (2.5, 0.3)
-    # A hundredth and a half of the radius, and four clean mip levels.
+    # A hundredth of the radius, and a half of it.
     assert rules.tolerance_m == pytest.approx(0.02, rel=1e-6)
     assert given["spread"][2] == pytest.approx(1, rel=1e-6)
-    assert given["fill"][1] == 4
 
 
 def test_cameras_see_the_whole_mesh_from_all_around() -> None:
