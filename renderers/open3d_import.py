@@ -10,14 +10,23 @@ from types import ModuleType
 from .errors import UnavailableError
 
 
+def libusb() -> str | None:
+    """Where the wheel's copy of the library is; None without it: the system may have its own."""
+    try:
+        import libusb_package
+    except ImportError:
+        return None
+    path = libusb_package.get_library_path()
+    return None if path is None else str(path)
+
+
 def open3d() -> ModuleType:
     """The module `open3d`, imported on the first call (some seconds)."""
     try:
-        import libusb_package
-
-        ctypes.CDLL(str(libusb_package.get_library_path()), mode=ctypes.RTLD_GLOBAL)
-    except (ImportError, OSError):
-        pass  # The system may have its own.
+        if found := libusb():
+            ctypes.CDLL(found, mode=ctypes.RTLD_GLOBAL)
+    except OSError:
+        pass  # Then Open3D says what is missing.
     try:
         with warnings.catch_warnings():
             # Of the libraries it pulls in, on some versions.

@@ -3,10 +3,12 @@
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from ...pipeline.errors import InputError, MissingError
+from ...renderers.open3d_import import libusb
 
 PYTHON = "NERFSTUDIO_PYTHON"
 MODULES = {"ns-train": "nerfstudio.scripts.train", "ns-export": "nerfstudio.scripts.exporter"}
@@ -29,6 +31,15 @@ def command(name: str) -> list[str]:
     return [found]
 
 
+def environment() -> dict[str, str]:
+    """Ours, with libusb loaded first: ns-export's Open3D wants it, and bare machines lack it."""
+    found = libusb() if sys.platform == "linux" else None
+    if found is None:
+        return dict(os.environ)
+    before = os.environ.get("LD_PRELOAD")
+    return {**os.environ, "LD_PRELOAD": f"{found}:{before}" if before else found}
+
+
 def call(name: str, words: Sequence[str], log: Path) -> None:
     """Run to the end, all that is said into `log`. Raises InputError with its last line else."""
     with log.open("ab") as said:
@@ -37,6 +48,7 @@ def call(name: str, words: Sequence[str], log: Path) -> None:
             stdin=subprocess.DEVNULL,
             stdout=said,
             stderr=said,
+            env=environment(),
             start_new_session=True,  # Ctrl-C is ours; we end it.
         )
     try:

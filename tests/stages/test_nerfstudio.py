@@ -3,6 +3,7 @@
 import ast
 import importlib.util
 import json
+import subprocess
 import sys
 import tomllib
 from pathlib import Path
@@ -13,6 +14,7 @@ from scipy.spatial.transform import Rotation
 from splatworks.pipeline.cli import main
 from splatworks.pipeline.errors import InputError
 from splatworks.stages.formats import cameras, nerfstudio_frame, splats
+from splatworks.stages.nerfstudio import bridge
 
 from . import photo_folders
 from .splat_objects import sphere
@@ -191,6 +193,20 @@ def test_without_nerfstudio_its_methods_are_refused_in_a_line(
     (folder / "transforms.json").unlink()
     assert main(words) == 2
     assert "has no transforms.json" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="LD_PRELOAD is Linux's")
+def test_its_commands_find_libusb_where_the_system_has_none(monkeypatch) -> None:
+    monkeypatch.setenv("LD_PRELOAD", "/nowhere/users-own.so")
+    env = bridge.environment()
+    ours, users = env["LD_PRELOAD"].split(":")
+    assert users == "/nowhere/users-own.so"
+    monkeypatch.delenv("LD_PRELOAD")
+    assert bridge.environment()["LD_PRELOAD"] == ours
+    # The name that Open3D asks for; the loader warns of the user's file and goes on.
+    code = "import ctypes; print(ctypes.CDLL('libusb-1.0.so.0')._name)"
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_one_file_imports_nerfstudio_and_the_entry_point_names_it() -> None:

@@ -24,8 +24,10 @@ ROOT = Path(__file__).resolve().parents[2]
 ITERATIONS = 30
 
 
-def succeeded(words: list[str], folder: Path) -> str:
-    done = subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=3_000)
+def succeeded(words: list[str], folder: Path, **more: str) -> str:
+    """What is said; `more` goes into the environment."""
+    env = {**os.environ, **more}
+    done = subprocess.run(words, cwd=folder, env=env, capture_output=True, text=True, timeout=3_000)
     assert done.returncode == 0, f"{words[:4]}: {done.stdout[-2000:]} {done.stderr[-4000:]}"
     return done.stdout
 
@@ -88,12 +90,14 @@ def test_trained_by_us_in_nerfstudio_exported_by_it_and_brought_back(
     assert (run / "nerfstudio_models" / f"step-{ITERATIONS:09d}.ckpt").is_file()
     report = json.loads((run / "splatworks" / "out" / "report.json").read_text())
     assert report["iterations"] == ITERATIONS and report["psnr_db"] > 10
+    where = "import libusb_package; print(libusb_package.get_library_path())"
     succeeded(
         [
             python, "-m", "nerfstudio.scripts.exporter", "gaussian-splat",
             "--load-config", str(run / "config.yml"), "--output-dir", str(tmp_path),
         ],
         tmp_path,
+        LD_PRELOAD=succeeded([python, "-c", where], tmp_path).strip(),
     )  # fmt: skip
     ours = splats.load(run / "splatworks" / "out" / "splats.ply")
     theirs = splats.load(tmp_path / "splat.ply")
