@@ -232,6 +232,14 @@ def test_nothing_is_shown_from_behind_a_wall() -> None:
     assert list(alone) == [60.0, 180.0, 300.0]
 
 
+def test_a_body_before_a_wall_is_in_the_middle_where_its_front_alone_was_painted() -> None:
+    ball = sphere(600, 0.35, (0.1, 0, 0.9))
+    scenes = repainted(joined(ball, wall(2.5)), np.flatnonzero(ball.means[:, 2] > 1.15))
+    for view in views(scenes, eye()).values():
+        _, columns = np.nonzero(silhouette(ball, view))
+        assert columns.mean() + 0.5 == pytest.approx(40, abs=1.5)
+
+
 def test_a_painted_wall_is_not_shown_from_behind() -> None:
     scene = wall(2.5, each=40)
     patch = np.abs(scene.means[:, :2] - [0.3, 0.1]).max(axis=1) < 0.3
