@@ -14,8 +14,7 @@ from torch import Tensor
 from ...pipeline.contract import Context, replacing
 from ...pipeline.errors import InputError
 from ...renderers.cpu import render
-from ...renderers.projection import view_depths
-from ...renderers.scene import Cameras, Gaussians
+from ...renderers.scene import Gaussians
 from ..artifacts import ImagesDir, PreviewDir, SplatsFile, TensorsFile
 from ..formats import cameras as camera_files
 from ..formats import pairs as pair_files
@@ -26,13 +25,12 @@ from ..scene.affine import take
 from . import Config, Inputs, Outputs
 from .moving import Moved, Show, move, take_out
 from .pictures_in import Retouched, erased, retouched
-from .reach import front_layer
 from .shading import turned
+from .sheet import Scenes, sheet
 from .skinning import product
 from .texture import Painted, Wish, painted
-from .views import box_around, composited, cut, pick, weights_inside
+from .views import box_around, composited, cut, pick
 
-AROUND_DEG = (0.0, 40.0, 180.0, 320.0)
 TURNED_AT_ONCE = 1 << 14
 
 
@@ -54,7 +52,7 @@ def edit(inputs: Inputs, config: Config, ctx: Context, show: Show | None = None)
         after = take(before, origin)
         report = _report(before, after, origin, None, None, shots)
         path = splats.save(after, ctx.out / "scene.ply")
-        return _outputs(path, before, after, None, report, shots, ctx)
+        return _outputs(path, Scenes(before, after, origin), None, report, shots, ctx)
     moved, paint = _edited(scene, shots, config, ctx, show)
     after = before if moved is None else carried(before, moved)
     origin, result = np.arange(len(before)), None
@@ -63,7 +61,7 @@ def edit(inputs: Inputs, config: Config, ctx: Context, show: Show | None = None)
         after, origin = result.splats, result.origin
     report = _report(before, after, origin, moved, result, shots)
     path = splats.save(after, ctx.out / "scene.ply")
-    return _outputs(path, before, after, moved, report, shots, ctx)
+    return _outputs(path, Scenes(before, after, origin), moved, report, shots, ctx)
 
 
 def _shots(inputs: Inputs, scene: Gaussians, config: Config, ctx: Context) -> list[Retouched]:
@@ -219,14 +217,14 @@ def _unchanged(
         if source.exists():
             with replacing(target) as temporary:
                 shutil.copyfile(source, temporary)
-    report = _report(before, before, np.arange(len(before)), None, None, shots)
-    return _outputs(path, before, before, None, report, shots, ctx)
+    same = np.arange(len(before))
+    report = _report(before, before, same, None, None, shots)
+    return _outputs(path, Scenes(before, before, same), None, report, shots, ctx)
 
 
 def _outputs(
     path: Path,
-    before: RawSplats,
-    after: RawSplats,
+    scenes: Scenes,
     moved: Moved | None,
     report: dict[str, object],
     shots: Sequence[Retouched],
@@ -239,58 +237,12 @@ def _outputs(
     transforms = tensors.save(found, ctx.out / "transforms.safetensors")
     folder = ctx.out / "report"
     folder.mkdir()
-    with replacing(folder / "report.json") as temporary:
-        temporary.write_text(json.dumps(report, indent=1) + "\n", "utf-8")
     shot = next((shot for shot in shots if shot.mask.any()), shots[0])
     pictures.save(shot.mask[..., None].astype(np.float32), folder / "mask.png")
-    pictures.save(_sheet(before, after, shot), folder / "before-after.png")
+    shown, report["other_views_deg"] = sheet(scenes, shot)
+    pictures.save(shown, folder / "before-after.png")
+    with replacing(folder / "report.json") as temporary:
+        temporary.write_text(json.dumps(report, indent=1) + "\n", "utf-8")
     for name, value in report.items():
         ctx.log.info("%s: %s", name, value)
     return Outputs(SplatsFile(path), TensorsFile(transforms), PreviewDir(folder))
-
-
-def _sheet(
-    before: RawSplats, after: RawSplats, shot: Retouched
-) -> Float[np.ndarray, "height width 3"]:
-    """Above the scene before, below after: the edited view, and from around what it looks at."""
-    ground = torch.from_numpy(shot.background)
-    pivot = _pivot(before, shot)
-    rows = []
-    for scene in (activate(before), activate(after)):
-        for angle in AROUND_DEG:
-            with torch.no_grad():
-                frames = render(scene, around(shot.camera, pivot, angle))
-            rows.append(composited(frames, ground).numpy())
-    edited = [shot.edited, np.ones_like(shot.edited)]
-    cells = [[edited[k], *rows[k * len(AROUND_DEG) :][: len(AROUND_DEG)]] for k in range(2)]
-    return pictures.sheet([cell for row in cells for cell in row], len(AROUND_DEG) + 1)
-
-
-def _pivot(splats: RawSplats, shot: Retouched) -> Float[Tensor, "3"]:
-    """The middle of the edited surface, or of all that is seen."""
-    mask = shot.mask if shot.mask.any() else np.ones_like(shot.mask)
-    scene = activate(splats)
-    weights = weights_inside(scene, [shot.camera], [torch.from_numpy(mask)])
-    depths = view_depths(scene.means, shot.camera)[0]
-    weights = weights * torch.from_numpy(front_layer(depths.numpy(), weights.numpy()))
-    return (scene.means * weights[:, None]).sum(dim=0) / weights.sum().clamp(min=1e-9)
-
-
-def around(camera: Cameras, pivot: Float[Tensor, "3"], angle_deg: float) -> Cameras:
-    """The camera carried around its own vertical through `pivot`."""
-    pose = camera.world_to_camera[0].double()
-    turn, shift = pose[:3, :3], pose[:3, 3]
-    angle = np.deg2rad(angle_deg)
-    about_y = torch.tensor(
-        [
-            [np.cos(angle), 0.0, np.sin(angle)],
-            [0.0, 1.0, 0.0],
-            [-np.sin(angle), 0.0, np.cos(angle)],
-        ],
-        dtype=torch.float64,
-    )
-    middle = turn @ pivot.double() + shift
-    moved = torch.eye(4, dtype=torch.float64)
-    moved[:3, :3] = about_y @ turn
-    moved[:3, 3] = middle + about_y @ (shift - middle)
-    return replace(camera, world_to_camera=moved[None].to(camera.world_to_camera))

@@ -95,6 +95,8 @@ def test_what_the_edit_does_not_touch_is_bit_identical(shifted) -> None:
     assert figures["moved"] <= (~left).sum()
     assert figures["moved_by_median"] == pytest.approx(0.55, abs=0.05)
     assert figures["difference_after"] < 0.4 * figures["difference_before"]
+    # From 300 degrees, the ball that stays is before the other one.
+    assert figures["other_views_deg"] == [60.0, 180.0, 320.0]
 
 
 def test_opacities_and_colors_stay_in_an_edit_of_the_geometry(shifted) -> None:
