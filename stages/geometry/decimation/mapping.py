@@ -6,8 +6,9 @@ merged into its face, never another sheet that happens to be near. Faces that lo
 point's own are passed over as long as others are there (thin walls whose rims were merged).
 
 Points of one face go the same way for a while. So they are followed together: a collapse asks
-each of its faces for the distances of all the points that came this far, in loops that compile to
-vector instructions, and then the points part.
+those of its faces that can be the closest to any of the points that came this far, by the sphere
+around these, for the distances of all of them, in loops that compile to vector instructions, and
+then the points part.
 """
 
 import itertools
@@ -24,6 +25,9 @@ BLOCK = 16384
 """About so many points are one thread's next piece of work."""
 FLATTEST = 1e-14
 """Squared sine of the angle at a corner below which a triangle is its sides alone."""
+SURELY = 1e-3
+"""By how much, in radii and distances, a face must be too far to be left out: more than rounding
+in float32 makes of them."""
 
 
 def follow(
@@ -123,7 +127,7 @@ def _follow(
     which, moved = np.empty(most, np.int32), np.empty(most, np.int32)
     stack = np.empty((most + 1, 4), np.int64)
     room = np.zeros(RING + 1, np.int64)
-    away = np.zeros(RING, np.bool_)
+    away, far = np.zeros(RING, np.bool_), np.zeros(RING)
     for home in range(first, last):
         count = ends[home + 1] - ends[home]
         if count == 0:
@@ -146,8 +150,17 @@ def _follow(
                     found[number[n]] = face
                 continue
             begin, end = starts[before], starts[before + 1]
+            away[: end - begin] = False
             if filtered:
                 _turned(begin, end, corners, places, facing[home], away)
+            near = _leave_out(
+                begin, end, corners, places, origin, x[low:high], y[low:high], z[low:high], far, away
+            )
+            if near >= 0:
+                stack[waiting, 0], stack[waiting, 1] = low, high
+                stack[waiting, 2], stack[waiting, 3] = _face(ids[begin + near]), before
+                waiting += 1
+                continue
             least[low:high], which[low:high] = np.inf, 0
             for k in range(end - begin):
                 if away[k]:
@@ -219,6 +232,51 @@ def _turned(
         every = every and away[k]
     if every:
         away[: end - begin] = False
+
+
+@part
+def _leave_out(
+    begin: int, end: int, corners: np.ndarray, places: np.ndarray, origin: np.ndarray,
+    x: np.ndarray, y: np.ndarray, z: np.ndarray, far: np.ndarray, away: np.ndarray,
+) -> int:  # fmt: skip
+    """Add the faces of a record to `away` that another one is closer than to all of the points.
+
+    A face's distance from the middle of the points, less their radius, is the least that any of
+    them can have; plus the radius, the most.
+
+    Returns:
+        The one that is left, -1 if there are more.
+    """
+    count = len(x)
+    cx, cy, cz = np.float32(0), np.float32(0), np.float32(0)
+    for n in range(np.uint64(count)):
+        cx += x[n]
+        cy += y[n]
+        cz += z[n]
+    share = np.float32(1) / np.float32(count)
+    cx, cy, cz = cx * share, cy * share, cz * share
+    square = np.float32(0)
+    for n in range(np.uint64(count)):
+        dx, dy, dz = x[n] - cx, y[n] - cy, z[n] - cz
+        here = dx * dx + dy * dy + dz * dz
+        square = here if here > square else square
+    radius = np.sqrt(np.float64(square))
+    middle = (cx + origin[0], cy + origin[1], cz + origin[2])
+    nearest = np.inf
+    for k in range(end - begin):
+        if not away[k]:
+            a, b, c = corners[begin + k]
+            far[k] = np.sqrt(closest_on_triangle(places[a], places[b], places[c], middle)[0])
+            nearest = min(nearest, far[k])
+    limit = nearest + 2 * radius + SURELY * (nearest + radius)
+    left, last = 0, -1
+    for k in range(end - begin):
+        if not away[k] and far[k] <= limit:
+            left += 1
+            last = k
+        else:
+            away[k] = True
+    return last if left == 1 else -1
 
 
 @part
