@@ -2,14 +2,14 @@
 
 import numpy as np
 
-from ....renderers.cpu.compiled import kernel, part
+from ....renderers.cpu.compiled import inner, lean_kernel
 from .triangles import closest_on_triangle
 
 ALIGNED = 0.3
 """Cosine of the angle of a point's normal to that of a face from which on it may belong to it."""
 
 
-@kernel
+@lean_kernel
 def attach(
     positions: np.ndarray, faces: np.ndarray, ways: np.ndarray, starts: np.ndarray,
     around: np.ndarray, places: np.ndarray, normals: np.ndarray, owner: np.ndarray,
@@ -44,7 +44,7 @@ def attach(
         owner[p] = face
 
 
-@part
+@inner
 def _seen_before(faces: np.ndarray, face: int, other: int, k: int) -> bool:
     """Whether another face is the face itself or shares a corner with it before the `k`th."""
     if other == face:
@@ -56,15 +56,13 @@ def _seen_before(faces: np.ndarray, face: int, other: int, k: int) -> bool:
     return False
 
 
-@part
+@inner
 def _aligned(ways: np.ndarray, face: int, normals: np.ndarray, p: int) -> bool:
-    cosine = (
-        ways[face, 0] * normals[p, 0] + ways[face, 1] * normals[p, 1] + ways[face, 2] * normals[p, 2]
-    )
-    return cosine >= ALIGNED
+    way, normal = ways[face], normals[p]
+    return way[0] * normal[0] + way[1] * normal[1] + way[2] * normal[2] >= ALIGNED
 
 
-@part
+@inner
 def _plane_square(
     positions: np.ndarray, faces: np.ndarray, ways: np.ndarray, face: int, places: np.ndarray,
     p: int,
@@ -79,7 +77,7 @@ def _plane_square(
     return high * high
 
 
-@part
+@inner
 def _square(
     positions: np.ndarray, faces: np.ndarray, face: int, places: np.ndarray, p: int
 ) -> float:
@@ -87,7 +85,7 @@ def _square(
     return closest_on_triangle(positions[a], positions[b], positions[c], places[p])[0]
 
 
-@kernel
+@lean_kernel
 def weigh(
     positions: np.ndarray, faces: np.ndarray, owner: np.ndarray, places: np.ndarray,
     corners: np.ndarray,
