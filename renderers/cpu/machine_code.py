@@ -20,7 +20,7 @@ import json
 import os
 import tempfile
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +82,7 @@ class Kernel:
     def _load(self, kinds: tuple, arguments: tuple) -> Callable[[tuple], Any]:
         path = self._folder() / f"{self.py_func.__name__}-{_digest(self.py_func, kinds)}.o"
         try:
-            return linked(path.read_bytes())
+            return linked(path.read_bytes(), kinds)
         except (OSError, ValueError):
             pass
         if not hasattr(self.dispatcher, "inspect_llvm"):  # NUMBA_DISABLE_JIT
@@ -91,7 +91,7 @@ class Kernel:
         if made is None:
             return lambda values: self._usual(*values)
         _keep(made, path)
-        return linked(made)
+        return linked(made, kinds)
 
 
 def kind_of(value: Any) -> Any:
@@ -115,9 +115,13 @@ def kind_of(value: Any) -> Any:
 
 def processor() -> tuple[str, str]:
     """Name and features of what is compiled for; numba's variables change them."""
-    name = os.environ.get("NUMBA_CPU_NAME") or llvm.get_host_cpu_name()
-    features = os.environ.get("NUMBA_CPU_FEATURES")
-    return name, llvm.get_host_cpu_features().flatten() if features is None else features
+    name, features = os.environ.get("NUMBA_CPU_NAME"), os.environ.get("NUMBA_CPU_FEATURES")
+    return name or _host()[0], _host()[1] if features is None else features
+
+
+@functools.cache
+def _host() -> tuple[str, str]:
+    return llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
 
 
 def object_code(dispatcher: Any, arguments: Sequence) -> bytes | None:
@@ -144,8 +148,8 @@ def object_code(dispatcher: Any, arguments: Sequence) -> bytes | None:
     return json.dumps(head).encode() + b"\n" + code
 
 
-def linked(made: bytes) -> Callable[[tuple], Any]:
-    """The function, to be given all arguments as one tuple.
+def linked(made: bytes, kinds: tuple) -> Callable[[tuple], Any]:
+    """The function for arguments of these kinds, to be given all of them as one tuple.
 
     Raises:
         ValueError: What is there is not the code of a kernel.
@@ -163,18 +167,18 @@ def linked(made: bytes) -> Callable[[tuple], Any]:
     address = engine.get_function_address(head["entry"])
     if not address:
         raise ValueError("the kernel is missing.")
-    return _caller(engine, address, head["returns"])
+    return _caller(engine, address, kinds, head["returns"])
 
 
-def _caller(engine: Any, address: int, returns: str) -> Callable[[tuple], Any]:
-    function = ctypes.CFUNCTYPE(ctypes.c_int32)(address)
+def _caller(engine: Any, address: int, kinds: tuple, returns: str) -> Callable[[tuple], Any]:
+    pointers = (ctypes.c_void_p, ctypes.c_void_p)
+    function = ctypes.CFUNCTYPE(ctypes.c_int32, *pointers, *_flat_types(kinds))(address)
     fields = [(f"m{k}", _NUMBERS[kind]) for k, kind in enumerate(returns.strip("()"))]
     room = type("Result", (ctypes.Structure,), {"_fields_": fields})
 
     def call(arguments: tuple, _engine: Any = engine) -> Any:
         flat: list[Any] = []
-        for value in arguments:
-            _flatten(value, flat)
+        _flatten(arguments, flat)
         result, exception = room(), ctypes.c_void_p()
         status = function(ctypes.byref(result), ctypes.byref(exception), *flat)
         if status not in _FINE:
@@ -193,20 +197,26 @@ def _plain(kind: str, value: Any) -> Any:
     return bool(value) if kind == "b" else value
 
 
-def _flatten(value: Any, flat: list[Any]) -> None:
-    if isinstance(value, np.ndarray):
-        flat += (None, None)
-        whole = (value.size, value.itemsize, value.ctypes.data, *value.shape, *value.strides)
-        flat += map(ctypes.c_int64, whole)
-    elif isinstance(value, tuple):
-        for member in value:
-            _flatten(member, flat)
-    elif isinstance(value, bool | np.bool_):
-        flat.append(ctypes.c_uint8(value))
-    elif isinstance(value, float | np.floating):
-        flat.append(ctypes.c_double(value))
-    else:
-        flat.append(ctypes.c_int64(value))
+def _flat_types(kinds: tuple) -> Iterator[Any]:
+    """Of all that `_flatten` makes of such arguments."""
+    for kind in kinds:
+        if isinstance(kind, str):
+            yield _NUMBERS[kind]
+        elif isinstance(kind[1], int):
+            yield from (ctypes.c_void_p, ctypes.c_void_p, *(3 + 2 * kind[1]) * (ctypes.c_int64,))
+        else:
+            yield from _flat_types(kind[1:])
+
+
+def _flatten(values: tuple, flat: list[Any]) -> None:
+    for value in values:
+        if isinstance(value, np.ndarray):
+            place = value.__array_interface__["data"][0]
+            flat += (None, None, value.size, value.itemsize, place, *value.shape, *value.strides)
+        elif isinstance(value, tuple):
+            _flatten(value, flat)
+        else:
+            flat.append(value.item() if isinstance(value, np.generic) else value)
 
 
 def _canonical(numba: Any, kind: Any) -> Any:

@@ -91,10 +91,10 @@ def test_a_damaged_file_is_made_again(tmp_path: Path) -> None:
     damaged = path.read_bytes()[:-9] + b"x" * 9
     path.write_bytes(damaged)
     with pytest.raises(ValueError, match="damaged"):
-        machine_code.linked(damaged)
+        machine_code.linked(damaged, ())
     fresh()(*_given(), two)
     np.testing.assert_array_equal(one, two)
-    machine_code.linked(path.read_bytes())
+    machine_code.linked(path.read_bytes(), ())
 
 
 def test_code_that_needs_what_is_not_there_is_not_linked() -> None:
@@ -105,7 +105,7 @@ def test_code_that_needs_what_is_not_there_is_not_linked() -> None:
     assert not [name for name in head["needs"] if name.startswith(("Py", "NRT", "numba"))]
     head["needs"].append("no_such_function")
     with pytest.raises(ValueError, match="missing"):
-        machine_code.linked(json.dumps(head).encode() + b"\n" + code)
+        machine_code.linked(json.dumps(head).encode() + b"\n" + code, ())
 
 
 def test_a_kernel_that_returns_an_array_is_refused() -> None:
