@@ -104,14 +104,18 @@ def tools(peers: Peers) -> dict[str, Tool]:
 
 
 def run(tool: Tool, source: Path, faces: int, out: Path) -> Run:
-    """One thread. A tool that fails or takes longer than `LIMIT_S` is an error, not a stop."""
+    """One thread. A tool that fails or takes longer than `LIMIT_S` is an error, not a stop.
+
+    What Python compiles to byte code may be kept, as it is for what is installed.
+    """
     words = {"IN": str(source), "FACES": str(faces), "OUT": str(out)}
     line = [words.get(word, word) for word in tool.line]
     threads = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL", "NUMBA")}
+    kept = {name: v for name, v in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     out.unlink(missing_ok=True)
     with tempfile.TemporaryFile("w+") as written:
         process = subprocess.Popen(
-            line, env={**os.environ, **threads}, stdout=written, stderr=subprocess.STDOUT
+            line, env={**kept, **threads}, stdout=written, stderr=subprocess.STDOUT
         )
         status, used, peak = _wait(process)
         written.seek(0)

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32, Int
 
 from ...pipeline.errors import InputError
-from ...renderers.cpu.compiled import kernel
+from ...renderers.cpu.compiled import inner, lean_kernel
 from ..formats.gltf import Mesh
 from .charts import Charts, cut
 from .components import Surface, vertex_normals
@@ -237,7 +237,6 @@ def _blend(
     return np.einsum("tc,tcx->tx", weights, values[triangles].astype(np.float64))
 
 
-@kernel
 def _rasterize(corners, size, reach):
     """Per texel: the nearest face, or -1; the squared distance in px. And how many have a face.
 
@@ -245,6 +244,12 @@ def _rasterize(corners, size, reach):
     """
     faces = np.full((size, size), -1, np.int32)
     squares = np.full((size, size), reach * reach, np.float64)
+    count = _draw(corners, size, float(reach), faces, squares)
+    return faces, squares, count
+
+
+@lean_kernel
+def _draw(corners, size, reach, faces, squares):
     count = 0
     for face in range(len(corners)):
         ax, ay = corners[face, 0]
@@ -263,15 +268,20 @@ def _rasterize(corners, size, reach):
                     count += faces[row, column] < 0
                     squares[row, column] = square
                     faces[row, column] = face
-    return faces, squares, count
+    return count
 
 
-@kernel
 def _listed(corners, nearest, squares, count):
     """The texels with a face, and where on it they are."""
     rows, columns = np.empty(count, np.int64), np.empty(count, np.int64)
     faces, weights = np.empty(count, np.int64), np.empty((count, 3), np.float64)
     inside = np.empty(count, np.bool_)
+    _list(corners, nearest, squares, rows, columns, faces, weights, inside)
+    return rows, columns, faces, weights, inside
+
+
+@lean_kernel
+def _list(corners, nearest, squares, rows, columns, faces, weights, inside):
     n = 0
     for row in range(len(nearest)):
         for column in range(len(nearest)):
@@ -287,10 +297,9 @@ def _listed(corners, nearest, squares, count):
             rows[n], columns[n], faces[n] = row, column, face
             inside[n] = squares[row, column] == 0
             n += 1
-    return rows, columns, faces, weights, inside
 
 
-@kernel
+@inner
 def _nearest(px, py, ax, ay, bx, by, cx, cy):
     """Squared distance of a point to a triangle, and barycentrics of the nearest point."""
     doubled = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
@@ -311,7 +320,7 @@ def _nearest(px, py, ax, ay, bx, by, cx, cy):
     return square, wa, wb, wc
 
 
-@kernel
+@inner
 def _nearest_on_segment(px, py, ax, ay, bx, by):
     """Squared distance of a point to a segment, and how far along the nearest point lies."""
     dx, dy = bx - ax, by - ay

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ...renderers.cpu.compiled import kernel, part
+from ...renderers.cpu.compiled import inner, lean_kernel
 
 ASKEW = np.array([0.6122, 0.5390, 0.5783])
 """Along which near points are looked for: no mesh has many vertices in a plane across it."""
@@ -10,16 +10,21 @@ ASKEW = np.array([0.6122, 0.5390, 0.5783])
 
 def connected(count: int, pairs: np.ndarray) -> np.ndarray:
     """Labels of `count` items that pairs (n 2) connect, numbered by the first item of each."""
-    return _connected(count, np.ascontiguousarray(pairs, np.int64))
+    above, labels = np.arange(count), np.empty(count, np.int64)
+    _connect(above, np.ascontiguousarray(pairs, np.int64), labels)
+    return labels
 
 
 def near_each_other(points: np.ndarray, radius: float) -> np.ndarray:
     """The same for points (n 3) that chains of steps up to `radius` connect."""
     along = points @ ASKEW
-    return _near(np.ascontiguousarray(points, np.float64), along, np.argsort(along), radius)
+    above, labels = np.arange(len(points)), np.empty(len(points), np.int64)
+    points = np.ascontiguousarray(points, np.float64)
+    _connect_near(above, points, along, np.argsort(along), radius, labels)
+    return labels
 
 
-@part
+@inner
 def _root(above: np.ndarray, item: int) -> int:
     """The lowest item of its set; halves the way there for the next time."""
     while above[item] != item:
@@ -28,15 +33,14 @@ def _root(above: np.ndarray, item: int) -> int:
     return item
 
 
-@part
+@inner
 def _join(above: np.ndarray, one: int, two: int) -> None:
     one, two = _root(above, one), _root(above, two)
     above[max(one, two)] = min(one, two)
 
 
-@part
-def _numbered(above: np.ndarray) -> np.ndarray:
-    labels = np.empty(len(above), np.int64)
+@inner
+def _number(above: np.ndarray, labels: np.ndarray) -> None:
     count = 0
     for item in range(len(above)):
         root = _root(above, item)
@@ -45,20 +49,20 @@ def _numbered(above: np.ndarray) -> np.ndarray:
             count += 1
         else:
             labels[item] = labels[root]
-    return labels
 
 
-@kernel
-def _connected(count: int, pairs: np.ndarray) -> np.ndarray:
-    above = np.arange(count)
+@lean_kernel
+def _connect(above: np.ndarray, pairs: np.ndarray, labels: np.ndarray) -> None:
     for pair in range(len(pairs)):
         _join(above, pairs[pair, 0], pairs[pair, 1])
-    return _numbered(above)
+    _number(above, labels)
 
 
-@kernel
-def _near(points: np.ndarray, along: np.ndarray, order: np.ndarray, radius: float) -> np.ndarray:
-    above = np.arange(len(points))
+@lean_kernel
+def _connect_near(
+    above: np.ndarray, points: np.ndarray, along: np.ndarray, order: np.ndarray, radius: float,
+    labels: np.ndarray,
+) -> None:  # fmt: skip
     for k in range(len(order)):
         one = order[k]
         m = k + 1
@@ -70,4 +74,4 @@ def _near(points: np.ndarray, along: np.ndarray, order: np.ndarray, radius: floa
             if x * x + y * y + z * z <= radius * radius:
                 _join(above, one, two)
             m += 1
-    return _numbered(above)
+    _number(above, labels)

@@ -9,7 +9,7 @@ not transposed.
 import numpy as np
 from jaxtyping import Float, Float32, Int
 
-from ...renderers.cpu.compiled import kernel
+from ...renderers.cpu.compiled import lean_kernel
 
 FLATTEST = 0.05
 """Smallest z of a texel: a normal map knows no surface seen from behind."""
@@ -32,7 +32,7 @@ def to_frames(
     return out
 
 
-@kernel
+@lean_kernel
 def _to_frames(directions, tangents, normals, faces, barycentrics, flattest, out):
     for point in range(len(faces)):
         face = faces[point]

@@ -2,7 +2,10 @@
 
 import numpy as np
 
-from ...renderers.cpu.compiled import kernel
+from ...renderers.cpu.compiled import lean_kernel
+
+FAR = 1 << 28
+"""Steps to a valid texel of the column where there is none."""
 
 
 def nearest_valid(valid: np.ndarray, reach_px: float) -> np.ndarray:
@@ -13,7 +16,9 @@ def nearest_valid(valid: np.ndarray, reach_px: float) -> np.ndarray:
     then the upper one."""
     if valid.size >= 1 << 31:
         raise ValueError(f"a picture of {valid.shape} texels.")
-    return _nearest_valid(np.ascontiguousarray(valid), reach_px)
+    up, found = np.full(valid.shape, FAR, np.int32), np.full(valid.shape, -1, np.int32)
+    _find_nearest(np.ascontiguousarray(valid), float(reach_px), up, found)
+    return found
 
 
 def complete(picture: np.ndarray, nearest: np.ndarray, rest: np.ndarray) -> None:
@@ -22,12 +27,11 @@ def complete(picture: np.ndarray, nearest: np.ndarray, rest: np.ndarray) -> None
     _complete(picture.reshape(-1, picture.shape[2]), nearest.reshape(-1), rest)
 
 
-@kernel
-def _nearest_valid(valid, reach):
+@lean_kernel
+def _find_nearest(valid, reach, up, found):
     """In columns first, then along rows over what the columns found."""
     height, width = valid.shape
-    far = 1 << 28
-    up = np.full((height, width), far, np.int32)
+    far = FAR
     for row in range(height):
         for column in range(width):
             if valid[row, column]:
@@ -41,7 +45,6 @@ def _nearest_valid(valid, reach):
             down = 1 - below if below <= 0 else far
             if down < up[row, column]:
                 up[row, column] = -down
-    found = np.full((height, width), -1, np.int32)
     most = int(reach)
     for row in range(height):
         for column in range(width):
@@ -62,10 +65,9 @@ def _nearest_valid(valid, reach):
                     if square < least or first:
                         least = square
                         found[row, column] = (row - steps) * width + other
-    return found
 
 
-@kernel
+@lean_kernel
 def _complete(picture, nearest, rest):
     for texel in range(len(nearest)):
         source = nearest[texel]

@@ -8,7 +8,7 @@ lie lowest (Jylänki 2010, skyline bottom-left); the scale is found by bisection
 import numpy as np
 from jaxtyping import Float, Float32, Int
 
-from ...renderers.cpu.compiled import kernel
+from ...renderers.cpu.compiled import lean_kernel
 
 ANGLES = 24
 """Directions within a right angle that are tried for each chart."""
@@ -28,7 +28,9 @@ def pack(
         charts: Of each vertex.
     """
     count = int(charts.max()) + 1
-    turned, sizes = _turned(flat.astype(np.float64), charts.astype(np.int64), count)
+    turned, sizes = np.empty(flat.shape), np.zeros((count, 2))
+    room = (np.full(count, np.inf), np.zeros(count), np.zeros((3, count, 2)))
+    _turn(flat.astype(np.float64), charts.astype(np.int64), turned, sizes, room)
     pad = gutter_px + 1
     order = np.lexsort((np.arange(count), -sizes[:, 0], -sizes[:, 1])).astype(np.int64)
     places = _places(sizes, order, 0.0, size_px, pad)
@@ -56,18 +58,16 @@ def _places(
 ) -> np.ndarray | None:
     whole = np.ceil(sizes * scale).astype(np.int64) + pad
     places = np.zeros((len(sizes), 2), np.int64)
-    return places if _skyline(whole, order, size_px, places) else None
+    room = np.zeros((4, 2 * len(sizes) + 2), np.int64)
+    return places if _skyline(whole, order, size_px, places, room) else None
 
 
-@kernel
-def _turned(flat, charts, count):
+@lean_kernel
+def _turn(flat, charts, out, sizes, room):
     """Every chart turned so that its bounding box is smallest, lying, with a corner at 0."""
-    best_area = np.full(count, np.inf)
-    best_angle = np.zeros(count)
-    sizes = np.zeros((count, 2))
-    corner = np.zeros((count, 2))
-    low = np.zeros((count, 2))
-    high = np.zeros((count, 2))
+    best_area, best_angle, pairs = room
+    corner, low, high = pairs[0], pairs[1], pairs[2]
+    count = len(sizes)
     for step in range(ANGLES):
         angle = step * (np.pi / 2) / ANGLES
         c, s = np.cos(angle), np.sin(angle)
@@ -92,26 +92,20 @@ def _turned(flat, charts, count):
                     corner[chart, 0], corner[chart, 1] = low[chart, 0], low[chart, 1]
                 else:
                     corner[chart, 0], corner[chart, 1] = -high[chart, 1], low[chart, 0]
-    out = np.empty_like(flat)
     for vertex in range(len(flat)):
         chart = charts[vertex]
         c, s = np.cos(best_angle[chart]), np.sin(best_angle[chart])
         out[vertex, 0] = c * flat[vertex, 0] - s * flat[vertex, 1] - corner[chart, 0]
         out[vertex, 1] = s * flat[vertex, 0] + c * flat[vertex, 1] - corner[chart, 1]
-    return out, sizes
 
 
-@kernel
-def _skyline(sizes, order, page, places):
+@lean_kernel
+def _skyline(sizes, order, page, places, room):
     """Put all rectangles; False where one finds no place.
 
     The skyline is a list of steps (left, height), from left to right.
     """
-    most = 2 * len(sizes) + 2
-    left = np.zeros(most, np.int64)
-    top = np.zeros(most, np.int64)
-    old_left = np.zeros(most, np.int64)
-    old_top = np.zeros(most, np.int64)
+    left, top, old_left, old_top = room[0], room[1], room[2], room[3]
     steps = 1
     for which in order:
         width, height = sizes[which, 0], sizes[which, 1]

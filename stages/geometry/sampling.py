@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Float32, Int, UInt8
 
-from ...renderers.cpu.compiled import kernel
+from ...renderers.cpu.compiled import inner, lean_kernel
 from ..formats.model import Texture
 from ..formats.srgb import decode, encode
 
@@ -127,7 +127,7 @@ _ENCODE = np.rint(encode(_STEPS) * 255).astype(np.uint8)
 _ENCODE_PLAIN = np.rint(_STEPS * 255).astype(np.uint8)
 
 
-@kernel
+@lean_kernel
 def _halve(picture, table, weighed, codes, out):
     height, width, channels = picture.shape
     rows, columns = out.shape[0], out.shape[1]
@@ -164,7 +164,7 @@ def _halve(picture, table, weighed, codes, out):
                     ]
 
 
-@kernel
+@inner
 def _wrapped(index, size, mode):
     if mode == 0:
         return index % size
@@ -174,7 +174,7 @@ def _wrapped(index, size, mode):
     return min(max(index, 0), size - 1)
 
 
-@kernel
+@inner
 def _add_bilinear(values, start, width, height, table, wu, wv, nearest, cut, u, v, share, out):
     """Add `share` of one level to `out`; returns by how much the colors have been weighed."""
     channels = len(out)
@@ -201,7 +201,7 @@ def _add_bilinear(values, start, width, height, table, wu, wv, nearest, cut, u, 
     return total
 
 
-@kernel
+@lean_kernel
 def _look_up(
     values, starts, sizes, table, wu, wv, nearest, cut, uvs, densities, faces, barycentrics,
     texels_per_m, bias, out,
@@ -235,7 +235,7 @@ def _look_up(
             out[point, 2] /= total
 
 
-@kernel
+@lean_kernel
 def _blend(values, faces, barycentrics, out):
     for point in range(len(faces)):
         for channel in range(out.shape[1]):

@@ -12,11 +12,11 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from ..geometry.components import Surface, face_areas
-from ..geometry.rays import first_hits
+from ..geometry.rays import any_hits, first_hits
 
-RAYS = 1 << 20
+RAYS = 1 << 18
 """For the whole surface, within the bounds of `FEWEST` and `MOST` for each face."""
-FEWEST, MOST = 8, 64
+FEWEST, MOST = 8, 16
 BLOCK = 1 << 21
 MARGIN = 1e-5
 """From where above the surface rays start, in diagonals."""
@@ -94,10 +94,10 @@ def _leaves(
     through: SeenThrough | None,
 ) -> Bool[np.ndarray, " ray"]:
     """Which rays get away."""
+    if through is None:
+        return ~any_hits(surface, starts, directions)
     hits = first_hits(surface, starts, directions)
     free = np.isinf(hits.distance_m)
-    if through is None:
-        return free
     faces, places, far = hits.faces, hits.barycentrics, hits.distance_m
     rays = np.arange(len(free))
     for _ in range(LAYERS):

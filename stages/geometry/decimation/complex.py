@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ....renderers.cpu.compiled import kernel
+from ....renderers.cpu.compiled import lean_kernel
 from ..components import Surface
 from ..connected import connected, near_each_other
 
@@ -126,19 +126,25 @@ def seams(complex_: Complex, charts: np.ndarray) -> np.ndarray:
     return np.stack([side // 3, side % 3], axis=1)
 
 
-@kernel
 def first_of_equal(rows: np.ndarray) -> np.ndarray:
-    """Per row of integers, the smallest index of a row that equals it. By open addressing.
+    """Per row of integers, the smallest index of a row that equals it."""
+    size = 16
+    while size < 2 * len(rows):
+        size *= 2
+    first = np.zeros(len(rows), np.int64)
+    _find_equal(rows, np.full(size, -1, np.int32), first)
+    return first
+
+
+@lean_kernel
+def _find_equal(rows: np.ndarray, table: np.ndarray, first: np.ndarray) -> None:
+    """By open addressing in a table of -1, whose length is a power of 2.
 
     The hash wraps around on purpose. Without compilation (NUMBA_DISABLE_JIT) NumPy warns of that
     and the tests take warnings for errors: run them with `-W ignore::RuntimeWarning` then.
     """
     count, width = rows.shape
-    size = 16
-    while size < 2 * count:
-        size *= 2
-    table = np.full(size, -1, np.int32)
-    first = np.zeros(count, np.int64)
+    size = len(table)
     for row in range(count):
         code = np.uint64(0x9E3779B97F4A7C15)
         for k in range(width):
@@ -158,7 +164,6 @@ def first_of_equal(rows: np.ndarray) -> np.ndarray:
                 first[row] = other
                 break
             slot = (slot + 1) & (size - 1)
-    return first
 
 
 def _normalized(surface: Surface) -> tuple[np.ndarray, np.ndarray, float]:

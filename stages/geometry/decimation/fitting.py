@@ -47,7 +47,7 @@ ROUNDS = 8
 STILL_ROUNDS = 2
 """The last ones, in which no edge is flipped."""
 SHADING = 0.01
-MEMORY = 0.3
+MEMORY = 0.1
 RIDGE, BORDER_RIDGE = 0.005, 1.0
 """Of a vertex, as shares of what pulls at it; the second at borders and at rims of thin shells,
 which nothing else keeps from sliding along the surface."""

@@ -11,7 +11,7 @@ edge yet: the topology stays.
 
 import numpy as np
 
-from ....renderers.cpu.compiled import kernel, part
+from ....renderers.cpu.compiled import inner, lean_kernel
 from .triangles import closest_on_triangle
 
 LEAST_GAIN = 0.05
@@ -79,7 +79,7 @@ def _candidates(faces: np.ndarray, vertices: int) -> tuple[np.ndarray, np.ndarra
     return np.stack([one // 3, two // 3], axis=1), corners
 
 
-@kernel
+@lean_kernel
 def _gain(
     x: np.ndarray, pairs: np.ndarray, corners: np.ndarray, starts: np.ndarray, order: np.ndarray,
     places: np.ndarray, normals: np.ndarray, weights: np.ndarray, area: float, gains: np.ndarray,
@@ -117,7 +117,7 @@ def _gain(
         gains[edge] = gain
 
 
-@part
+@inner
 def _normal(x: np.ndarray, a: int, b: int, c: int) -> tuple[float, float, float]:
     """Twice the area as a vector."""
     ux, uy, uz = x[b, 0] - x[a, 0], x[b, 1] - x[a, 1], x[b, 2] - x[a, 2]
@@ -125,12 +125,12 @@ def _normal(x: np.ndarray, a: int, b: int, c: int) -> tuple[float, float, float]
     return uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
 
 
-@part
+@inner
 def _dot(one: tuple, x: float, y: float, z: float) -> float:
     return one[0] * x + one[1] * y + one[2] * z
 
 
-@part
+@inner
 def _quality(x: np.ndarray, a: int, b: int, c: int) -> float:
     n = _normal(x, a, b, c)
     sides = 0.0
@@ -139,7 +139,7 @@ def _quality(x: np.ndarray, a: int, b: int, c: int) -> float:
     return 2 * np.sqrt(3.0) * np.sqrt(_dot(n, n[0], n[1], n[2])) / max(sides, 1e-300)
 
 
-@part
+@inner
 def _miss(
     x: np.ndarray, a: int, b: int, c: int, way: tuple, place: np.ndarray, normal: np.ndarray,
     area: float,

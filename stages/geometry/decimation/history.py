@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ....renderers.cpu.compiled import kernel
+from ....renderers.cpu.compiled import lean_kernel
 from .collapse import RING
 
 
@@ -86,21 +86,18 @@ def indexed(
     starts: np.ndarray, ids: np.ndarray, corners: np.ndarray, points: np.ndarray, faces: int
 ) -> History:
     """A history of records, with the records of each of `faces` faces."""
-    return History(starts, ids, corners, points, *_by_face(starts, ids, faces))
+    lived = np.bincount(ids[ids >= 0], minlength=faces)
+    ends = np.concatenate([np.zeros(1, np.int64), np.cumsum(lived)])
+    records = np.empty(ends[-1], np.int32)
+    _sort(starts, ids, ends.copy(), records)
+    return History(starts, ids, corners, points, ends, records)
 
 
-@kernel
-def _by_face(starts: np.ndarray, ids: np.ndarray, faces: int) -> tuple[np.ndarray, np.ndarray]:
-    ends = np.zeros(faces + 1, np.int64)
-    for n in range(len(ids)):
-        if ids[n] >= 0:
-            ends[ids[n] + 1] += 1
-    for face in range(faces):
-        ends[face + 1] += ends[face]
-    records, filled = np.empty(ends[faces], np.int32), ends.copy()
+@lean_kernel
+def _sort(starts: np.ndarray, ids: np.ndarray, filled: np.ndarray, records: np.ndarray) -> None:
+    """Each record to its faces; `filled` has where the next one of each face goes."""
     for record in range(len(starts) - 1):
         for n in range(starts[record], starts[record + 1]):
             if ids[n] >= 0:
                 records[filled[ids[n]]] = record
                 filled[ids[n]] += 1
-    return ends, records

@@ -12,7 +12,7 @@ vertex; the matrix is never built.
 
 import numpy as np
 
-from ....renderers.cpu.compiled import kernel, part
+from ....renderers.cpu.compiled import inner, lean_kernel
 
 STEPS = 30
 ENOUGH = 1e-10
@@ -35,26 +35,27 @@ def solve(
         ridges: v.
         quadrics: v 10.
     """
-    out = positions.copy()
-    _solve(out, corners, b, n, d, w, ridges, quadrics)
+    out, count = positions.copy(), len(positions)
+    room = (np.zeros((count, 6)), np.zeros(count), np.zeros((4, count, 3)))
+    _solve(out, corners, b, n, d, w, ridges, quadrics, room)
     return out
 
 
-@kernel
+@lean_kernel
 def _solve(
     x: np.ndarray, corners: np.ndarray, b: np.ndarray, n: np.ndarray, d: np.ndarray,
-    w: np.ndarray, ridges: np.ndarray, quadrics: np.ndarray,
+    w: np.ndarray, ridges: np.ndarray, quadrics: np.ndarray, room: tuple,
 ) -> None:  # fmt: skip
+    """`room` is of zeros: v 6, v, and 4 v 3."""
     count = len(x)
-    blocks, residual = np.zeros((count, 6)), np.zeros((count, 3))
+    blocks, held, rows = room
+    residual, z, way, product = rows[0], rows[1], rows[2], rows[3]
     _sum(x, corners, b, n, d, w, quadrics, blocks, residual)
-    held = np.zeros(count)
     for v in range(count):
         held[v] = ridges[v] * (blocks[v, 0] + blocks[v, 3] + blocks[v, 5])
         if not (held[v] > 0 and held[v] < np.inf):
             held[v] = -1.0
             residual[v, 0] = residual[v, 1] = residual[v, 2] = 0.0
-    z, way, product = np.zeros((count, 3)), np.zeros((count, 3)), np.zeros((count, 3))
     _precondition(blocks, held, residual, z)
     now = 0.0
     for v in range(count):
@@ -85,7 +86,7 @@ def _solve(
                 way[v, k] = z[v, k] + now / before * way[v, k]
 
 
-@part
+@inner
 def _sum(
     x: np.ndarray, corners: np.ndarray, b: np.ndarray, n: np.ndarray, d: np.ndarray,
     w: np.ndarray, quadrics: np.ndarray, blocks: np.ndarray, residual: np.ndarray,
@@ -117,7 +118,7 @@ def _sum(
             blocks[v, 5] += h * n[s, 2] * n[s, 2]
 
 
-@part
+@inner
 def _multiply(
     corners: np.ndarray, b: np.ndarray, n: np.ndarray, w: np.ndarray, quadrics: np.ndarray,
     held: np.ndarray, way: np.ndarray, product: np.ndarray,
@@ -145,7 +146,7 @@ def _multiply(
                 product[v, axis] += h * n[s, axis]
 
 
-@part
+@inner
 def _precondition(
     blocks: np.ndarray, held: np.ndarray, residual: np.ndarray, z: np.ndarray
 ) -> None:

@@ -6,8 +6,9 @@ merged into its face, never another sheet that happens to be near. Faces that lo
 point's own are passed over as long as others are there (thin walls whose rims were merged).
 
 Points of one face go the same way for a while. So they are followed together: a collapse asks
-each of its faces for the distances of all the points that came this far, in loops that compile to
-vector instructions, and then the points part.
+those of its faces that can be the closest to any of the points that came this far, by the sphere
+around these, for the distances of all of them, in loops that compile to vector instructions, and
+then the points part.
 """
 
 import itertools
@@ -15,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from ....renderers.cpu.compiled import kernel, part
+from ....renderers.cpu.compiled import inner, lean_kernel
 from .collapse import RING
 from .history import History
 from .triangles import closest_on_triangle
@@ -24,6 +25,9 @@ BLOCK = 16384
 """About so many points are one thread's next piece of work."""
 FLATTEST = 1e-14
 """Squared sine of the angle at a corner below which a triangle is its sides alone."""
+SURELY = 1e-3
+"""By how much, in radii and distances, a face must be too far to be left out: more than rounding
+in float32 makes of them."""
 
 
 def follow(
@@ -59,7 +63,8 @@ def follow(
     )  # fmt: skip
 
     def one(span: tuple[int, int]) -> None:
-        _follow(arrays, records, order, ends, *span, points, origins, ways, filtered, found)
+        room = _room(int(np.diff(ends[span[0] : span[1] + 1]).max(initial=1)))
+        _follow(arrays, records, order, ends, *span, points, origins, ways, filtered, found, room)
 
     spans = _spans(ends)
     if threads <= 1 or len(spans) <= 1:
@@ -88,25 +93,42 @@ def _spans(ends: np.ndarray) -> list[tuple[int, int]]:
     return list(itertools.pairwise(cuts))
 
 
-@kernel
 def _by_face(faces: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     """The points in order of their faces, and where those of each face begin; one more at last."""
-    ends = np.zeros(count + 2, np.int64)
+    ends, order = np.zeros(count + 2, np.int64), np.empty(len(faces), np.int64)
+    _sort(np.ascontiguousarray(faces, np.int64), count, ends, order)
+    return order, ends[:-1]
+
+
+def _room(most: int) -> tuple[np.ndarray, ...]:
+    """For work on faces of at most so many points."""
+    return (
+        np.empty((5, most), np.float32),
+        np.empty((2, most), np.int64),
+        np.empty((2, most), np.int32),
+        np.empty((most + 1, 4), np.int64),
+        np.zeros(RING + 1, np.int64),
+        np.zeros(RING, np.bool_),
+        np.zeros(RING),
+    )
+
+
+@lean_kernel
+def _sort(faces: np.ndarray, count: int, ends: np.ndarray, order: np.ndarray) -> None:
     for n in range(len(faces)):
         ends[faces[n] + 2] += 1
     for face in range(count):
         ends[face + 2] += ends[face + 1]
-    order = np.empty(len(faces), np.int64)
     for n in range(len(faces)):
         order[ends[faces[n] + 1]] = n
         ends[faces[n] + 1] += 1
-    return order, ends[:-1]
 
 
-@kernel
+@lean_kernel
 def _follow(
     history: tuple, records: int, order: np.ndarray, ends: np.ndarray, first: int, last: int,
     points: np.ndarray, origins: np.ndarray, facing: np.ndarray, filtered: bool, found: np.ndarray,
+    rooms: tuple,
 ) -> None:  # fmt: skip
     """Follow the points of the faces `first` to `last`, a face at a time.
 
@@ -114,16 +136,9 @@ def _follow(
     them, and runs wait on a stack with the face they have come to and the record they met there.
     """
     starts, ids, corners, places, face_starts, face_records = history
-    most = 1
-    for face in range(first, last):
-        most = max(most, ends[face + 1] - ends[face])
-    x, y, z = np.empty(most, np.float32), np.empty(most, np.float32), np.empty(most, np.float32)
-    squares, least = np.empty(most, np.float32), np.empty(most, np.float32)
-    number, other = np.empty(most, np.int64), np.empty(most, np.int64)
-    which, moved = np.empty(most, np.int32), np.empty(most, np.int32)
-    stack = np.empty((most + 1, 4), np.int64)
-    room = np.zeros(RING + 1, np.int64)
-    away = np.zeros(RING, np.bool_)
+    reals, longs, shorts, stack, room, away, far = rooms
+    x, y, z, squares, least = reals[0], reals[1], reals[2], reals[3], reals[4]
+    number, other, which, moved = longs[0], longs[1], shorts[0], shorts[1]
     for home in range(first, last):
         count = ends[home + 1] - ends[home]
         if count == 0:
@@ -146,8 +161,18 @@ def _follow(
                     found[number[n]] = face
                 continue
             begin, end = starts[before], starts[before + 1]
+            away[: end - begin] = False
             if filtered:
                 _turned(begin, end, corners, places, facing[home], away)
+            near = _leave_out(
+                begin, end, corners, places, origin, x[low:high], y[low:high], z[low:high], far,
+                away,
+            )  # fmt: skip
+            if near >= 0:
+                stack[waiting, 0], stack[waiting, 1] = low, high
+                stack[waiting, 2], stack[waiting, 3] = _face(ids[begin + near]), before
+                waiting += 1
+                continue
             least[low:high], which[low:high] = np.inf, 0
             for k in range(end - begin):
                 if away[k]:
@@ -181,13 +206,13 @@ def _follow(
             _part(number, moved, other, low, high)
 
 
-@part
+@inner
 def _face(kept: int) -> int:
     """Of a record's entry, whether the face lived on or not."""
     return kept if kept >= 0 else ~kept
 
 
-@part
+@inner
 def _last_before(records: np.ndarray, low: int, high: int, before: int) -> int:
     """The last of the rising records `low` to `high` that is smaller, -1 without any."""
     first = low
@@ -200,7 +225,7 @@ def _last_before(records: np.ndarray, low: int, high: int, before: int) -> int:
     return records[low - 1] if low > first else -1
 
 
-@kernel
+@lean_kernel
 def _turned(
     begin: int, end: int, corners: np.ndarray, places: np.ndarray, way: np.ndarray, away: np.ndarray
 ) -> None:
@@ -221,7 +246,52 @@ def _turned(
         away[: end - begin] = False
 
 
-@part
+@inner
+def _leave_out(
+    begin: int, end: int, corners: np.ndarray, places: np.ndarray, origin: np.ndarray,
+    x: np.ndarray, y: np.ndarray, z: np.ndarray, far: np.ndarray, away: np.ndarray,
+) -> int:  # fmt: skip
+    """Add the faces of a record to `away` that another one is closer than to all of the points.
+
+    A face's distance from the middle of the points, less their radius, is the least that any of
+    them can have; plus the radius, the most.
+
+    Returns:
+        The one that is left, -1 if there are more.
+    """
+    count = len(x)
+    cx, cy, cz = np.float32(0), np.float32(0), np.float32(0)
+    for n in range(np.uint64(count)):
+        cx += x[n]
+        cy += y[n]
+        cz += z[n]
+    share = np.float32(1) / np.float32(count)
+    cx, cy, cz = cx * share, cy * share, cz * share
+    square = np.float32(0)
+    for n in range(np.uint64(count)):
+        dx, dy, dz = x[n] - cx, y[n] - cy, z[n] - cz
+        here = dx * dx + dy * dy + dz * dz
+        square = here if here > square else square
+    radius = np.sqrt(np.float64(square))
+    middle = (cx + origin[0], cy + origin[1], cz + origin[2])
+    nearest = np.inf
+    for k in range(end - begin):
+        if not away[k]:
+            a, b, c = corners[begin + k]
+            far[k] = np.sqrt(closest_on_triangle(places[a], places[b], places[c], middle)[0])
+            nearest = min(nearest, far[k])
+    limit = nearest + 2 * radius + SURELY * (nearest + radius)
+    left, last = 0, -1
+    for k in range(end - begin):
+        if not away[k] and far[k] <= limit:
+            left += 1
+            last = k
+        else:
+            away[k] = True
+    return last if left == 1 else -1
+
+
+@inner
 def _between(places: np.ndarray, a: int, b: int) -> tuple[float, float, float]:
     return (
         np.float64(places[b, 0]) - places[a, 0],
@@ -230,7 +300,7 @@ def _between(places: np.ndarray, a: int, b: int) -> tuple[float, float, float]:
     )
 
 
-@kernel
+@lean_kernel
 def _squares(
     corners: np.ndarray, places: np.ndarray, origin: np.ndarray, x: np.ndarray, y: np.ndarray,
     z: np.ndarray, squares: np.ndarray,
@@ -289,7 +359,7 @@ def _squares(
         squares[n] = high * high if over else square
 
 
-@kernel
+@lean_kernel
 def _choose(squares: np.ndarray, least: np.ndarray, which: np.ndarray, k: int, own: bool) -> None:
     """Of two equally close faces that which is already there."""
     if own:
@@ -302,19 +372,20 @@ def _choose(squares: np.ndarray, least: np.ndarray, which: np.ndarray, k: int, o
             least[n] = squares[n] if squares[n] < least[n] else least[n]
 
 
-@part
+@inner
 def _row(x: float, y: float, z: float) -> tuple[np.float32, np.float32, np.float32]:
     return np.float32(x), np.float32(y), np.float32(z)
 
 
-@kernel
+@lean_kernel
 def _part(values: np.ndarray, moved: np.ndarray, scratch: np.ndarray, low: int, high: int) -> None:
     for n in range(low, high):
         scratch[moved[n]] = values[n]
-    values[low:high] = scratch[low:high]
+    for n in range(low, high):
+        values[n] = scratch[n]
 
 
-@kernel
+@lean_kernel
 def _barycentrics(
     positions: np.ndarray, faces: np.ndarray, numbers: np.ndarray, points: np.ndarray,
     weights: np.ndarray,

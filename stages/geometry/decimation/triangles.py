@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from ....renderers.cpu.compiled import kernel, part
+from ....renderers.cpu.compiled import inner, kernel, part
 
 
-@part
+@inner
 def closest_on_triangle(
     a: np.ndarray, b: np.ndarray, c: np.ndarray, p: np.ndarray
 ) -> tuple[float, float, float]:
@@ -49,7 +49,7 @@ def closest_on_triangle(
     return x * x + y * y + z * z, v, w
 
 
-@part
+@inner
 def segments_apart(a: np.ndarray, b: np.ndarray, c: np.ndarray, d: np.ndarray) -> float:
     """Squared distance of the segments ab and cd (Ericson 2005, Sec. 5.1.9)."""
     ux, uy, uz = b[0] - a[0], b[1] - a[1], b[2] - a[2]
