@@ -1,8 +1,5 @@
 """How the kernels are compiled: options, and a cache that survives edits and read-only homes.
 
-Nothing here imports numba before it has something to compile or to read from numba's own cache;
-lean kernels are read without it (`machine_code`).
-
 numba's own cache forgets that a kernel depends on other files: after an edit in one of them it
 would go on serving the old code. So the cache directory carries a hash over all sources here, and
 kernels of another package have a directory below it, with a hash over that package's sources.
@@ -15,9 +12,9 @@ import stat
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-from .machine_code import Kernel, processor
+import numba
+from numba.core.registry import cpu_target
 
 
 def _lanes() -> int:
@@ -28,7 +25,7 @@ def _lanes() -> int:
     return 16 if "+avx512f" in _FEATURES else 8
 
 
-_FEATURES = processor()[1].split(",")
+_FEATURES = cpu_target.target_context.codegen().magic_tuple()[-1].split(",")
 LANES = _lanes()
 SCALES_BY_POWERS = LANES == 16 and "+avx512dq" in _FEATURES
 """Whether one instruction takes the fraction of a number and one scales by a power of two."""
@@ -99,9 +96,7 @@ def is_cold() -> bool:
     return not any(cache_directory().rglob("blend.blend-*.nbi"))
 
 
-def _cached(function: Callable, **options: object) -> Any:
-    import numba
-
+def _cached(function: Callable, **options: object) -> Callable:
     # numba reads the directory while decorating; there is no argument for it.
     before = numba.config.CACHE_DIR
     numba.config.CACHE_DIR = str(_directory_for(function))
@@ -111,47 +106,19 @@ def _cached(function: Callable, **options: object) -> Any:
         numba.config.CACHE_DIR = before
 
 
-def _piece(function: Callable, **options: object) -> Any:
-    import numba
-
-    return numba.njit(**options)(function)
-
-
-class Later:
-    """What numba makes of a function, made when it is first needed: importing numba takes long."""
-
-    def __init__(self, function: Callable, compiled: Callable[[], Any]) -> None:
-        functools.update_wrapper(self, function)
-        self.py_func = function
-        self._compiled = compiled
-
-    @functools.cached_property
-    def dispatcher(self) -> Any:
-        """As numba has it."""
-        return self._compiled()
-
-    @property
-    def _numba_type_(self) -> Any:
-        """What numba takes it for where a kernel calls it."""
-        return self.dispatcher._numba_type_
-
-    def __call__(self, *arguments: Any) -> Any:
-        return self.dispatcher(*arguments)
-
-
 def kernel(function: Callable) -> Callable:
     """Compile on first call and keep the machine code on disk. Releases the GIL; one thread."""
-    return Later(function, lambda: _cached(function, **_OPTIONS))
+    return _cached(function, **_OPTIONS)
 
 
 def part(function: Callable) -> Callable:
     """A piece of a kernel, always compiled into its caller."""
-    return Later(function, lambda: _piece(function, forceinline=True, **_OPTIONS))
+    return numba.njit(forceinline=True, **_OPTIONS)(function)
 
 
 def lean_kernel(function: Callable) -> Callable:
-    """A kernel that is loaded without numba (`machine_code`). It must not make arrays."""
-    return _lean(function, _OPTIONS)
+    """A kernel that makes no arrays: no references are counted, and less code is loaded."""
+    return _cached(function, _nrt=False, **_OPTIONS)
 
 
 def inner(function: Callable) -> Callable:
@@ -160,30 +127,21 @@ def inner(function: Callable) -> Callable:
     Its arguments belong to the caller: without this, numba counts references to them up and down,
     atomically, wherever a part has a branch or a loop.
     """
-    return Later(function, lambda: _piece(function, forceinline=True, _nrt=False, **_OPTIONS))
+    return numba.njit(forceinline=True, _nrt=False, **_OPTIONS)(function)
 
 
 def strict_kernel(function: Callable) -> Callable:
-    """A lean kernel that calls others, with IEEE arithmetic in the order written.
+    """A kernel that calls others, with IEEE arithmetic in the order written. It must not make
+    arrays.
 
-    A kernel that others call is compiled anew with each of them, and where numba has loaded
-    several, all run the copy that came first: where sums may be reordered, the last bits of a
-    result depend on what was compiled or read from the cache before. And references to arguments
-    are counted at each call, for a tuple of ten arrays longer than a small kernel takes; `inner`
-    says how that is avoided.
+    A kernel that others call is compiled anew with each of them, and all run the copy that is
+    loaded first: where sums may be reordered, the last bits of a result depend on what was
+    compiled or read from the cache before. And references to arguments are counted at each call,
+    for a tuple of ten arrays longer than a small kernel takes; `inner` says how that is avoided.
     """
-    return _lean(function, _STRICT)
+    return _cached(function, _nrt=False, **_STRICT)
 
 
 def strict_part(function: Callable) -> Callable:
     """A piece of a strict kernel, always compiled into its caller. It must not make arrays."""
-    return Later(function, lambda: _piece(function, forceinline=True, _nrt=False, **_STRICT))
-
-
-def _lean(function: Callable, options: dict[str, Any]) -> Kernel:
-    return Kernel(
-        function,
-        lambda: _piece(function, _nrt=False, **options),
-        lambda: _cached(function, _nrt=False, **options),
-        lambda: _directory_for(function),
-    )
+    return numba.njit(forceinline=True, _nrt=False, **_STRICT)(function)
