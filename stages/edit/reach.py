@@ -113,7 +113,7 @@ def _pairs_of(shot: Retouched, config: Config) -> Float[np.ndarray, "pair 4"]:
 def _parts(
     scene: Gaussians,
     shots: Sequence[Retouched],
-    pairs: Sequence[Float[np.ndarray, "pair 4"]],
+    pairs: Sequence[Float[np.ndarray, "_ 4"]],
     near: Bool[np.ndarray, " n"],
 ) -> parting.Parts | None:
     """Of one picture; several would have to agree."""
