@@ -119,10 +119,12 @@ def other_views(scenes: Scenes, shot: Retouched) -> tuple[list[float], list[Came
 
 
 def _seen(scenes: Scenes, shot: Retouched) -> Part:
-    """What the view shows, where nothing has changed."""
+    """What the view shows, where nothing has changed; all, if it shows nothing."""
     everywhere = torch.ones(shot.mask.shape, dtype=torch.bool)
     weights = weights_inside(activate(scenes.before), [shot.camera], [everywhere]).numpy()
     rows = weights > min(SEEN, weights.max(initial=0.0) / 2)
+    if not rows.any():
+        return everything(scenes.before, scenes.after)
     return Part(rows, rows[scenes.origin])
 
 

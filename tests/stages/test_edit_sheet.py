@@ -296,3 +296,16 @@ def test_an_unchanged_scene_is_shown_too() -> None:
     assert shown.shape == (2 * 64 + 4, 5 * 80 + 4 * 4, 3)
     cell = shown[:64, 2 * 84 : 2 * 84 + 80]
     assert np.abs(cell - picture(scene, sheet.other_views(scenes, shot)[1][0])).max() < 1e-6
+
+
+def test_a_view_that_shows_nothing_still_has_a_sheet() -> None:
+    scene = sphere(60)
+    away = eye()
+    pose = away.world_to_camera.clone()
+    pose[0, 2, 3] = -3.0  # The scene is behind the camera.
+    away = replace(away, world_to_camera=pose)
+    white = np.ones((64, 80, 3), np.float32)
+    shot = Retouched(away, white, white, np.zeros((64, 80), bool), white[0, 0], 0.0)
+    shown, angles = sheet.sheet(Scenes(scene, scene, np.arange(60)), shot)
+    assert shown.shape[0] == 2 * 64 + 4
+    assert len(angles) <= 3
