@@ -19,7 +19,7 @@ from ..artifacts import (
 )
 from .settings import Coarse, Fine, Matching, Removal, Rigidity, Texture
 
-VERSION = 5
+VERSION = 6
 
 
 @dataclass(frozen=True, slots=True)

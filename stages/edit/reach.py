@@ -13,7 +13,7 @@ from torch import Tensor
 from ...pipeline.errors import InputError
 from ...renderers.projection import view_depths
 from ...renderers.scene import Gaussians
-from . import Config, anchors, coarse, ways
+from . import Config, anchors, coarse, parting, ways
 from .matcher import found_pairs
 from .pairs import Pairs, bound
 from .pictures_in import Retouched
@@ -56,16 +56,20 @@ def posed_problem(
     weights = weights_inside(scene, [v.camera for v in views], [v.mask for v in views])
     edited = _edited(scene, views[0], weights)
     near = within_reach(scene.means.double().numpy(), edited, at_rest(scene, shots))
+    pairs = [_pairs_of(shot, config) for shot in edited_ones(shots)]
+    parts = _parts(scene, edited_ones(shots), pairs, near)
+    near = near if parts is None else parts.movable
     movable = torch.from_numpy(np.flatnonzero(near))
     points = scene.means[movable].double().numpy()
     settings = config.coarse
     places = anchors.spread(points, settings.anchors)
-    along = ways.ways(points, places) if settings.along_surface else None
-    apart = None if along is None else ways.between(along, points, places)
-    edges = anchors.graph(places, settings.edges, apart)
+    apart = None if parts is None else parts.gone[near]
+    along = ways.ways(points, places, apart) if settings.along_surface else None
+    far = None if along is None else ways.between(along, points, places)
+    edges = anchors.graph(places, settings.edges, far)
     depth = coarse.depth_of(scene, weights * torch.from_numpy(edited), views[0])
     known = [
-        _pairs(scene, movable, *one, config) for one in zip(edited_ones(shots), views, strict=True)
+        _pairs(scene, movable, *one) for one in zip(edited_ones(shots), views, pairs, strict=True)
     ]
     return coarse.Problem(
         scene=scene,
@@ -97,14 +101,34 @@ def _edited(scene: Gaussians, view: View, weights: Float[Tensor, " n"]) -> Bool[
     return edited
 
 
-def _pairs(
-    scene: Gaussians, movable: Int[Tensor, " m"], shot: Retouched, view: View, config: Config
-) -> Pairs | None:
+def _pairs_of(shot: Retouched, config: Config) -> Float[np.ndarray, "pair 4"]:
     """Given with a picture, or found."""
-    pairs = shot.pairs
-    if pairs is None and config.matching.find_pairs and config.matching.pairs:
-        pairs = found_pairs(shot.own, shot.edited, shot.mask)
-    if pairs is None or not len(pairs):
+    if shot.pairs is not None:
+        return shot.pairs
+    if config.matching.find_pairs and config.matching.pairs:
+        return found_pairs(shot.own, shot.edited, shot.mask)
+    return np.zeros((0, 4))
+
+
+def _parts(
+    scene: Gaussians,
+    shots: Sequence[Retouched],
+    pairs: Sequence[Float[np.ndarray, "_ 4"]],
+    near: Bool[np.ndarray, " n"],
+) -> parting.Parts | None:
+    """Of one picture; several would have to agree."""
+    return parting.parted(scene, shots[0], pairs[0], near) if len(shots) == 1 else None
+
+
+def _pairs(
+    scene: Gaussians,
+    movable: Int[Tensor, " m"],
+    shot: Retouched,
+    view: View,
+    pairs: Float[np.ndarray, "pair 4"],
+) -> Pairs | None:
+    """Bound to what may move."""
+    if not len(pairs):
         return None
     box = view.box
     shift = [box.left, box.top, box.left, box.top]

@@ -45,6 +45,9 @@ SAME = 0.5
 behind a wall, and not behind a body."""
 MEASURED_PX = 96
 """Longer side of the pictures by which views are judged."""
+WIDEST = 4.0
+"""So many times the median of what one shows does a Gaussian count at most: blurs that no
+photograph saw are wide."""
 SEEN = 0.05
 """Blending weight in pixels from which on a Gaussian is seen."""
 
@@ -116,10 +119,12 @@ def other_views(scenes: Scenes, shot: Retouched) -> tuple[list[float], list[Came
 
 
 def _seen(scenes: Scenes, shot: Retouched) -> Part:
-    """What the view shows, where nothing has changed."""
+    """What the view shows, where nothing has changed; all, if it shows nothing."""
     everywhere = torch.ones(shot.mask.shape, dtype=torch.bool)
     weights = weights_inside(activate(scenes.before), [shot.camera], [everywhere]).numpy()
     rows = weights > min(SEEN, weights.max(initial=0.0) / 2)
+    if not rows.any():
+        return everything(scenes.before, scenes.after)
     return Part(rows, rows[scenes.origin])
 
 
@@ -205,10 +210,12 @@ def _look(splats: RawSplats, rows: Bool[np.ndarray, " n"], camera: Cameras) -> _
     full = _weights(splats, camera)[rows]
     part = take(splats, rows)
     alone = _weights(part, camera)
-    total = float(alone.sum())
+    counted = np.minimum(alone, WIDEST * np.median(alone[alone > 0])) if alone.any() else alone
+    full = full * counted / np.maximum(alone, 1e-9)
+    total = float(counted.sum())
     depths = part.means.astype(np.float64) @ camera.world_to_camera[0, 2, :3].double().numpy()
     depths += float(camera.world_to_camera[0, 2, 3])
-    area = float((alone * depths**2).sum()) / float(camera.focal_px[0].prod())
+    area = float((counted * depths**2).sum()) / float(camera.focal_px[0].prod())
     return _Look(full, float(full.sum()) / max(total, 1e-9), area)
 
 

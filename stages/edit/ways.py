@@ -7,7 +7,7 @@ touch are joined as well: what hangs together there is left to the adaptive mask
 """
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from scipy import sparse
 from scipy.sparse.csgraph import dijkstra
 from scipy.spatial import cKDTree
@@ -23,9 +23,19 @@ AT_ONCE = 16
 Points = Float[np.ndarray, "n 3"]
 
 
-def ways(points: Points, places: Float[np.ndarray, "anchor 3"]) -> sparse.csr_array:
-    """Point by anchor: how far it is; what is not stored is farther than matters."""
+def ways(
+    points: Points,
+    places: Float[np.ndarray, "anchor 3"],
+    apart: Bool[np.ndarray, " n"] | None = None,
+) -> sparse.csr_array:
+    """Point by anchor: how far it is; what is not stored is farther than matters.
+
+    Args:
+        apart: Points of one part; no way leads from there to the others.
+    """
     web, tree = joints(points), cKDTree(points)
+    if apart is not None:
+        web = _cut(web, apart)
     offsets, starts = tree.query(places)
     spacing = float(np.median(cKDTree(places).query(places, k=min(3, len(places)))[0][:, -1]))
     limit = FARTHEST * spacing
@@ -54,6 +64,14 @@ def joints(points: Points) -> sparse.csr_array:
     length = np.maximum(distance[short], 1e-12)
     one_way = sparse.coo_array((length, (start, found[short])), shape=shape).tocsr()
     return one_way.minimum(one_way.T).tocsr()
+
+
+def _cut(web: sparse.csr_array, apart: Bool[np.ndarray, " n"]) -> sparse.csr_array:
+    kept = web.tocoo()
+    same = apart[kept.row] == apart[kept.col]
+    return sparse.coo_array(
+        (kept.data[same], (kept.row[same], kept.col[same])), shape=web.shape
+    ).tocsr()
 
 
 def between(

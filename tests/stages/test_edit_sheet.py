@@ -232,6 +232,18 @@ def test_nothing_is_shown_from_behind_a_wall() -> None:
     assert list(alone) == [60.0, 180.0, 300.0]
 
 
+def test_blurs_behind_a_wall_do_not_make_it_a_side() -> None:
+    """Such as captures have where no photograph sees; they move along with what is before it."""
+    ball = sphere(400, 0.3, (0.1, 0, 0.6))
+    places = np.random.default_rng(0).uniform([-0.8, -0.5, -1.6], [0.8, 0.5, -0.8], (40, 3))
+    blurs = sphere(40, opacity=0.5)
+    blurs = replace(blurs, means=places.astype(np.float32), log_scales=0 * blurs.log_scales - 1)
+    scene = joined(ball, blurs, wall(2.0))
+    found = views(shifted(scene, np.arange(440), (0.2, 0, 0)), eye())
+    assert all(angle < 90 or angle > 270 for angle in found)
+    assert len(found) == 2
+
+
 def test_a_body_before_a_wall_is_in_the_middle_where_its_front_alone_was_painted() -> None:
     ball = sphere(600, 0.35, (0.1, 0, 0.9))
     scenes = repainted(joined(ball, wall(2.5)), np.flatnonzero(ball.means[:, 2] > 1.15))
@@ -284,3 +296,16 @@ def test_an_unchanged_scene_is_shown_too() -> None:
     assert shown.shape == (2 * 64 + 4, 5 * 80 + 4 * 4, 3)
     cell = shown[:64, 2 * 84 : 2 * 84 + 80]
     assert np.abs(cell - picture(scene, sheet.other_views(scenes, shot)[1][0])).max() < 1e-6
+
+
+def test_a_view_that_shows_nothing_still_has_a_sheet() -> None:
+    scene = sphere(60)
+    away = eye()
+    pose = away.world_to_camera.clone()
+    pose[0, 2, 3] = -3.0  # The scene is behind the camera.
+    away = replace(away, world_to_camera=pose)
+    white = np.ones((64, 80, 3), np.float32)
+    shot = Retouched(away, white, white, np.zeros((64, 80), bool), white[0, 0], 0.0)
+    shown, angles = sheet.sheet(Scenes(scene, scene, np.arange(60)), shot)
+    assert shown.shape[0] == 2 * 64 + 4
+    assert len(angles) <= 3
