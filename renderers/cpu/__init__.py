@@ -6,7 +6,8 @@
     bins.py          kernels that make the lists             simd.py       a vector of floats
     blend.py         lists -> pictures                       compiled.py   how it is compiled
     gradient.py      and back                                memory.py     loads and stores
-    contributors.py  lists -> whom a pixel shows
+    contributors.py  lists -> whom a pixel shows          machine_code.py  lean kernels, loaded
+                                                          without numba
 
 Backward of projection is in project_gradient.py.
 
