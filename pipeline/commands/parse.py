@@ -2,10 +2,12 @@
 
 import contextlib
 import functools
+import inspect
 import io
 import re
+import types
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Union
 
 import tyro
 
@@ -38,7 +40,19 @@ def _bound(command: Any) -> Any:
     def later(*args: Any, **kwargs: Any) -> Any:
         return functools.partial(command, *args, **kwargs)
 
+    signature = inspect.signature(command)
+    del later.__wrapped__  # tyro would look there instead.
+    later.__signature__ = signature  # type: ignore[attr-defined]
+    later.__annotations__ = {
+        name: _classic(parameter.annotation) for name, parameter in signature.parameters.items()
+    }
     return later
+
+
+def _classic(hint: Any) -> Any:
+    """`a | b` as `Union[a, b]`, of which tyro knows what belongs to it; for the other it asks
+    typeguard, whose import takes longer than all the parsing."""
+    return Union[hint.__args__] if isinstance(hint, types.UnionType) else hint  # noqa: UP007
 
 
 def one_line(box: str) -> str:

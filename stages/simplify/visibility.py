@@ -14,9 +14,9 @@ from jaxtyping import Bool, Float, Int
 from ..geometry.components import Surface, face_areas
 from ..geometry.rays import any_hits, first_hits
 
-RAYS = 1 << 18
+RAYS = 1 << 20
 """For the whole surface, within the bounds of `FEWEST` and `MOST` for each face."""
-FEWEST, MOST = 8, 16
+FEWEST, MOST = 8, 64
 BLOCK = 1 << 21
 MARGIN = 1e-5
 """From where above the surface rays start, in diagonals."""

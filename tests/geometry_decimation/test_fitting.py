@@ -157,7 +157,7 @@ def test_scale_and_place_do_not_matter() -> None:
     far = moved(mesh, [300.0, -100.0, 20.0], 100.0)
     one = fit(simplify(mesh, targets=[120]), 0).levels[0]
     two = fit(simplify(far, targets=[120]), 0).levels[0]
-    assert (two.positions - [300, -100, 20]) / 100 == pytest.approx(one.positions, abs=1e-4)
+    assert (two.positions - [300, -100, 20]) / 100 == pytest.approx(one.positions, abs=2e-4)
 
 
 def test_flat_stays_flat_and_as_large() -> None:

@@ -40,7 +40,7 @@ def seen_from_behind(mesh: Surface, steps: int = 100) -> float:
 
 
 def test_the_sides_of_a_thin_plate_cross_less(monkeypatch) -> None:
-    thin = plate(24, 0.0015)
+    thin = plate(24, 0.001)
     made = simplify(thin, targets=[150])
     fitted = fit(made, 0)
     monkeypatch.setattr(fitting, "made_way", lambda *_: [])

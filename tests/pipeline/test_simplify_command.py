@@ -1,6 +1,8 @@
 """`pipeline simplify` as a user meets it: one line, one file; and one line for what is wrong."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +32,21 @@ def test_faces_into_one_file(mesh, tmp_path, capsys) -> None:
     before = out.read_bytes()
     assert main([*line, "--threads", "2"]) == 0
     assert out.read_bytes() == before
+
+
+def test_what_it_does_not_need_is_not_imported(mesh, tmp_path) -> None:
+    """Each of these takes longer to import than a small mesh to simplify."""
+    line = ["simplify", str(mesh), "--faces", "200", "--texture-size", "64", "--out"]
+    assert main([*line, str(tmp_path / "first.glb")]) == 0, "compiles what is to be compiled"
+    heavy = {"torch", "open3d", "trimesh", "typeguard", "rich"}
+    code = (
+        "import sys; from splatworks.pipeline.cli import main;"
+        f"main({[*line, str(tmp_path / 'second.glb')]!r});"
+        f"print(sorted({heavy!r} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+    assert (tmp_path / "first.glb").read_bytes() == (tmp_path / "second.glb").read_bytes()
 
 
 def test_a_chain_of_levels_with_its_index(mesh, tmp_path) -> None:

@@ -47,7 +47,9 @@ ROUNDS = 8
 STILL_ROUNDS = 2
 """The last ones, in which no edge is flipped."""
 SHADING = 0.01
-MEMORY = 0.1
+MEMORY, SHARES = (0.1, 0.3), (0.125, 0.4)
+"""Of levels with these shares of the input's faces, linear in between: the more faces, the fewer
+points lie on each, and what a vertex stands for tells more than they do."""
 RIDGE, BORDER_RIDGE = 0.005, 1.0
 """Of a vertex, as shares of what pulls at it; the second at borders and at rims of thin shells,
 which nothing else keeps from sliding along the surface."""
@@ -86,11 +88,12 @@ def fit(
     ridges = np.where(sliding, BORDER_RIDGE, RIDGE)
     ridges[level.locked] = np.inf
     layers = find_layers(decimation, number, points)
+    memory = float(np.interp(len(faces) / len(decimation.numbers), SHARES, MEMORY))
     steps: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
     for turn in range(ROUNDS):
         points = attached(positions, faces, points)
         wanted = together([points, *made_way(positions, faces, layers)])
-        moved = _moved(positions, faces, wanted, ridges, MEMORY * level.quadrics)
+        moved = _moved(positions, faces, wanted, ridges, memory * level.quadrics)
         positions = _settled(positions, moved, faces)
         if turn < ROUNDS - STILL_ROUNDS:
             pairs, flipped = flip_edges(
