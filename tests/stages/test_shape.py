@@ -151,6 +151,33 @@ def test_the_level_is_where_drawing_again_begins(inputs, tmp_path: Path) -> None
     assert len(set(asked)) == 5
 
 
+def test_each_look_has_noise_of_its_own_and_all_its_views_the_same(inputs, tmp_path: Path) -> None:
+    """Otherwise what noise puts at the same pixels of all views comes back with every look."""
+    model = load(inputs.guidance.path)
+    started: list[torch.Tensor] = []
+
+    class Watched:
+        def __getattr__(self, name: str):
+            return getattr(model, name)
+
+        def predict(self, z_t, t, condition):
+            started.append(z_t.clone())
+            return model.predict(z_t, t, condition)
+
+    views = plan_views(WORDS, "two balls").only(torch.arange(16) < 3)
+    config = shape.Config(guidance_scale=1.0, redraw_steps=1)
+    like = torch.full((3, 64, 64, 3), 0.5)
+    for number, look in enumerate((1, 2, 1)):
+        draw(
+            Watched(), views, "", config, context(tmp_path, number + 1),
+            like=like, level=0.6, look=look,
+        )  # fmt: skip
+    first, second, again = started
+    assert torch.equal(first, again)
+    assert torch.equal(first, first[:1].expand_as(first))
+    assert (first - second).std() > 0.3
+
+
 def test_threads_do_not_change_the_result(inputs, tmp_path: Path) -> None:
     config = shape.Config(sampling_steps=2, resolution=24, fit_steps=6, redraw_steps=2)
     one = shape.run(inputs, config, context(tmp_path, 1)).splats.path.read_bytes()
