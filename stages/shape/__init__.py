@@ -4,7 +4,7 @@ The model is asked for one picture per view word, all from the same initial nois
 background that it can name. What differs from the background is the silhouette; on the solid that
 fits all silhouettes (a soft visual hull) Gaussians are placed and fitted to the pictures. Views
 that were drawn one by one contradict each other. So the model draws each again after what the
-Gaussians look like from there, from other noise, and they are fitted anew. A model that cannot
+Gaussians look like from there, and they are fitted anew, until the views agree. A model that cannot
 draw on a plain background gets the blob. Also writes `understood.png`: what the model takes the
 prompt to mean.
 """
@@ -16,7 +16,7 @@ from typing import Literal
 from ...pipeline.contract import Context
 from ..artifacts import GuidanceDir, PictureFile, PromptFile, SplatsFile
 
-VERSION = 5
+VERSION = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +31,8 @@ class Config:
     """`auto` takes the hull if the sampled views have plain backgrounds, else the blob."""
     sampling_steps: int = 20
     """Denoising steps per sampled view."""
-    guidance_scale: float = 2.0
-    """Classifier-free guidance of the samples, diffusers' convention (1 is none). More of it makes
-    colors run into each other."""
+    guidance_scale: float = 4.0
+    """Classifier-free guidance of the samples, diffusers' convention (1 is none)."""
     guidance_method: Literal["cfg", "apg", "rescale"] = "apg"
     """How it is applied; `apg` keeps high scales from over-saturating."""
     resolution: int = 64
@@ -44,10 +43,15 @@ class Config:
     """Steps of each fit to the views, eight views a step; 0 leaves it at the hull."""
     smooth: float = 0.03
     """Weight of bends in the fitted surface beside the pictures' mean absolute difference."""
-    redraw_levels: tuple[float, ...] = (0.6,)
+    redraw_levels: tuple[float, ...] = (0.6, 0.45)
     """Noise, as a share of the schedule, out of which the views are drawn again after each fit."""
     redraw_steps: int = 10
     """Denoising steps per view that is drawn again."""
+    fresh_noise: bool = False
+    """Draw again from noise that was not used before, instead of always the same."""
+    recolor: bool = False
+    """Before the views are drawn again, give Gaussians the color of the views that see most of
+    them (`recolor.py`), in place of the fit's."""
     max_gaussians: int = 12_000
     """Hard cap on the Gaussians of the start."""
     blob_gaussians: int = 4_000

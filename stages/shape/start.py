@@ -144,10 +144,12 @@ def _agreed(
     gaussians = _fitted(hull_gaussians, seen, config, ctx)
     for look, level in enumerate(config.redraw_levels, start=1):
         there, renderer = seen.on(ctx.device), splat_renderer(ctx.device)
-        gaussians = recolored(gaussians, there.images, there.cameras, renderer)
+        if config.recolor:
+            gaussians = recolored(gaussians, there.images, there.cameras, renderer)
         fitted = pictures_of(gaussians, there.backgrounds, there.cameras, renderer)
+        noise = look if config.fresh_noise else 0
         again = draw(
-            guidance, seen.views, negative, config, ctx, like=fitted, level=level, look=look
+            guidance, seen.views, negative, config, ctx, like=fitted, level=level, noise=noise
         )
         seen = replace(seen, images=again, backgrounds=hull.backgrounds(again))
         gaussians = _fitted(gaussians, seen, config, ctx)

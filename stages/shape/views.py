@@ -79,18 +79,17 @@ def draw(
     *,
     like: Float[Tensor, "v s s 3"] | None = None,
     level: float = 1.0,
-    look: int = 0,
+    noise: int = 0,
 ) -> Float[Tensor, "v s s 3"]:
     """One picture per view, all from the same noise, in sRGB [0, 1].
 
     Args:
         like: Pictures to begin with (SDEdit, Meng et al. 2021): noised to `level`, a share of the
             schedule, and denoised towards the views' captions.
-        look: How often the views were drawn before. Each time has noise of its own: what one noise
-            puts at the same pixels of all views, a thing that no solid can show, would otherwise
-            be put there again and again.
+        noise: Its number. What one noise puts at the same pixels of all views, which no solid can
+            show, is put there again by the same noise, and not by another.
     """
-    noise = _noise(guidance, ctx.seed, look).to(guidance.alphas_cumprod.device)
+    shared = _noise(guidance, ctx.seed, noise).to(guidance.alphas_cumprod.device)
     empty = guidance.embed([negative])
     starts = list(range(0, len(views), VIEWS_AT_ONCE))
     steps = config.sampling_steps if like is None else config.redraw_steps
@@ -103,7 +102,7 @@ def draw(
                 guidance,
                 guidance.embed(captions),
                 empty,
-                noise.expand(len(captions), -1, -1, -1),
+                shared.expand(len(captions), -1, -1, -1),
                 steps=steps,
                 scale=config.guidance_scale,
                 method=config.guidance_method,
@@ -116,8 +115,8 @@ def draw(
         return torch.cat(_in_order(drawn, starts, ctx.threads)).contiguous()
 
 
-def _noise(guidance: Guidance, seed: int, look: int) -> Float[Tensor, "1 channel height width"]:
-    labels = ("noise", look) if look else ("noise",)
+def _noise(guidance: Guidance, seed: int, number: int) -> Float[Tensor, "1 channel height width"]:
+    labels = ("noise", number) if number else ("noise",)
     return torch.randn(1, *guidance.latent_shape, generator=generator(seed, *labels))
 
 
