@@ -47,6 +47,11 @@ class Config:
     """Noise, as a share of the schedule, out of which the views are drawn again after each fit."""
     redraw_steps: int = 10
     """Denoising steps per view that is drawn again."""
+    fresh_noise: bool = False
+    """Draw again from noise that was not used before, instead of always the same."""
+    recolor: bool = False
+    """Before the views are drawn again, give Gaussians the color of the views that see most of
+    them (`recolor.py`), in place of the fit's."""
     max_gaussians: int = 12_000
     """Hard cap on the Gaussians of the start."""
     blob_gaussians: int = 4_000

@@ -18,6 +18,7 @@ from ..randomness import generator
 from . import Config, Inputs, Outputs, hull
 from .blob import blob, isotropic
 from .fit import fit, moved, pictures_of
+from .recolor import recolored
 from .views import Views, draw, plan_views
 
 STRAY_BORDER = 0.25
@@ -141,12 +142,15 @@ def _agreed(
     if config.fit_steps == 0:
         return hull_gaussians, seen
     gaussians = _fitted(hull_gaussians, seen, config, ctx)
-    for level in config.redraw_levels:
-        there = seen.on(ctx.device)
-        fitted = pictures_of(
-            gaussians, there.backgrounds, there.cameras, splat_renderer(ctx.device)
+    for look, level in enumerate(config.redraw_levels, start=1):
+        there, renderer = seen.on(ctx.device), splat_renderer(ctx.device)
+        if config.recolor:
+            gaussians = recolored(gaussians, there.images, there.cameras, renderer)
+        fitted = pictures_of(gaussians, there.backgrounds, there.cameras, renderer)
+        noise = look if config.fresh_noise else 0
+        again = draw(
+            guidance, seen.views, negative, config, ctx, like=fitted, level=level, noise=noise
         )
-        again = draw(guidance, seen.views, negative, config, ctx, like=fitted, level=level)
         seen = replace(seen, images=again, backgrounds=hull.backgrounds(again))
         gaussians = _fitted(gaussians, seen, config, ctx)
     return gaussians, seen

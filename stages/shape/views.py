@@ -79,15 +79,17 @@ def draw(
     *,
     like: Float[Tensor, "v s s 3"] | None = None,
     level: float = 1.0,
+    noise: int = 0,
 ) -> Float[Tensor, "v s s 3"]:
     """One picture per view, all from the same noise, in sRGB [0, 1].
 
     Args:
         like: Pictures to begin with (SDEdit, Meng et al. 2021): noised to `level`, a share of the
             schedule, and denoised towards the views' captions.
+        noise: Its number. What one noise puts at the same pixels of all views, which no solid can
+            show, is put there again by the same noise, and not by another.
     """
-    noise = torch.randn(1, *guidance.latent_shape, generator=generator(ctx.seed, "noise"))
-    noise = noise.to(guidance.alphas_cumprod.device)
+    shared = _noise(guidance, ctx.seed, noise).to(guidance.alphas_cumprod.device)
     empty = guidance.embed([negative])
     starts = list(range(0, len(views), VIEWS_AT_ONCE))
     steps = config.sampling_steps if like is None else config.redraw_steps
@@ -100,7 +102,7 @@ def draw(
                 guidance,
                 guidance.embed(captions),
                 empty,
-                noise.expand(len(captions), -1, -1, -1),
+                shared.expand(len(captions), -1, -1, -1),
                 steps=steps,
                 scale=config.guidance_scale,
                 method=config.guidance_method,
@@ -111,6 +113,11 @@ def draw(
             return guidance.decode(latents).clamp(0, 1).permute(0, 2, 3, 1).float().cpu()
 
         return torch.cat(_in_order(drawn, starts, ctx.threads)).contiguous()
+
+
+def _noise(guidance: Guidance, seed: int, number: int) -> Float[Tensor, "1 channel height width"]:
+    labels = ("noise", number) if number else ("noise",)
+    return torch.randn(1, *guidance.latent_shape, generator=generator(seed, *labels))
 
 
 def _encoded(guidance: Guidance, images: Float[Tensor, "v s s 3"]) -> Tensor:

@@ -18,6 +18,7 @@ from splatworks.stages.guidance.backgrounds import contrasting
 from splatworks.stages.guidance.load import load
 from splatworks.stages.guidance.oracle import OracleGuidance
 from splatworks.stages.guidance.view_words import Background, ViewWords, Word
+from splatworks.stages.shape import start
 from splatworks.stages.shape.blob import SH_DC
 from splatworks.stages.shape.fit import pictures_of
 from splatworks.stages.shape.start import Seen, _agreed, _carved
@@ -149,6 +150,56 @@ def test_the_level_is_where_drawing_again_begins(inputs, tmp_path: Path) -> None
     draw(Watched(), views, "", config, context(tmp_path, 2))
     assert max(asked) == len(model.alphas_cumprod) - 1
     assert len(set(asked)) == 5
+
+
+def test_noise_has_a_number_and_is_the_same_in_all_views(inputs, tmp_path: Path) -> None:
+    model = load(inputs.guidance.path)
+    started: list[torch.Tensor] = []
+
+    class Watched:
+        def __getattr__(self, name: str):
+            return getattr(model, name)
+
+        def predict(self, z_t, t, condition):
+            started.append(z_t.clone())
+            return model.predict(z_t, t, condition)
+
+    views = plan_views(WORDS, "two balls").only(torch.arange(16) < 3)
+    config = shape.Config(guidance_scale=1.0, redraw_steps=1)
+    like = torch.full((3, 64, 64, 3), 0.5)
+    for run, number in enumerate((1, 2, 1)):
+        draw(
+            Watched(), views, "", config, context(tmp_path, run + 1),
+            like=like, level=0.6, noise=number,
+        )  # fmt: skip
+    first, second, again = started
+    assert torch.equal(first, again)
+    assert torch.equal(first, first[:1].expand_as(first))
+    assert (first - second).std() > 0.3
+
+
+def test_looks_can_have_noise_of_their_own(inputs, tmp_path: Path, monkeypatch) -> None:
+    numbers: list[int] = []
+
+    def watched(*args, noise: int = 0, **kwargs):
+        numbers.append(noise)
+        return draw(*args, noise=noise, **kwargs)
+
+    monkeypatch.setattr(start, "draw", watched)
+    few = {"sampling_steps": 1, "resolution": 24, "fit_steps": 2, "redraw_steps": 1}
+    for run, fresh in enumerate((False, True), start=1):
+        config = shape.Config(**few, redraw_levels=(0.6, 0.4), fresh_noise=fresh)
+        shape.run(inputs, config, context(tmp_path, run))
+    assert numbers == [0, 0, 0, 0, 1, 2]
+
+
+def test_what_is_drawn_again_can_be_recolored(inputs, tmp_path: Path) -> None:
+    few = {"sampling_steps": 2, "resolution": 24, "fit_steps": 4, "redraw_steps": 2}
+    made = []
+    for run, wanted in enumerate((False, True), start=1):
+        config = shape.Config(**few, redraw_levels=(0.1,), recolor=wanted)
+        made.append(splats.load(shape.run(inputs, config, context(tmp_path, run)).splats.path))
+    assert abs(made[0].sh - made[1].sh).mean() > 0.01
 
 
 def test_threads_do_not_change_the_result(inputs, tmp_path: Path) -> None:

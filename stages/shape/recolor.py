@@ -1,0 +1,61 @@
+"""Colors of fitted Gaussians from the views that see them best.
+
+The fit settles on the median of views that put dots and windows elsewhere, which is the ground
+between them: the pattern fades, and a model that is asked to draw again after it leaves it out. One
+view by itself has the whole pattern. So the shape is left to the fit, and each Gaussian gets the
+color that the view shows which has most of it, as cells of the hull do (`hull.surface`).
+
+Notation: n Gaussians, v views of s x s.
+"""
+
+from dataclasses import replace
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from ...renderers.scene import Cameras, Gaussians, Renderer
+from .blob import SH_DC
+from .hull import project
+
+PREFERENCE = 16
+"""Power of what a view shows of a Gaussian, over what the best view does, in the view's weight."""
+LEAST_SHARE = 0.05
+"""Gaussians of which the best view shows less than this, in units of the median over Gaussians,
+keep their color: they lie behind others."""
+
+
+@torch.no_grad()
+def recolored(
+    gaussians: Gaussians,
+    images: Float[Tensor, "v s s 3"],
+    cameras: Cameras,
+    renderer: Renderer,
+) -> Gaussians:
+    """The same Gaussians in plain colors of `images`, sRGB in [0, 1].
+
+    What a view shows of a Gaussian is its blending weight, summed over the pixels: little where
+    others cover it, and less at flat angles, where more of them share a pixel.
+    """
+    shown = renderer(gaussians, cameras, frozenset({"rgb", "alpha", "weights"})).weights
+    assert shown is not None
+    best = shown.amax(dim=0)
+    weight = (shown / best.clamp(min=1e-8)) ** PREFERENCE
+    samples = _samples(gaussians.means, images, cameras)
+    colors = (samples * weight[..., None]).sum(0) / weight.sum(0).clamp(min=1e-8)[:, None]
+    seen = best > LEAST_SHARE * best.median()
+    sh = gaussians.sh.clone()
+    sh[seen, 0], sh[seen, 1:] = (colors[seen] - 0.5) / SH_DC, 0.0
+    return replace(gaussians, sh=sh)
+
+
+def _samples(
+    means: Float[Tensor, "n 3"], images: Float[Tensor, "v s s 3"], cameras: Cameras
+) -> Float[Tensor, "v n 3"]:
+    """What each view has at each Gaussian's center."""
+    pixels, _ = project(means, cameras)
+    half = pixels.new_tensor([cameras.width_px, cameras.height_px]) / 2
+    where = (pixels / half - 1)[:, :, None]
+    found = F.grid_sample(images.permute(0, 3, 1, 2), where, align_corners=False)
+    return found[..., 0].transpose(1, 2)
