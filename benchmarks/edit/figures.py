@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.spatial.transform import Rotation
 from splatworks.renderers.meshes import MeshScene
-from splatworks.stages.geometry.components import Surface
+from splatworks.stages.geometry.components import Surface, canonical
 from splatworks.stages.geometry.isosurface import isosurface
 from splatworks.stages.scene.affine import about
 
@@ -71,7 +71,7 @@ def figure(kind: str, seed: int) -> Figure:
         bulge = np.log(np.exp((nearest[:, None] - far) / BLEND_M).sum(axis=1))
         return ((nearest - BLEND_M * bulge) / CUBE_M).astype(np.float32)
 
-    found = isosurface(distance, VOXELS)
+    found = canonical(isosurface(distance, VOXELS))
     points = (found.positions.astype(np.float64) - 0.5) * CUBE_M
     weights = skinning(bones, points)
     colors = (clothes if kind == "person" else coat)(bones, points, weights, rng)
