@@ -43,6 +43,11 @@ ROWS: Mapping[str, tuple[str, ...]] = {
     "clipping + PixSDS": (REPAIR,),
     "hull alone": ("shape.fit_steps=0",),
     "bends free": ("shape.smooth=0", "distill.wishes.smooth=0"),
+    "one look": (
+        "shape.redraw_levels=[0.6]",
+        "shape.fresh_noise=true",
+        "shape.recolor=true",
+    ),
     "gentle looks": (
         "shape.guidance_scale=2",
         "shape.redraw_levels=[0.6]",
