@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from splatworks.renderers.projection import view_points
-from splatworks.stages.edit import Config, coarse, limbs, skinning, tries, whole
+from splatworks.stages.edit import Config, coarse, judging, limbs, skinning, tries, whole
 from splatworks.stages.edit.settings import Coarse
 from splatworks.stages.edit.skinning import Pose
 from splatworks.stages.edit.views import make_view
@@ -58,6 +58,11 @@ def test_the_leg_that_moved_is_found_be_it_hidden_or_not(moving: int) -> None:
     assert off[owner == 1 - moving].mean() < 0.05
 
 
+def upright(problem: coarse.Problem) -> Pose:
+    rest = problem.skin.rest
+    return Pose(rest, rest.new_tensor(coarse.UPRIGHT).repeat(len(rest), 1))
+
+
 def test_nothing_is_turned_where_a_ball_was_shifted() -> None:
     problem = problem_of(two_balls(), right_shifted(two_balls(), (0.15, 0, 0)))
     pose, count = tries.first_pose(problem)
@@ -71,12 +76,11 @@ def test_nothing_is_turned_where_a_ball_was_shifted() -> None:
 def test_nothing_is_tried_for_the_whole_where_a_leg_swung() -> None:
     rest, goal, _ = both_swung((30.0, 0.0))
     problem = problem_of(rest, goal, 80)
-    upright = problem.skin.rest.new_tensor(coarse.UPRIGHT).repeat(len(problem.skin.rest), 1)
-    pose = Pose(problem.skin.rest, upright)
-    small = [tries.reduced(view, 0) for view in problem.views]
-    now = tries.seen(problem, pose, small)
+    pose = upright(problem)
+    small = [judging.reduced(view, 0) for view in problem.views]
+    now = judging.seen(problem, pose, small)
     for one in tries.whole_tries(problem, pose, small):
-        assert tries.gain(now, tries.seen(problem, one(pose), small), small) == 0
+        assert judging.gain(now, judging.seen(problem, one(pose), small), small) == 0
 
 
 @pytest.mark.parametrize("background", [0.0, 1.0])
@@ -123,15 +127,18 @@ def test_only_what_lies_behind_a_mask_is_tried() -> None:
     assert not tries.under_edit(behind, [view]).any()
 
 
-def test_reduced_pictures_show_the_same_as_the_full_ones() -> None:
+@pytest.mark.parametrize(("size_px", "longer_px", "off"), [(240, 150, 1e-6), (640, 400, 0.004)])
+def test_reduced_pictures_show_the_same_as_the_full_ones(size_px, longer_px, off) -> None:
+    """Up to `RENDERED_PX` exactly, since they are rendered as large as they were edited."""
     rest = two_balls()
-    eye = camera(300)
-    mask = np.ones((300, 300), bool)
-    view = make_view(activate(rest), eye, picture(rest, eye), mask, torch.ones(3))
-    small = tries.reduced(view, 0)
-    assert small.target.shape == (75, 75, 3)
-    shown = picture(rest, small.camera)
-    assert np.abs(shown - small.target.numpy()).mean() < 0.01
+    problem = problem_of(rest, right_shifted(rest, (0.2, 0, 0)), size_px)
+    cut = problem.views[0]
+    assert abs(max(cut.target.shape) - longer_px) < 0.2 * longer_px
+    view = replace(cut, target=torch.from_numpy(picture(rest, cut.camera)))
+    small = judging.reduced(view, 0)
+    assert max(small.target.shape) <= judging.SMALL_PX
+    (shown,) = judging.seen(problem, upright(problem), [small])
+    assert (shown - small.target).abs().mean() < off
 
 
 def both_swung(angles_deg: tuple[float, float]) -> tuple[RawSplats, RawSplats, np.ndarray]:
@@ -169,9 +176,8 @@ def test_half_way_legs_that_were_taken_for_one_another_are_exchanged() -> None:
     near, far = max(pairs, key=lambda pair: pair[0].inside.sum())
     if places[near.tip, 2] < places[far.tip, 2]:
         near, far = far, near
-    upright = Pose(problem.skin.rest, torch.tensor([[1.0, 0, 0, 0]]).repeat(len(places), 1))
     # Turns about the line of sight, which goes against the z axis.
-    wrong = limbs.turned(places, near, eye, 30.0, upright)
+    wrong = limbs.turned(places, near, eye, 30.0, upright(problem))
     wrong = limbs.turned(places, far, eye, -40.0, wrong)
     state = coarse.start(problem, wrong)
     assert min(off_at_tips(problem, wrong, goal, owner)) > 0.3
@@ -196,8 +202,8 @@ def test_what_did_not_promise_at_first_is_tried_again(monkeypatch) -> None:
     assert max(off_at_tips(problem, pose, goal, owner)) < 0.2
 
 
-def small_view(target: torch.Tensor) -> tries.Small:
-    return tries.Small(0, camera(8), target)
+def small_view(target: torch.Tensor) -> judging.Small:
+    return judging.Small(0, camera(8), target)
 
 
 def test_a_try_is_judged_where_it_changes_the_picture() -> None:
@@ -209,14 +215,14 @@ def test_a_try_is_judged_where_it_changes_the_picture() -> None:
     mended = now.clone()
     mended[:2, 10:] = 0.0
     small = [small_view(target)]
-    assert tries.gain([now], [mended], small) == pytest.approx(20.0)
+    assert judging.gain([now], [mended], small) == pytest.approx(20.0)
     partly = now.clone()
     partly[:2, 10:] = 0.8  # 20 -> 16: not clearly.
-    assert tries.gain([now], [partly], small) == 0
+    assert judging.gain([now], [partly], small) == 0
     worse = mended.clone()
     worse[10:12, 10:] = 0.9  # Puts as much wrong elsewhere: 20 -> 18.
-    assert tries.gain([now], [worse], small) == 0
+    assert judging.gain([now], [worse], small) == 0
     tiny = now.clone()
     tiny[0, 10:13] = 0.0  # 3 of 120, all that it changes.
-    assert tries.gain([now], [tiny], small) == 0
-    assert tries.gain([now], [now], small) == 0
+    assert judging.gain([now], [tiny], small) == 0
+    assert judging.gain([now], [now], small) == 0
