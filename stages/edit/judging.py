@@ -1,9 +1,9 @@
 """What a try is judged by: how much nearer it brings the reduced pictures to the edited ones.
 
 Pictures are rendered larger than they are compared, where that costs little, and then averaged.
-The renderer widens every splat by 0.3 square pixels. At half of an edit's size that is a rim of a
-darker pixel around all that is shown, which no pose takes away: with it, the true pose of a limb
-explains so little of the difference that a wrong one, or none, passes for better.
+The renderer widens every splat by 0.3 square pixels. At half of an edit's size that is a rim around
+all that is shown, which no pose takes away: with it, the true pose of a limb explains so little of
+the difference that a wrong one, or none, passes for better.
 """
 
 from collections.abc import Sequence
