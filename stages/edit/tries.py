@@ -5,10 +5,10 @@ A leg that is hidden behind another one has no gradient that would take it to wh
 picture shows it: what is not seen gets none. Transport takes the wrong one of two legs as readily
 as the right one. But there are few limbs, and a try is one small rendering.
 
-The try that the picture gains most by is taken, then the next one, until none helps. What it is
-judged by is the part of the picture that it changes, so that a thin leg counts like a whole body (`judging.py`).
-Half way, when the rest is in place, wrong choices stand out. Where no try of one limb helps any more,
-two are tried at once (`together.py`).
+The try that the picture gains most by is taken, then the next one, until none helps; then tries of
+two limbs at once (`together.py`). What a try is judged by is the part of the picture that it
+changes, so that a thin leg counts like a whole body (`judging.py`). Half way, when the rest is in
+place, wrong choices stand out.
 """
 
 from collections.abc import Sequence
