@@ -221,10 +221,18 @@ def test_the_cap_holds_and_a_blob_is_a_blob(inputs, tmp_path: Path) -> None:
 
 
 def test_the_background_contrasts_with_the_colors_of_the_prompt() -> None:
-    known = WORDS.backgrounds
-    assert contrasting(known, "a white mug").name == "gray"
-    assert contrasting(known, "a gray mug").name == "white"
+    red, sky = Background("red", (1.0, 0.1, 0.1)), Background("sky", (0.6, 0.8, 0.95))
+    assert contrasting((red, sky), "a red mug") is sky
+    assert contrasting((red, sky), "a skyblue mug") is red
     assert contrasting((), "a mug") is None
+
+
+def test_no_background_that_a_shade_of_the_object_could_have() -> None:
+    """Fins of a rocket are gray in any color, and white is gray in the shade."""
+    pale = Background("pale", (0.6, 0.7, 0.7))
+    assert contrasting((*WORDS.backgrounds, pale), "a red rocket with white stripes") is pale
+    maroon = Background("maroon", (0.5, 0.02, 0.02))
+    assert contrasting((maroon, pale), "a red mug") is pale
 
 
 @pytest.mark.parametrize(
