@@ -7,7 +7,6 @@ from PIL import ImageColor
 
 from .view_words import Background
 
-
 SHADES = np.linspace(0, 1, 21)
 """Shares of its color that a surface shows, from deep shade to full light."""
 

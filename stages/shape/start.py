@@ -171,7 +171,8 @@ def _fitted(gaussians: Gaussians, seen: Seen, config: Config, ctx: Context) -> G
         )
     if not config.recolor:
         return fitted
-    return recolored(fitted, there.images, there.cameras, renderer)
+    inside, _ = hull.silhouettes(there.images)
+    return recolored(fitted, there.images, inside, there.cameras, renderer)
 
 
 def _save(gaussians: Gaussians, ctx: Context) -> SplatsFile:
