@@ -145,9 +145,8 @@ def _agreed(
     for look, level in enumerate(config.redraw_levels, start=1):
         there, renderer = seen.on(ctx.device), splat_renderer(ctx.device)
         fitted = pictures_of(gaussians, there.backgrounds, there.cameras, renderer)
-        noise = look if config.fresh_noise else 0
         again = draw(
-            guidance, seen.views, negative, config, ctx, like=fitted, level=level, noise=noise
+            guidance, seen.views, negative, config, ctx, like=fitted, level=level, noise=look
         )
         seen = replace(seen, images=again, backgrounds=hull.backgrounds(again))
         gaussians = _fitted(gaussians, seen, config, ctx)
