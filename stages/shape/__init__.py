@@ -3,8 +3,9 @@
 The model is asked for one picture per view word, all from the same initial noise, on a
 background that it can name. What differs from the background is the silhouette; on the solid that
 fits all silhouettes (a soft visual hull) Gaussians are placed and fitted to the pictures. Views
-that were drawn one by one contradict each other. So the model draws each again after what the
-Gaussians look like from there, and they are fitted anew, until the views agree. A model that cannot
+that were drawn one by one contradict each other: the fit finds the form on which most agree, and
+each Gaussian gets the color of the view that sees it best. On request the model draws each view
+again after what the Gaussians look like from there, and they are fitted anew. A model that cannot
 draw on a plain background gets the blob. Also writes `understood.png`: what the model takes the
 prompt to mean.
 """
@@ -16,7 +17,7 @@ from typing import Literal
 from ...pipeline.contract import Context
 from ..artifacts import GuidanceDir, PictureFile, PromptFile, SplatsFile
 
-VERSION = 4
+VERSION = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,19 +40,20 @@ class Config:
     """Cells along each side of the hull's grid."""
     disagreeing_views: int = 3
     """How many silhouettes may miss a cell that the others see."""
-    fit_steps: int = 60
+    fit_steps: int = 100
     """Steps of each fit to the views, eight views a step; 0 leaves it at the hull."""
     smooth: float = 0.03
     """Weight of bends in the fitted surface beside the pictures' mean absolute difference."""
-    redraw_levels: tuple[float, ...] = (0.6, 0.45)
-    """Noise, as a share of the schedule, out of which the views are drawn again after each fit."""
+    outline: float = 0.1
+    """Weight of alpha's difference from the pictures' silhouettes, beside the same."""
+    redraw_levels: tuple[float, ...] = ()
+    """Noise, as a share of the schedule, out of which the views are drawn again after each fit,
+    each time from other noise."""
     redraw_steps: int = 10
     """Denoising steps per view that is drawn again."""
-    fresh_noise: bool = False
-    """Draw again from noise that was not used before, instead of always the same."""
-    recolor: bool = False
-    """Before the views are drawn again, give Gaussians the color of the views that see most of
-    them (`recolor.py`), in place of the fit's."""
+    recolor: bool = True
+    """After each fit, give Gaussians the color of the views that see most of them (`recolor.py`),
+    in place of the fit's."""
     max_gaussians: int = 12_000
     """Hard cap on the Gaussians of the start."""
     blob_gaussians: int = 4_000
@@ -63,8 +65,9 @@ class Config:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")
         if not self.guidance_scale >= 0:
             raise ValueError(f"guidance_scale must not be negative, got {self.guidance_scale}.")
-        if not 0 <= self.smooth < math.inf:
-            raise ValueError(f"smooth must be >= 0 and finite, got {self.smooth}.")
+        for name in ("smooth", "outline"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"{name} must be >= 0 and finite, got {getattr(self, name)}.")
         if not 16 <= self.resolution <= 256:
             raise ValueError(f"resolution must be in 16..256, got {self.resolution}.")
         for name in ("disagreeing_views", "fit_steps"):

@@ -8,7 +8,7 @@ Notation: n Gaussians, v views of s x s.
 """
 
 from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 
 import torch
 from jaxtyping import Float
@@ -19,10 +19,23 @@ from ..geometry.activation import Parameters, activate, deactivate
 from ..geometry.adam import BETAS, adam_steps
 from ..geometry.bending import bending
 from ..randomness import generator
+from .hull import silhouettes
 
 VIEWS_PER_STEP = 8
 FINAL_SHARE = 0.1
 """All step lengths fall exponentially to this share."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What the pictures of a step should be, and the weights of what else is wanted of them."""
+
+    images: Float[Tensor, "v s s 3"]
+    backgrounds: Float[Tensor, "v 3"]
+    inside: Float[Tensor, "v s s"]
+    """Their silhouettes, from 0 to 1."""
+    smooth: float
+    outline: float
 
 
 def fit(
@@ -35,6 +48,7 @@ def fit(
     steps: int,
     seed: int,
     smooth: float = 0.0,
+    outline: float = 0.0,
     on_step: Callable[[], object] = lambda: None,
 ) -> Gaussians:
     """`start`, moved so that it looks like `images`; its number of Gaussians stays.
@@ -43,15 +57,17 @@ def fit(
         images: sRGB in [0, 1].
         backgrounds: The plain color behind each view.
         smooth: Weight of bends in the surface that views show (`geometry.bending`).
+        outline: Weight of the difference between alpha and the pictures' silhouettes. Without it a
+            Gaussian of which nothing should be seen may as well take the background's color.
     """
     values = deactivate(start)
+    inside, _ = silhouettes(images)
     first = second = Parameters(*(torch.zeros_like(getattr(values, f.name)) for f in _FIELDS))
     cell = float(start.scales.mean())
     for k in range(steps):
         which = _due(k, len(images), seed)
-        gradients = _gradients(
-            values, images[which], backgrounds[which], take(cameras, which), renderer, smooth
-        )
+        wishes = Wishes(images[which], backgrounds[which], inside[which], smooth, outline)
+        gradients = _gradients(values, wishes, take(cameras, which), renderer)
         fall = FINAL_SHARE ** (k / steps)
         rates = {name: rate * fall for name, rate in _rates(cell).items()}
         values, first, second = adam_steps(
@@ -118,18 +134,15 @@ def _due(step: int, count: int, seed: int) -> Tensor:
 
 
 def _gradients(
-    values: Parameters,
-    images: Float[Tensor, "v s s 3"],
-    backgrounds: Float[Tensor, "v 3"],
-    cameras: Cameras,
-    renderer: Renderer,
-    smooth: float,
+    values: Parameters, wishes: Wishes, cameras: Cameras, renderer: Renderer
 ) -> Parameters:
     leaves = Parameters(*(getattr(values, f.name).detach().requires_grad_() for f in _FIELDS))
     frames = renderer(activate(leaves), cameras, frozenset({"rgb", "alpha", "depth"}))
     assert frames.depth is not None and frames.alpha is not None
     bends = bending(frames.depth, frames.alpha, cameras.focal_px) / frames.alpha.numel()
-    loss = (_before(frames, backgrounds) - images).abs().mean() + smooth * bends
+    color = (_before(frames, wishes.backgrounds) - wishes.images).abs().mean()
+    outline = (frames.alpha[..., 0] - wishes.inside).abs().mean()
+    loss = color + wishes.smooth * bends + wishes.outline * outline
     return Parameters(*torch.autograd.grad(loss, [getattr(leaves, f.name) for f in _FIELDS]))
 
 

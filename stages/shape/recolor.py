@@ -30,19 +30,22 @@ keep their color: they lie behind others."""
 def recolored(
     gaussians: Gaussians,
     images: Float[Tensor, "v s s 3"],
+    inside: Float[Tensor, "v s s"],
     cameras: Cameras,
     renderer: Renderer,
 ) -> Gaussians:
-    """The same Gaussians in plain colors of `images`, sRGB in [0, 1].
+    """The same Gaussians in plain colors of `images`, sRGB in [0, 1], with silhouettes `inside`.
 
     What a view shows of a Gaussian is its blending weight, summed over the pixels: little where
-    others cover it, and less at flat angles, where more of them share a pixel.
+    others cover it, and less at flat angles, where more of them share a pixel. A view that has
+    background there says nothing of its color.
     """
     shown = renderer(gaussians, cameras, frozenset({"rgb", "alpha", "weights"})).weights
     assert shown is not None
+    samples = _samples(gaussians.means, images, cameras)
+    shown = shown * _samples(gaussians.means, inside[..., None], cameras)[..., 0]
     best = shown.amax(dim=0)
     weight = (shown / best.clamp(min=1e-8)) ** PREFERENCE
-    samples = _samples(gaussians.means, images, cameras)
     colors = (samples * weight[..., None]).sum(0) / weight.sum(0).clamp(min=1e-8)[:, None]
     seen = best > LEAST_SHARE * best.median()
     sh = gaussians.sh.clone()
@@ -51,8 +54,8 @@ def recolored(
 
 
 def _samples(
-    means: Float[Tensor, "n 3"], images: Float[Tensor, "v s s 3"], cameras: Cameras
-) -> Float[Tensor, "v n 3"]:
+    means: Float[Tensor, "n 3"], images: Float[Tensor, "v s s c"], cameras: Cameras
+) -> Float[Tensor, "v n c"]:
     """What each view has at each Gaussian's center."""
     pixels, _ = project(means, cameras)
     half = pixels.new_tensor([cameras.width_px, cameras.height_px]) / 2

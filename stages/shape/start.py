@@ -144,12 +144,9 @@ def _agreed(
     gaussians = _fitted(hull_gaussians, seen, config, ctx)
     for look, level in enumerate(config.redraw_levels, start=1):
         there, renderer = seen.on(ctx.device), splat_renderer(ctx.device)
-        if config.recolor:
-            gaussians = recolored(gaussians, there.images, there.cameras, renderer)
         fitted = pictures_of(gaussians, there.backgrounds, there.cameras, renderer)
-        noise = look if config.fresh_noise else 0
         again = draw(
-            guidance, seen.views, negative, config, ctx, like=fitted, level=level, noise=noise
+            guidance, seen.views, negative, config, ctx, like=fitted, level=level, noise=look
         )
         seen = replace(seen, images=again, backgrounds=hull.backgrounds(again))
         gaussians = _fitted(gaussians, seen, config, ctx)
@@ -157,19 +154,24 @@ def _agreed(
 
 
 def _fitted(gaussians: Gaussians, seen: Seen, config: Config, ctx: Context) -> Gaussians:
-    there = seen.on(ctx.device)
+    there, renderer = seen.on(ctx.device), splat_renderer(ctx.device)
     with ctx.progress("fitting Gaussians to views", config.fit_steps) as bar:
-        return fit(
+        fitted = fit(
             moved(gaussians, ctx.device),
             there.images,
             there.backgrounds,
             there.cameras,
-            splat_renderer(ctx.device),
+            renderer,
             steps=config.fit_steps,
             seed=ctx.seed,
             smooth=config.smooth,
+            outline=config.outline,
             on_step=bar.advance,
         )
+    if not config.recolor:
+        return fitted
+    inside, _ = hull.silhouettes(there.images)
+    return recolored(fitted, there.images, inside, there.cameras, renderer)
 
 
 def _save(gaussians: Gaussians, ctx: Context) -> SplatsFile:

@@ -101,6 +101,29 @@ def test_what_no_view_shows_fades() -> None:
     assert float(made.opacities[:-3].median()) > 0.4
 
 
+def test_matter_in_the_color_of_the_background_fades_by_the_outline_alone() -> None:
+    """A cloud of it beside the balls: no picture shows it, and no color speaks against it."""
+    rng = torch.Generator().manual_seed(0)
+    cloud = 0.05 * torch.randn(60, 3, generator=rng) + torch.tensor([0.4, 0.2, 0.0])
+    begun = start()
+    unseen = isotropic(cloud, torch.full((60,), 0.02), GRAY.expand(60, 3).clone(), 0.7)
+    names = ("means", "quaternions", "scales", "opacities", "sh")
+    both = Gaussians(*(torch.cat([getattr(begun, n), getattr(unseen, n)]) for n in names))
+    without, made = (
+        fit(both, truth(SIDES), GRAY.expand(16, 3), SIDES, RENDERER, steps=60, seed=0, outline=o)
+        for o in (0.0, 0.1)
+    )
+    assert beside_the_balls(without) > 0.02
+    assert beside_the_balls(made) < 0.6 * beside_the_balls(without)
+    assert likeness(made, BETWEEN) > likeness(without, BETWEEN) - 0.5
+
+
+def beside_the_balls(gaussians: Gaussians) -> float:
+    """Mean alpha of where neither ball is, from sides that were not fitted."""
+    alpha = RENDERER(gaussians, BETWEEN, frozenset({"alpha"})).alpha[..., 0]
+    return float(alpha[balls.pictures(BETWEEN)[..., 3] == 0].mean())
+
+
 def test_views_that_contradict_the_others_are_outvoted() -> None:
     """Three of sixteen pictures show a green thing: a mean would be green by 3/16."""
     alpha, images = balls.pictures(SIDES), truth(SIDES)

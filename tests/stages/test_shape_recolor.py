@@ -54,7 +54,7 @@ def in_sight(means):
 
 def test_each_gets_the_color_of_what_it_lies_on() -> None:
     start = on_the_balls(depth=0.97)
-    made = recolored(start, IMAGES, SIDES, RENDERER)
+    made = recolored(start, IMAGES, ALPHA[..., 3], SIDES, RENDERER)
     true = torch.tensor([c for *_, c in balls.BALLS]).repeat_interleave(750, dim=0)
     error = (colors(made) - true).abs().amax(dim=1)[in_sight(start.means)]
     assert len(error) > 900
@@ -63,11 +63,25 @@ def test_each_gets_the_color_of_what_it_lies_on() -> None:
         assert torch.equal(getattr(made, name), getattr(start, name))
 
 
+def test_where_a_view_has_background_it_says_nothing_of_colors() -> None:
+    """The blue ball is missing in all pictures but three, which is what makes them worth asking."""
+    start, (_, blue) = on_the_balls(depth=0.97), balls.BALLS
+    alone = ALPHA.clone()
+    missing = (ALPHA[..., 2] > ALPHA[..., 0]) & (torch.arange(16) % 6 != 0)[:, None, None]
+    alone[missing] = 0.0
+    images = balls.over(alone, GRAY)
+    made = recolored(start, images, alone[..., 3], SIDES, RENDERER)
+    error = (colors(made)[750:] - torch.tensor(blue[2])).abs().amax(dim=1)
+    changed = (made.sh[750:] != start.sh[750:]).any(dim=(1, 2))
+    assert int(changed.sum()) > 200
+    assert float((error[changed] < 0.15).float().mean()) > 0.8
+
+
 def test_what_lies_inside_keeps_its_color() -> None:
     shell, core = on_the_balls(), on_the_balls(count=300, depth=0.2)
     names = ("means", "quaternions", "scales", "opacities", "sh")
     both = replace(shell, **{n: torch.cat([getattr(shell, n), getattr(core, n)]) for n in names})
-    made = recolored(both, IMAGES, SIDES, RENDERER)
+    made = recolored(both, IMAGES, ALPHA[..., 3], SIDES, RENDERER)
     assert float((made.sh[-300:] == core.sh).all(dim=(1, 2)).float().mean()) > 0.9
     assert float((made.sh[:-300] != shell.sh).any(dim=(1, 2)).float().mean()) > 0.7
 
@@ -79,7 +93,8 @@ def test_a_pattern_that_is_elsewhere_in_every_view_keeps_its_contrast() -> None:
     dots = (torch.rand(16, 12, 12, generator=rng) < 1 / 3).float()
     dots = torch.nn.functional.interpolate(dots[:, None], scale_factor=8)[:, 0, ..., None]
     images = (1 - dots).expand(16, 96, 96, 3).contiguous()
-    made = colors(recolored(on_the_balls(), images, SIDES, RENDERER))[:, 0]
+    everywhere = torch.ones(16, 96, 96)
+    made = colors(recolored(on_the_balls(), images, everywhere, SIDES, RENDERER))[:, 0]
     assert 0.2 < float((made < 0.5).float().mean()) < 0.5
     of_one_view = float(images.std())
     of_a_mean_of_four = of_one_view / 4**0.5
