@@ -41,6 +41,17 @@ def world_matrices(document: Document) -> Matrices:
     return found
 
 
+def hidden(document: Document, worlds: Matrices) -> set[int]:
+    """Nodes that KHR_node_visibility switches off, and all that hang under them."""
+    nodes = document.table("nodes")
+    found: set[int] = set()
+    for index in worlds:  # Parents come before their children.
+        switch = nodes[index].get("extensions", {}).get("KHR_node_visibility", {})
+        if index in found or not switch.get("visible", True):
+            found |= {index, *nodes[index].get("children", [])}
+    return found
+
+
 def read_skeleton(
     document: Document, worlds: Matrices, drawn: list[int]
 ) -> tuple[Skeleton | None, list[str]]:

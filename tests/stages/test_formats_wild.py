@@ -69,6 +69,25 @@ def test_nodes_move_turn_mirror_and_repeat_their_meshes(tmp_path) -> None:
     np.testing.assert_allclose(model.normals, np.tile([0, 0, 1], (8, 1)), atol=1e-6)
 
 
+def test_what_is_switched_off_or_has_no_places_is_not_drawn(tmp_path) -> None:
+    chunks = Chunks()
+    off = {"extensions": {"KHR_node_visibility": {"visible": False}}}
+    content = document(
+        chunks,
+        nodes=[
+            {"mesh": 0, "children": [1, 3]},
+            {"children": [2], **off},
+            {"mesh": 0, "translation": [5, 0, 0]},
+            {"mesh": 0, "translation": [9, 0, 0], **off},
+        ],
+        extensionsUsed=["KHR_node_visibility"],
+    )
+    content["meshes"][0]["primitives"].append({"attributes": {}})
+    model = wild.read(written(tmp_path / "a.glb", chunks, content))
+    np.testing.assert_array_equal(model.positions, QUAD)
+    assert len(model.faces) == 2
+
+
 def test_strips_fans_and_meshes_without_indices(tmp_path) -> None:
     chunks = Chunks()
     position = chunks.accessor(QUAD[[0, 1, 3, 2]])
