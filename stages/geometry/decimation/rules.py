@@ -61,8 +61,7 @@ class Rules:
         for name in (
             "border_weight", "seam_weight", "line_weight", "placement_pull", "placement_reach",
             "flip_penalty", "sliver_penalty", "bend_penalty", "vanish_penalty", "shrink_penalty",
-            "grow_penalty",
-            "part_faces",
+            "grow_penalty", "part_faces",
         ):  # fmt: skip
             value = getattr(self, name)
             if not (value >= 0 and math.isfinite(value)):
