@@ -41,6 +41,17 @@ def world_matrices(document: Document) -> Matrices:
     return found
 
 
+def hidden(document: Document, worlds: Matrices) -> set[int]:
+    """Nodes that KHR_node_visibility switches off, and all that hang under them."""
+    nodes = document.table("nodes")
+    found: set[int] = set()
+    for index in worlds:  # Parents come before their children.
+        switch = nodes[index].get("extensions", {}).get("KHR_node_visibility", {})
+        if index in found or not switch.get("visible", True):
+            found |= {index, *nodes[index].get("children", [])}
+    return found
+
+
 def read_skeleton(
     document: Document, worlds: Matrices, drawn: list[int]
 ) -> tuple[Skeleton | None, list[str]]:
@@ -108,7 +119,11 @@ def _inverse_binds(document: Document, skin: dict[str, Any]) -> np.ndarray:
     if "inverseBindMatrices" not in skin:
         return np.tile(np.eye(4), (count, 1, 1))
     values = document.floats(skin["inverseBindMatrices"])[:count].astype(np.float64)
-    return values.reshape(count, 4, 4).transpose(0, 2, 1)
+    matrices = values.reshape(count, 4, 4).transpose(0, 2, 1).copy()
+    # Rounded on their way, some end in 1.0000001, which validators refuse.
+    if np.allclose(matrices[:, 3], [0, 0, 0, 1], atol=1e-5):
+        matrices[:, 3] = [0, 0, 0, 1]
+    return matrices
 
 
 def _into_bind(
@@ -133,10 +148,11 @@ def _into_bind(
 
 
 def _rig(document: Document, joints: list[int], binds: list[np.ndarray]) -> Rig:
-    """Keeps names, transforms and animations; drops what the new file will not have."""
-    dropped = {"mesh", "skin", "camera", "weights", "extensions"}
+    """Keeps names, transforms and animations; drops what the new file will not have, and what
+    glTF 2.0 does not know."""
+    kept = {"name", "children", "matrix", "translation", "rotation", "scale", "extras"}
     nodes = tuple(
-        {key: value for key, value in node.items() if key not in dropped}
+        {key: value for key, value in node.items() if key in kept}
         for node in document.table("nodes")
     )
     places: dict[int, int] = {}

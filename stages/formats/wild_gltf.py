@@ -14,7 +14,7 @@ import numpy as np
 from ...pipeline.errors import InputError
 from .gltf_document import Document
 from .gltf_materials import Reader
-from .gltf_rig import Skeleton, read_skeleton, world_matrices
+from .gltf_rig import Skeleton, hidden, read_skeleton, world_matrices
 from .model import Material, Model, joined
 
 TRIANGLES, STRIP, FAN = 4, 5, 6
@@ -51,13 +51,16 @@ def read(path: Path) -> Model:
 def _model(document: Document) -> Model:
     nodes = document.table("nodes")
     worlds = world_matrices(document)
-    drawn = [n for n in worlds if "mesh" in nodes[n]]
+    unseen = hidden(document, worlds)
+    drawn = [n for n in worlds if "mesh" in nodes[n] and n not in unseen]
     skeleton, remarks = read_skeleton(document, worlds, drawn)
     parts = _Parts()
     for node in drawn:
         for primitive in document.table("meshes")[nodes[node]["mesh"]]["primitives"]:
             if primitive.get("mode", TRIANGLES) not in (TRIANGLES, STRIP, FAN):
                 remarks.append("points and lines are left out")
+                continue
+            if "POSITION" not in primitive["attributes"]:  # glTF 2.0, 3.7.2.1: not drawn.
                 continue
             if primitive.get("targets"):
                 remarks.append("morph targets are left out")

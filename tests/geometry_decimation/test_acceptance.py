@@ -38,6 +38,29 @@ def test_an_open_border_stays_where_it_is() -> None:
     assert apart(land, plain)[1] > 0.02
 
 
+def test_round_borders_do_not_grow() -> None:
+    """A flat ring: where two sides of its border meet beyond a third, no plane and no area is any
+    farther; without a price on what is gained its corners walk outwards."""
+    around, across = 64, 2
+    turn = 2 * np.pi * np.arange(around) / around
+    circle = np.stack([np.cos(turn), np.sin(turn), 0 * turn], axis=1)
+    places = np.concatenate([(1 - 0.15 * row) * circle for row in range(across + 1)])
+    k = np.arange(around * across)
+    right = k // around * around + (k + 1) % around
+    faces = np.concatenate(
+        [np.stack([k, right, right + around], 1), np.stack([k, right + around, k + around], 1)]
+    )
+    ring = Surface(places, faces)
+
+    def radii(rules: Rules) -> list[float]:
+        levels = simplify(ring, targets=[51, 19], rules=rules).levels
+        return [float(np.linalg.norm(level.positions, axis=1).max()) for level in levels]
+
+    priced, free = radii(Rules()), radii(Rules(grow_penalty=0.0))
+    assert priced[0] < 1.02 and priced[1] < 1.15
+    assert free[0] > 1.03 and free[1] > 1.2
+
+
 @pytest.mark.parametrize("scale", [0.01, 100.0])
 def test_scale_and_place_do_not_matter(scale: float) -> None:
     land = hills(20)

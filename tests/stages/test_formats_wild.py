@@ -69,6 +69,45 @@ def test_nodes_move_turn_mirror_and_repeat_their_meshes(tmp_path) -> None:
     np.testing.assert_allclose(model.normals, np.tile([0, 0, 1], (8, 1)), atol=1e-6)
 
 
+def test_what_is_switched_off_or_has_no_places_is_not_drawn(tmp_path) -> None:
+    chunks = Chunks()
+    off = {"extensions": {"KHR_node_visibility": {"visible": False}}}
+    content = document(
+        chunks,
+        nodes=[
+            {"mesh": 0, "children": [1, 3]},
+            {"children": [2], **off},
+            {"mesh": 0, "translation": [5, 0, 0]},
+            {"mesh": 0, "translation": [9, 0, 0], **off},
+        ],
+        extensionsUsed=["KHR_node_visibility"],
+    )
+    content["meshes"][0]["primitives"].append({"attributes": {}})
+    model = wild.read(written(tmp_path / "a.glb", chunks, content))
+    np.testing.assert_array_equal(model.positions, QUAD)
+    assert len(model.faces) == 2
+
+
+def test_a_skeleton_is_read_as_validators_want_it(tmp_path) -> None:
+    chunks = Chunks()
+    bind = np.eye(4, dtype=np.float32).reshape(1, 16)
+    bind[0, 15] = np.float32(1.0000001)
+    content = document(
+        chunks,
+        scenes=[{"nodes": [0, 1]}],
+        nodes=[{"mesh": 0, "skin": 0, "skeletons": [1]}, {"name": "bone", "extras": {"a": 1}}],
+        skins=[{"joints": [1], "inverseBindMatrices": chunks.accessor(bind)}],
+    )
+    content["meshes"][0]["primitives"][0]["attributes"] |= {
+        "JOINTS_0": chunks.accessor(np.zeros((4, 4), np.uint8)),
+        "WEIGHTS_0": chunks.accessor(np.tile(np.float32([[1, 0, 0, 0]]), (4, 1))),
+    }
+    assert bind[0, 15] != 1
+    rig = wild.read(written(tmp_path / "a.glb", chunks, content)).rig
+    np.testing.assert_array_equal(rig.inverse_binds, np.eye(4).reshape(1, 16))
+    assert rig.nodes == ({}, {"name": "bone", "extras": {"a": 1}})
+
+
 def test_strips_fans_and_meshes_without_indices(tmp_path) -> None:
     chunks = Chunks()
     position = chunks.accessor(QUAD[[0, 1, 3, 2]])

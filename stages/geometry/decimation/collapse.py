@@ -56,8 +56,8 @@ RING = 64
 """Faces of one record of the history at most."""
 (
     BORDER, PULL, REACH, FLIP, THIN, BEND, TOPOLOGY, CLOSING, VANISH, SHRINK, FLOOR, LARGE, EARNED,
-    SETTINGS,
-) = range(14)  # fmt: skip
+    GROW, SETTINGS,
+) = range(15)  # fmt: skip
 """Places in the array of settings, and how many there are."""
 HELD_BACK = 16.0
 """Price, beyond all others, of a collapse that a part must not suffer yet."""
@@ -111,7 +111,11 @@ def penalty(
 ) -> tuple[float, float]:
     """What is added to the cost: for faces that turn over or become slivers and for surface that
     goes without a trace or must not go yet (inf for never), and for normals that change and area
-    that is lost."""
+    that is lost, or gained at a border.
+
+    Where two lines of a border meet beyond the edge between them no area counts as swept; without
+    a price round borders would grow, from one such collapse to the next, into spikes.
+    """
     reals, vertices, faces = web.reals, web.vertices, web.faces
     i, j = web.edges[edge, 0], web.edges[edge, 1]
     if settings[TOPOLOGY] > 0 and breaks_topology(web, edge):
@@ -137,6 +141,8 @@ def penalty(
         rejected += settings[VANISH] * loss(reals, i, j, lost)
     elif lost > 0:
         changed += settings[SHRINK] * loss(reals, i, j, lost)
+    elif is_border(web.edges, edge):
+        changed += settings[GROW] * 2 * (lost * shown(reals, i, j)) ** 2
     least_share = max(settings[LARGE], settings[EARNED] / web.counts[FACES])
     if below_floor(web, i, lost, settings[FLOOR], least_share):
         web.counts[HELD] = 1

@@ -214,6 +214,7 @@ def _prepare(state: web.Web, found: complex.Complex, rules: Rules, locked, impor
     settings[collapse.BEND] = rules.bend_penalty
     settings[collapse.VANISH] = rules.vanish_penalty
     settings[collapse.SHRINK] = rules.shrink_penalty
+    settings[collapse.GROW] = rules.grow_penalty * settings[collapse.BORDER]
     settings[collapse.FLOOR] = rules.part_floor
     settings[collapse.LARGE] = rules.part_share
     settings[collapse.EARNED] = rules.part_faces

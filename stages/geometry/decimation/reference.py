@@ -197,7 +197,8 @@ def price(mesh: Mesh, edge: int) -> tuple[float, np.ndarray]:
 
 def penalty(mesh: Mesh, edge: int, position: np.ndarray) -> tuple[float, float]:
     """Price of the faces that would turn over or become slivers, of those after which nothing is
-    left here, and of what must not go yet; and of normals that change and area that is lost."""
+    left here, and of what must not go yet; and of normals that change and of area that is lost, or
+    gained at a border."""
     i, j = mesh.edges[edge]
     turned = thin = bent = lost = 0.0
     for face in mesh.faces.values():
@@ -229,6 +230,9 @@ def penalty(mesh: Mesh, edge: int, position: np.ndarray) -> tuple[float, float]:
         rejected += mesh.rules.vanish_penalty * loss
     elif lost > 0:
         changed += mesh.rules.shrink_penalty * loss
+    elif mesh.rules.boundary_area and mesh.hanging(i, j) not in (0, 2):
+        weight = mesh.rules.grow_penalty * mesh.rules.border_weight * mesh.share(i, j) ** 2
+        changed += 2 * weight * lost**2
     if below_floor(mesh, i, lost):
         rejected += HELD_BACK
     return rejected, changed

@@ -38,6 +38,8 @@ class Rules:
     """Price of the last faces of a part, in units of twice their squared area."""
     shrink_penalty: float = 0.1
     """Price of area that is lost elsewhere, in units of twice its square."""
+    grow_penalty: float = 0.3
+    """Price of area that is gained at a border, in the same unit."""
     part_floor: float = 0.45
     """Share of its area that a part keeps, unless it is the largest, while anything else can go."""
     part_share: float = 0.02
@@ -59,7 +61,7 @@ class Rules:
         for name in (
             "border_weight", "seam_weight", "line_weight", "placement_pull", "placement_reach",
             "flip_penalty", "sliver_penalty", "bend_penalty", "vanish_penalty", "shrink_penalty",
-            "part_faces",
+            "grow_penalty", "part_faces",
         ):  # fmt: skip
             value = getattr(self, name)
             if not (value >= 0 and math.isfinite(value)):
