@@ -12,7 +12,7 @@ from typing import Literal
 from ...pipeline.contract import Context
 from ..artifacts import LodsDir, MeshFile, RegionFile, TexturedMeshFile
 
-VERSION = 6
+VERSION = 7
 
 
 @dataclass(frozen=True, slots=True)
