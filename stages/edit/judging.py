@@ -32,6 +32,8 @@ RENDERED_PX = 192
 """And of those that are rendered."""
 
 Picture = Float[Tensor, "height width 3"]
+Pictures = Sequence[Float[Tensor, "_ _ 3"]]
+"""One per view; views differ in size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,7 @@ def pooled(
     return functional.avg_pool2d(picture.permute(2, 0, 1)[None], factor)[0].permute(1, 2, 0)
 
 
-def seen(problem: coarse.Problem, pose: Pose, small: Sequence[Small]) -> list[Picture]:
+def seen(problem: coarse.Problem, pose: Pose, small: Sequence[Small]) -> Pictures:
     """What the reduced views show of a pose."""
     out = []
     with torch.no_grad():
@@ -83,7 +85,7 @@ def seen(problem: coarse.Problem, pose: Pose, small: Sequence[Small]) -> list[Pi
     return out
 
 
-def gain(now: Sequence[Picture], after: Sequence[Picture], small: Sequence[Small]) -> float:
+def gain(now: Pictures, after: Pictures, small: Sequence[Small]) -> float:
     """What a try removes of the summed difference to the pictures; 0 if that is not enough."""
     removed = changed_before = before = 0.0
     for old, new, one in zip(now, after, small, strict=True):

@@ -226,3 +226,13 @@ def test_a_try_is_judged_where_it_changes_the_picture() -> None:
     tiny[0, 10:13] = 0.0  # 3 of 120, all that it changes.
     assert judging.gain([now], [tiny], small) == 0
     assert judging.gain([now], [now], small) == 0
+
+
+def test_views_of_different_sizes_are_judged_together() -> None:
+    """Often, because of several pictures only some are looked at when types are checked."""
+    sizes = [(20, 12), (16, 24), (8, 8)]
+    target = [torch.zeros(*size, 3) for size in sizes]
+    now = [torch.ones(*size, 3) for size in sizes]
+    small = [small_view(one) for one in target]
+    gains = {judging.gain(now, target, small) for _ in range(20)}
+    assert gains == {float(sum(height * width for height, width in sizes))}
