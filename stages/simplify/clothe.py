@@ -24,6 +24,7 @@ from ..geometry.nearest_texel import complete, nearest_valid
 from ..geometry.sampling import blended
 from ..geometry.tangents import crease_normals, split_normals, tangents
 from .front import in_front
+from .see_through import alpha_modes, sides
 from .vertices import rigged, vertex_colored
 
 UNSEEN = 4 / 255
@@ -118,11 +119,16 @@ def _with_maps(
     threads: int,
 ) -> Model:
     size_px = _size_px(look, float(source.areas_m2.sum()))
+    side = sides(source, decimation, level, threads)
     atlas = creased(
-        _unwrapped(surface, look, size_px), crease_normals(surface.positions, surface.faces)
+        _unwrapped(surface, look, size_px, None if side is None else side.of_faces),
+        crease_normals(surface.positions, surface.faces),
     )
     found = cover(atlas)
     asked = _follow(source, decimation, level, surface, atlas, found, threads)
+    if side is not None:
+        shown = alpha_modes(source.model)[source.model.face_materials[asked.places.faces]]
+        found, asked = _only(~side.strays(found.faces, shown), found, asked)
     ids = decimation.levels[level].face_ids
     made = dressed(source, atlas, found, asked, ids, normal_map=look.normal_map)
     return replace(made, positions=surface.positions[atlas.vertices])
@@ -174,10 +180,12 @@ def _size_px(look: Look, area_m2: float) -> int:
     return size_px
 
 
-def _unwrapped(surface: Surface, look: Look, size_px: int) -> Atlas:
+def _unwrapped(
+    surface: Surface, look: Look, size_px: int, kinds: Int[np.ndarray, " face"] | None = None
+) -> Atlas:
     """In this size, or the next larger one that holds all charts and not mostly gutters."""
     mesh = gltf.Mesh(surface.positions.astype(np.float32), surface.faces)
-    charts = cut(Surface(mesh.positions, mesh.faces))
+    charts = cut(Surface(mesh.positions, mesh.faces), kinds)
     area = float(face_areas(surface).sum())
     while True:
         try:
@@ -226,6 +234,27 @@ def _follow(
     faces[seen], weights[seen] = front[seen], there[seen]
     density = texels_per_m(surface, atlas)
     return Baked(Places(faces, weights, density[found.faces]), facing)
+
+
+def _only(
+    kept: Bool[np.ndarray, " texel"], found: Cover, asked: Baked
+) -> tuple[Cover, Baked]:
+    """Without the other texels, which are filled like those between the charts."""
+    places = asked.places
+    return (
+        Cover(
+            found.rows[kept],
+            found.columns[kept],
+            found.faces[kept],
+            found.barycentrics[kept],
+            found.inside[kept],
+            found.size_px,
+        ),
+        Baked(
+            Places(places.faces[kept], places.barycentrics[kept], places.texels_per_m[kept]),
+            asked.facing[kept],
+        ),
+    )
 
 
 def texels_per_m(surface: Surface, atlas: Atlas) -> Float[np.ndarray, " face"]:
