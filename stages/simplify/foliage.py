@@ -116,4 +116,4 @@ def _grow(parts: Parts, material: int, scale: Float[np.ndarray, " part"]) -> Non
     wanted = parts.areas_m2[left].copy()
     heirs = cKDTree(parts.centers[left]).query(parts.centers[gone])[1]
     np.add.at(wanted, heirs, parts.areas_m2[gone])
-    scale[left] = np.clip(np.sqrt(wanted / parts.areas_now_m2[left]), 1, GROWTH)
+    scale[left] = np.minimum(np.sqrt(wanted / parts.areas_m2[left]), GROWTH)

@@ -12,13 +12,14 @@ from ..geometry_decimation.shapes import box, grid, moved, together
 LEAF = Texture(np.full((2, 2, 4), 255, np.uint8))
 
 
-def crown(count: int, material: Material, part: Surface | None = None) -> Model:
-    """`count` squares in rows of twenty, all a little different, far from each other."""
-    part = part or grid(1)
+def crown(
+    count: int, material: Material, part: Surface | None = None, more: Surface | None = None
+) -> Model:
+    """`count` leaves in rows of twenty, all a little different, far from each other."""
+    part = part or Surface(np.array([[0.0, 0, 0], [1, 0, 0], [0, 1, 0]]), np.array([[0, 1, 2]]))
     sizes = np.random.default_rng(0).uniform(0.9, 1, count)
-    one = together(
-        *(moved(part, [3.0 * (n % 20), 3.0 * (n // 20), 0], s) for n, s in enumerate(sizes))
-    )
+    leaves = [moved(part, [3.0 * (n % 20), 3.0 * (n // 20), 0], s) for n, s in enumerate(sizes)]
+    one = together(*leaves, *([] if more is None else [more]))
     kinds = np.zeros(len(one.faces), np.int64)
     return Model(one.positions, one.faces, kinds, (material,))
 
@@ -34,22 +35,26 @@ CUT_OUT = Material(alpha_mode="MASK", base_color=LEAF)
 
 def test_leaves_cover_what_all_did() -> None:
     model = crown(200, CUT_OUT)
-    level, positions = thinned(model, 180)
+    level, positions = thinned(model, 140)
     whole = face_areas(Surface(model.positions, model.faces)).sum()
-    was = face_areas(Surface(level.positions, level.faces)).sum()
+    was = face_areas(Surface(level.positions, level.faces))
     area = face_areas(Surface(positions, level.faces))
-    assert was < 0.5 * whole
-    assert area.sum() == pytest.approx(whole, rel=0.1)
-    # Each about its own middle, and not beyond the limit.
+    assert was.sum() < 0.75 * whole
+    assert area.sum() == pytest.approx(whole, rel=0.05)
+    # Each about its own middle; those next to no gap as they were.
     before, after = level.positions[level.faces], positions[level.faces]
     np.testing.assert_allclose(after.mean(axis=1), before.mean(axis=1), atol=1e-12)
-    growth = np.sqrt(area / face_areas(Surface(level.positions, level.faces)))
-    assert (growth >= 1 - 1e-12).all() and (growth <= GROWTH + 1e-12).all()
-    assert growth.min() < growth.max()
+    growth = np.sqrt(area / was)
+    assert (growth == 1).any() and (growth <= GROWTH + 1e-12).all()
+
+
+def test_a_card_that_has_lost_a_corner_does_not_grow_for_it() -> None:
+    level, positions = thinned(crown(200, CUT_OUT, grid(1)), 200)
+    np.testing.assert_array_equal(positions, level.positions)
 
 
 def test_no_leaf_grows_beyond_the_limit() -> None:
-    level, positions = thinned(crown(200, CUT_OUT), 20)
+    level, positions = thinned(crown(200, CUT_OUT), 10)
     area = face_areas(Surface(positions, level.faces))
     was = face_areas(Surface(level.positions, level.faces))
     np.testing.assert_allclose(area, GROWTH**2 * was, rtol=1e-9)
@@ -70,19 +75,23 @@ def test_only_cut_outs_are_leaves(material: Material) -> None:
     np.testing.assert_array_equal(positions, level.positions)
 
 
-def test_few_cards_closed_parts_and_whole_crowns_stay() -> None:
+def test_few_cards_large_sheets_and_closed_parts_stay() -> None:
+    ground = moved(grid(1), [0, -90, 0], 60.0)
     for model, faces in (
-        (crown(40, CUT_OUT), 20),
-        (crown(200, CUT_OUT, box()), 600),
-        (crown(200, CUT_OUT), 400),
+        (crown(45, CUT_OUT, more=ground), 30),
+        (crown(200, CUT_OUT, box()), 400),
     ):
         level, positions = thinned(model, faces)
+        assert len(level.faces) < len(model.faces)
         np.testing.assert_array_equal(positions, level.positions)
+    level, positions = thinned(crown(100, CUT_OUT, more=ground), 60)
+    grew = (positions != level.positions).any(axis=1)
+    assert grew.any() and not grew[level.positions[:, 1] < -20].any()
 
 
 def test_locked_leaves_stay() -> None:
-    locked = np.arange(800) < 160
-    level, positions = thinned(crown(200, CUT_OUT), 200, locked=locked)
-    assert level.locked.sum() == 160
-    moved_by = np.abs(positions - level.positions).max(axis=1)
-    assert (moved_by[level.locked] == 0).all() and (moved_by[~level.locked] > 0).any()
+    locked = np.arange(600) < 120
+    level, positions = thinned(crown(200, CUT_OUT), 100, locked=locked)
+    assert level.locked.sum() == 120
+    grew = (positions != level.positions).any(axis=1)
+    assert not grew[level.locked].any() and grew[~level.locked].any()
