@@ -14,7 +14,7 @@ from ..formats import gltf
 from ..formats.model import AlphaMode, Material, Model, Texture
 from ..formats.srgb import encode
 from ..geometry.appearance import Appearance
-from ..geometry.atlas import Atlas, Cover, cover, quick_atlas
+from ..geometry.atlas import Atlas, Cover, quick_atlas
 from ..geometry.bake import clean_px
 from ..geometry.charts import cut
 from ..geometry.components import Surface, face_areas
@@ -22,8 +22,8 @@ from ..geometry.decimation import Decimation
 from ..geometry.frames import to_frames
 from ..geometry.nearest_texel import complete, nearest_valid
 from ..geometry.tangents import crease_normals, split_normals, tangents
-from .following import Baked, follow, only, texels_per_m
-from .see_through import alpha_modes, sides
+from .following import Baked, follow, texels_per_m
+from .see_through import sides
 from .vertices import rigged, vertex_colored
 
 UNSEEN = 4 / 255
@@ -114,11 +114,7 @@ def _with_maps(
         _unwrapped(surface, look, size_px, None if side is None else side.of_faces),
         crease_normals(surface.positions, surface.faces),
     )
-    found = cover(atlas)
-    asked = follow(source, decimation, level, surface, atlas, found, threads)
-    if side is not None:
-        shown = alpha_modes(source.model)[source.model.face_materials[asked.places.faces]]
-        found, asked = only(~side.strays(found.faces, shown), found, asked)
+    found, asked = follow(source, decimation, level, surface, atlas, side, threads)
     ids = decimation.levels[level].face_ids
     made = dressed(source, atlas, found, asked, ids, normal_map=look.normal_map)
     return replace(made, positions=surface.positions[atlas.vertices])

@@ -20,6 +20,9 @@ SMALL = 0.02
 """Share of the whole area that a leaf has at most."""
 OPEN = 0.9
 """Share of the cards left that must have a border: leaves are sheets."""
+GONE = 0.25
+"""Share of their area that must be gone. A leaf that has grown covers what others did, but nothing
+of it is where it was: as long as they are few, gaps are better."""
 GROWTH = 1.6
 """By how much a leaf grows at most, in length."""
 
@@ -40,7 +43,7 @@ class Parts:
 def grown(decimation: Decimation, number: int, model: Model) -> Float[np.ndarray, "vertex 3"]:
     """Positions of a level's vertices with the leaves that are left made larger.
 
-    Every leaf that is gone leaves its area to the nearest one of its material. Only parts with a
+    Once a quarter is gone, every leaf that is leaves its area to the nearest one. Only parts with a
     cut-out picture are leaves; windows of a house or planks would be wrong if they grew. What is
     locked stays.
     """
@@ -107,7 +110,8 @@ def _grow(parts: Parts, material: int, scale: Float[np.ndarray, " part"]) -> Non
     leaves = small & (parts.areas_m2 > 0) & (parts.materials == material)
     left = np.flatnonzero(leaves & (parts.areas_now_m2 > 0))
     gone = np.flatnonzero(leaves & (parts.areas_now_m2 == 0))
-    if leaves.sum() < MANY or not len(left) or not len(gone):
+    share = parts.areas_m2[gone].sum() / max(parts.areas_m2[leaves].sum(), 1e-300)
+    if leaves.sum() < MANY or not len(left) or share < GONE:
         return
     if parts.open_now[left].mean() < OPEN:
         return

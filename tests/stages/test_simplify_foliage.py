@@ -89,6 +89,11 @@ def test_few_cards_large_sheets_and_closed_parts_stay() -> None:
     assert grew.any() and not grew[level.positions[:, 1] < -20].any()
 
 
+def test_a_few_gaps_stay() -> None:
+    level, positions = thinned(crown(200, CUT_OUT), 155)
+    np.testing.assert_array_equal(positions, level.positions)
+
+
 def test_locked_leaves_stay() -> None:
     locked = np.arange(600) < 120
     level, positions = thinned(crown(200, CUT_OUT), 100, locked=locked)
