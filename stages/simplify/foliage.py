@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from ..formats.model import Material, Model
-from ..geometry.components import Surface, face_areas
+from ..geometry.components import Surface, face_areas, weld
 from ..geometry.decimation import Decimation
 
 MANY = 50
@@ -19,7 +19,7 @@ MANY = 50
 SMALL = 0.02
 """Share of the whole area that a leaf has at most."""
 OPEN = 0.9
-"""Share of the cards left that must have a border: leaves are sheets."""
+"""Share of the cards that must have a border: leaves are sheets."""
 GONE = 0.25
 """Share of their area that must be gone. A leaf that has grown covers what others did, but nothing
 of it is where it was: as long as they are few, gaps are better."""
@@ -36,8 +36,8 @@ class Parts:
     centers: Float[np.ndarray, "part 3"]
     areas_now_m2: Float[np.ndarray, " part"]
     centers_now: Float[np.ndarray, "part 3"]
-    open_now: Bool[np.ndarray, " part"]
-    """Whether what is left has a border."""
+    sheets: Bool[np.ndarray, " part"]
+    """Whether it had a border."""
 
 
 def grown(decimation: Decimation, number: int, model: Model) -> Float[np.ndarray, "vertex 3"]:
@@ -77,13 +77,13 @@ def _parts(
     count = int(decimation.parts.max()) + 1
     materials = np.zeros(count, np.int64)
     materials[decimation.parts] = model.face_materials[decimation.numbers]
-    bare = np.zeros(count, bool)
-    bare[of_left[_at_border(left.faces)]] = True
+    sheets = np.zeros(count, bool)
+    sheets[decimation.parts[_at_border(weld(source).faces)]] = True
     return Parts(
         materials,
         *_areas_and_centers(source, decimation.parts, count),
         *_areas_and_centers(left, of_left, count),
-        bare,
+        sheets,
     )
 
 
@@ -113,7 +113,7 @@ def _grow(parts: Parts, material: int, scale: Float[np.ndarray, " part"]) -> Non
     share = parts.areas_m2[gone].sum() / max(parts.areas_m2[leaves].sum(), 1e-300)
     if leaves.sum() < MANY or not len(left) or share < GONE:
         return
-    if parts.open_now[left].mean() < OPEN:
+    if parts.sheets[leaves].mean() < OPEN:
         return
     from scipy.spatial import cKDTree  # 0.2 s, for foliage only
 

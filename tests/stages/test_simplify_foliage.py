@@ -49,8 +49,12 @@ def test_leaves_cover_what_all_did() -> None:
 
 
 def test_a_card_that_has_lost_a_corner_does_not_grow_for_it() -> None:
-    level, positions = thinned(crown(200, CUT_OUT, grid(1)), 200)
-    np.testing.assert_array_equal(positions, level.positions)
+    """Squares that are triangles by now, two thirds of them: about the middles of what is left."""
+    level, positions = thinned(crown(200, CUT_OUT, grid(1)), 140)
+    before, after = level.positions[level.faces], positions[level.faces]
+    np.testing.assert_allclose(after.mean(axis=1), before.mean(axis=1), atol=1e-12)
+    same = (after == before).all(axis=(1, 2))
+    assert same.any() and not same.all()
 
 
 def test_no_leaf_grows_beyond_the_limit() -> None:
@@ -79,7 +83,7 @@ def test_few_cards_large_sheets_and_closed_parts_stay() -> None:
     ground = moved(grid(1), [0, -90, 0], 60.0)
     for model, faces in (
         (crown(45, CUT_OUT, more=ground), 30),
-        (crown(200, CUT_OUT, box()), 400),
+        (crown(200, CUT_OUT, box()), 100),
     ):
         level, positions = thinned(model, faces)
         assert len(level.faces) < len(model.faces)
