@@ -27,7 +27,8 @@ class Places:
 
 
 class Appearance:
-    """A model ready for lookups. Textures are prepared when first needed."""
+    """A model ready for lookups. Textures are prepared when first needed, and let go when another
+    slot is asked for: of a picture of 4096 px that takes 70 MB or 30 ms."""
 
     def __init__(self, model: Model) -> None:
         self.model = model
@@ -37,6 +38,7 @@ class Appearance:
         self.areas_m2 = doubled / 2
         self.face_normals = cross / np.where(doubled > 0, doubled, 1)[:, None]
         self._pyramids: dict[Any, Pyramid] = {}
+        self._slot = ""
         self._layouts: dict[Any, tuple[np.ndarray, np.ndarray]] = {}
         self._frames: dict[Any, np.ndarray] = {}
 
@@ -175,6 +177,9 @@ class Appearance:
         color = slot in COLOR_SLOTS
         edge = (material.base_color_factor[3], material.alpha_cutoff) if covers else None
         key = (id(texture.pixels), texture.wrap, texture.nearest, color, cut, edge)
+        if slot != self._slot:
+            self._pyramids.clear()
+            self._slot = slot
         if key not in self._pyramids:
             if covers:
                 texture = _thresholded(texture, material)

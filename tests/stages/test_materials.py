@@ -253,9 +253,10 @@ def test_materials_share_a_picture_unless_they_cut_it_out_differently() -> None:
     source = Appearance(model)
     places = Places(np.arange(count), np.full((count, 3), 1 / 3), np.full(count, 1e9))
     found = source.base_color(places)
+    # Plain color, three cut-outs, blended color; then the numbers of the occlusion alone.
+    assert len(source._pyramids) == 5
     source.occlusion(places)
-    # Plain color, three cut-outs, blended color, and the numbers of the occlusion.
-    assert len(source._pyramids) == 6
+    assert len(source._pyramids) == 1
     for k in range(count):
         alone = Appearance(
             Model(
