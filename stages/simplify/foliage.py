@@ -1,4 +1,4 @@
-"""Leaves: where many of a tree's cards are gone, those that are left grow.
+"""Leaves: where most of a tree's cards are gone, those that are left grow.
 
 A crown of a thousand leaves cannot keep them with a hundred faces. A share of them, made larger
 so that they cover what all did, looks like it from afar (Cook et al., "Stochastic Simplification
@@ -20,10 +20,10 @@ SMALL = 0.02
 """Share of the whole area that a leaf has at most."""
 OPEN = 0.9
 """Share of the cards that must have a border: leaves are sheets."""
-GONE = 0.25
+GONE = 0.6
 """Share of their area that must be gone. A leaf that has grown covers what others did, but nothing
-of it is where it was: as long as they are few, gaps are better."""
-GROWTH = 1.6
+of it is where it was: as long as two in five are there, gaps are better."""
+GROWTH = 2.0
 """By how much a leaf grows at most, in length."""
 
 
@@ -43,7 +43,7 @@ class Parts:
 def grown(decimation: Decimation, number: int, model: Model) -> Float[np.ndarray, "vertex 3"]:
     """Positions of a level's vertices with the leaves that are left made larger.
 
-    Once a quarter is gone, every leaf that is leaves its area to the nearest one. Only parts with a
+    Once most are gone, every leaf that is leaves its area to the nearest one. Only parts with a
     cut-out picture are leaves; windows of a house or planks would be wrong if they grew. What is
     locked stays.
     """

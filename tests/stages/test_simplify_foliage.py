@@ -35,30 +35,30 @@ CUT_OUT = Material(alpha_mode="MASK", base_color=LEAF)
 
 def test_leaves_cover_what_all_did() -> None:
     model = crown(200, CUT_OUT)
-    level, positions = thinned(model, 140)
+    level, positions = thinned(model, 66)
     whole = face_areas(Surface(model.positions, model.faces)).sum()
     was = face_areas(Surface(level.positions, level.faces))
     area = face_areas(Surface(positions, level.faces))
-    assert was.sum() < 0.75 * whole
-    assert area.sum() == pytest.approx(whole, rel=0.05)
-    # Each about its own middle; those next to no gap as they were.
+    assert was.sum() < 0.5 * whole
+    assert area.sum() == pytest.approx(whole, rel=0.15)
+    # Each about its own middle, by what is gone around it.
     before, after = level.positions[level.faces], positions[level.faces]
     np.testing.assert_allclose(after.mean(axis=1), before.mean(axis=1), atol=1e-12)
     growth = np.sqrt(area / was)
-    assert (growth == 1).any() and (growth <= GROWTH + 1e-12).all()
+    assert growth.min() < 1.4 and growth.max() > 1.8 and (growth <= GROWTH + 1e-12).all()
 
 
 def test_a_card_that_has_lost_a_corner_does_not_grow_for_it() -> None:
-    """Squares that are triangles by now, two thirds of them: about the middles of what is left."""
-    level, positions = thinned(crown(200, CUT_OUT, grid(1)), 140)
+    """Squares that are triangles by now, a third of them: about the middles of what is left."""
+    level, positions = thinned(crown(200, CUT_OUT, grid(1)), 66)
     before, after = level.positions[level.faces], positions[level.faces]
     np.testing.assert_allclose(after.mean(axis=1), before.mean(axis=1), atol=1e-12)
-    same = (after == before).all(axis=(1, 2))
-    assert same.any() and not same.all()
+    growth = np.ptp(after, axis=1).max(axis=1) / np.ptp(before, axis=1).max(axis=1)
+    assert growth.min() < 1.4
 
 
 def test_no_leaf_grows_beyond_the_limit() -> None:
-    level, positions = thinned(crown(200, CUT_OUT), 10)
+    level, positions = thinned(crown(200, CUT_OUT), 6)
     area = face_areas(Surface(positions, level.faces))
     was = face_areas(Surface(level.positions, level.faces))
     np.testing.assert_allclose(area, GROWTH**2 * was, rtol=1e-9)
@@ -82,25 +82,25 @@ def test_only_cut_outs_are_leaves(material: Material) -> None:
 def test_few_cards_large_sheets_and_closed_parts_stay() -> None:
     ground = moved(grid(1), [0, -90, 0], 60.0)
     for model, faces in (
-        (crown(45, CUT_OUT, more=ground), 30),
+        (crown(45, CUT_OUT, more=ground), 15),
         (crown(200, CUT_OUT, box()), 100),
     ):
         level, positions = thinned(model, faces)
         assert len(level.faces) < len(model.faces)
         np.testing.assert_array_equal(positions, level.positions)
-    level, positions = thinned(crown(100, CUT_OUT, more=ground), 60)
+    level, positions = thinned(crown(100, CUT_OUT, more=ground), 30)
     grew = (positions != level.positions).any(axis=1)
     assert grew.any() and not grew[level.positions[:, 1] < -20].any()
 
 
 def test_a_few_gaps_stay() -> None:
-    level, positions = thinned(crown(200, CUT_OUT), 155)
+    level, positions = thinned(crown(200, CUT_OUT), 90)
     np.testing.assert_array_equal(positions, level.positions)
 
 
 def test_locked_leaves_stay() -> None:
-    locked = np.arange(600) < 120
-    level, positions = thinned(crown(200, CUT_OUT), 100, locked=locked)
+    locked = np.arange(1200) < 120
+    level, positions = thinned(crown(400, CUT_OUT), 120, locked=locked)
     assert level.locked.sum() == 120
     grew = (positions != level.positions).any(axis=1)
     assert not grew[level.locked].any() and grew[~level.locked].any()
