@@ -41,6 +41,8 @@ textures trilinear, both sides of faces seen, cut-outs looked through.
   than 2 % of the area that are gone, **bad** the files with faults (not finite, index out of range,
   degenerate or duplicate faces), **failed** those without a readable file.
 
+Skinned meshes are seen with their bones at rest.
+
 Cells are medians over the meshes on which the tool gave a readable file.
 """
 

@@ -27,7 +27,8 @@ class Places:
 
 
 class Appearance:
-    """A model ready for lookups. Textures are prepared when first needed."""
+    """A model ready for lookups. Textures are prepared when first needed, and let go when another
+    slot is asked for: of a picture of 4096 px that takes 70 MB or 30 ms."""
 
     def __init__(self, model: Model) -> None:
         self.model = model
@@ -36,7 +37,8 @@ class Appearance:
         doubled = np.linalg.norm(cross, axis=1)
         self.areas_m2 = doubled / 2
         self.face_normals = cross / np.where(doubled > 0, doubled, 1)[:, None]
-        self._pyramids: dict[tuple[int, bool], Pyramid] = {}
+        self._pyramids: dict[Any, Pyramid] = {}
+        self._slot = ""
         self._layouts: dict[Any, tuple[np.ndarray, np.ndarray]] = {}
         self._frames: dict[Any, np.ndarray] = {}
 
@@ -169,13 +171,19 @@ class Appearance:
         )
 
     def _pyramid(self, texture: Texture, slot: str, material: Material) -> Pyramid:
+        """Materials share a picture's pyramid unless they cut it out differently."""
         covers = slot == "base_color" and _covers(material)
-        key = (id(texture), covers)
+        cut = slot == "base_color" and material.alpha_mode != "OPAQUE"
+        color = slot in COLOR_SLOTS
+        edge = (material.base_color_factor[3], material.alpha_cutoff) if covers else None
+        key = (id(texture.pixels), texture.wrap, texture.nearest, color, cut, edge)
+        if slot != self._slot:
+            self._pyramids.clear()
+            self._slot = slot
         if key not in self._pyramids:
             if covers:
                 texture = _thresholded(texture, material)
-            cut = slot == "base_color" and material.alpha_mode != "OPAQUE"
-            self._pyramids[key] = pyramid(texture, color=slot in COLOR_SLOTS, cut_out=cut)
+            self._pyramids[key] = pyramid(texture, color=color, cut_out=cut)
         return self._pyramids[key]
 
     def _laid(

@@ -32,15 +32,24 @@ class Charts:
     count: int
 
 
-def cut(surface: Surface) -> Charts:
-    """Cut and flatten. Deterministic."""
+def cut(surface: Surface, kinds: Int[np.ndarray, " face"] | None = None) -> Charts:
+    """Cut and flatten. Deterministic.
+
+    Args:
+        kinds: A number per face; no chart has faces of different numbers.
+    """
     faces = surface.faces
     sound = _sound(surface)
     vertices: list[np.ndarray] = []
     flats: list[np.ndarray] = []
     out = np.zeros_like(faces)
     total = 0
-    for piece in _pieces(surface, np.flatnonzero(sound)):
+    groups = np.zeros(len(faces), np.int64) if kinds is None else kinds
+    for piece in (
+        piece
+        for kind in np.unique(groups)
+        for piece in _pieces(surface, np.flatnonzero(sound & (groups == kind)))
+    ):
         used, own, flat = _flatten(surface, faces[piece])
         out[piece] = own + total
         vertices.append(used)

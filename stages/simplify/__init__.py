@@ -12,7 +12,7 @@ from typing import Literal
 from ...pipeline.contract import Context
 from ..artifacts import LodsDir, MeshFile, RegionFile, TexturedMeshFile
 
-VERSION = 7
+VERSION = 8
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 import json
 import math
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,10 @@ from ..geometry.decimation import Decimation, Rules, fit, simplify
 from . import Config, Inputs
 from .clothe import Look, clothe
 from .distance import Distances
+from .foliage import grown
 from .keep import charts, keep_uvs
 from .targets import Target, chosen, run_targets
+from .vertices import places
 from .weights import Weights, weigh
 
 FINER = 1.5
@@ -196,8 +198,14 @@ def _dressed(
     source: Appearance, decimation: Decimation, level: int, look: Look, config: Config, ctx: Context
 ) -> Model:
     if config.keep_uvs:
-        return keep_uvs(source, decimation, level, ctx.threads)
-    return clothe(source, decimation, level, look, ctx.threads)
+        made = keep_uvs(source, decimation, level, ctx.threads)
+    else:
+        made = clothe(source, decimation, level, look, ctx.threads)
+    if not config.shape.fit or config.errors:
+        return made
+    positions = decimation.levels[level].positions
+    moved = grown(decimation, level, source.model) - positions
+    return replace(made, positions=made.positions + moved[places(positions, made.positions)])
 
 
 def _described(

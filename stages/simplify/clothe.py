@@ -7,23 +7,23 @@ like there. Maps that would be the same everywhere become factors.
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32, Int, Int32, UInt8
+from jaxtyping import Bool, Float32, Int, Int32, UInt8
 
 from ...pipeline.errors import InputError
 from ..formats import gltf
 from ..formats.model import AlphaMode, Material, Model, Texture
 from ..formats.srgb import encode
-from ..geometry.appearance import Appearance, Places
-from ..geometry.atlas import Atlas, Cover, cover, quick_atlas
+from ..geometry.appearance import Appearance
+from ..geometry.atlas import Atlas, Cover, quick_atlas
 from ..geometry.bake import clean_px
 from ..geometry.charts import cut
 from ..geometry.components import Surface, face_areas
-from ..geometry.decimation import Decimation, correspond
+from ..geometry.decimation import Decimation
 from ..geometry.frames import to_frames
 from ..geometry.nearest_texel import complete, nearest_valid
-from ..geometry.sampling import blended
 from ..geometry.tangents import crease_normals, split_normals, tangents
-from .front import in_front
+from .following import Baked, follow, texels_per_m
+from .see_through import sides
 from .vertices import rigged, vertex_colored
 
 UNSEEN = 4 / 255
@@ -54,15 +54,6 @@ class Look:
     normal_map: bool = True
     vertex_colors: bool = False
     """Colors on the vertices instead of pictures."""
-
-
-@dataclass(frozen=True, slots=True)
-class Baked:
-    """What the full mesh answered for every texel."""
-
-    places: Places
-    facing: Float[np.ndarray, "texel 3"]
-    """Normals of the level's faces."""
 
 
 def clothe(
@@ -118,11 +109,12 @@ def _with_maps(
     threads: int,
 ) -> Model:
     size_px = _size_px(look, float(source.areas_m2.sum()))
+    side = sides(source, decimation, level, threads)
     atlas = creased(
-        _unwrapped(surface, look, size_px), crease_normals(surface.positions, surface.faces)
+        _unwrapped(surface, look, size_px, None if side is None else side.of_faces),
+        crease_normals(surface.positions, surface.faces),
     )
-    found = cover(atlas)
-    asked = _follow(source, decimation, level, surface, atlas, found, threads)
+    found, asked = follow(source, decimation, level, surface, atlas, side, threads)
     ids = decimation.levels[level].face_ids
     made = dressed(source, atlas, found, asked, ids, normal_map=look.normal_map)
     return replace(made, positions=surface.positions[atlas.vertices])
@@ -174,10 +166,12 @@ def _size_px(look: Look, area_m2: float) -> int:
     return size_px
 
 
-def _unwrapped(surface: Surface, look: Look, size_px: int) -> Atlas:
+def _unwrapped(
+    surface: Surface, look: Look, size_px: int, kinds: Int[np.ndarray, " face"] | None = None
+) -> Atlas:
     """In this size, or the next larger one that holds all charts and not mostly gutters."""
     mesh = gltf.Mesh(surface.positions.astype(np.float32), surface.faces)
-    charts = cut(Surface(mesh.positions, mesh.faces))
+    charts = cut(Surface(mesh.positions, mesh.faces), kinds)
     area = float(face_areas(surface).sum())
     while True:
         try:
@@ -201,43 +195,6 @@ def creased(atlas: Atlas, corner_normals: Float32[np.ndarray, "face 3 3"]) -> At
     assert old.uvs is not None
     mesh = gltf.Mesh(old.positions[vertices], faces, normals=normals, uvs=old.uvs[vertices])
     return Atlas(mesh, atlas.vertices[vertices], atlas.size_px, atlas.gutter_px, atlas.charts)
-
-
-def _follow(
-    source: Appearance,
-    decimation: Decimation,
-    level: int,
-    surface: Surface,
-    atlas: Atlas,
-    found: Cover,
-    threads: int,
-) -> Baked:
-    """The place on the full mesh for every texel."""
-    corners = surface.positions[surface.faces]
-    cross = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    length = np.linalg.norm(cross, axis=1, keepdims=True)
-    facing = (cross / np.where(length > 0, length, 1)).astype(np.float32)[found.faces]
-    points = blended(corners, found.faces, found.barycentrics)
-    faces, weights = correspond(decimation, level, found.faces, points, threads=threads)
-    original = decimation.surface
-    mapped = blended(original.positions[original.faces].astype(np.float64), faces, weights)
-    reach = decimation.levels[level].error_m
-    seen, front, there = in_front(original, surface, points, facing, mapped, reach)
-    faces[seen], weights[seen] = front[seen], there[seen]
-    density = texels_per_m(surface, atlas)
-    return Baked(Places(faces, weights, density[found.faces]), facing)
-
-
-def texels_per_m(surface: Surface, atlas: Atlas) -> Float[np.ndarray, " face"]:
-    """How densely the atlas shows each face."""
-    corners = surface.positions[surface.faces]
-    cross = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    assert atlas.mesh.uvs is not None
-    uvs = atlas.mesh.uvs[atlas.mesh.faces].astype(np.float64) * atlas.size_px
-    first, second = uvs[:, 1] - uvs[:, 0], uvs[:, 2] - uvs[:, 0]
-    drawn = np.abs(first[:, 0] * second[:, 1] - first[:, 1] * second[:, 0])
-    real = np.linalg.norm(cross, axis=1)
-    return np.sqrt(np.where(real > 0, drawn / np.where(real > 0, real, 1), 0))
 
 
 @dataclass(frozen=True, slots=True)

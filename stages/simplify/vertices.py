@@ -108,7 +108,7 @@ def rigged(
     joints, weights = blend_weights(
         model.joints[model.faces[at]], model.weights[model.faces[at]], where
     )
-    place = _places(surface.positions, made.positions)
+    place = places(surface.positions, made.positions)
     return replace(made, joints=joints[place], weights=weights[place], rig=model.rig)
 
 
@@ -144,7 +144,7 @@ def _owner(surface: Surface) -> Int[np.ndarray, " vertex"]:
     return out
 
 
-def _places(
+def places(
     old: Float[np.ndarray, "vertex 3"], new: Float[np.ndarray, "split 3"]
 ) -> Int[np.ndarray, " split"]:
     """For every split vertex the one it came from, by position."""

@@ -20,7 +20,8 @@ from ..geometry.bake import Source, bake, fill
 from ..geometry.components import Surface
 from ..geometry.layouts import kept_atlas
 from ..geometry.tangents import split_normals
-from ..simplify.clothe import Baked, creased, dressed, texels_per_m
+from ..simplify.clothe import creased, dressed
+from ..simplify.following import Baked, texels_per_m
 
 CLAMP = ("clamp", "clamp")
 UNSAID = (1.0, 1.0)

@@ -483,6 +483,46 @@ def test_nodes_and_texture_transforms_are_applied(tmp_path: Path) -> None:
     np.testing.assert_allclose(moved.uvs, expected[:, ::-1], atol=1e-6)
 
 
+def test_skinned_meshes_are_posed_by_their_bones_alone(tmp_path: Path) -> None:
+    glb.write(tmp_path / "a.glb", textured(noise(4)))
+    file, plain = glb.File(tmp_path / "a.glb"), glb.read(tmp_path / "a.glb")
+    count = len(plain.positions)
+    document = file.document
+
+    def add(values: np.ndarray, code: int, kind: str) -> int:
+        content = values.tobytes()
+        start = len(file.binary)
+        file.binary += content + bytes(-len(content) % 4)
+        view = {"buffer": 0, "byteOffset": start, "byteLength": len(content), "byteStride": 0}
+        document["bufferViews"].append(view)
+        entry = {"bufferView": len(document["bufferViews"]) - 1, "componentType": code}
+        document["accessors"].append({**entry, "type": kind, "count": len(values)})
+        return len(document["accessors"]) - 1
+
+    # Two bones: one half a metre along x, its bind pose at y = 2; one as it was bound.
+    bind = np.eye(4, dtype="<f4")[None].repeat(2, axis=0)
+    bind[0, 3, 1] = -2.0  # Column-major: the translation is the last row.
+    share = np.linspace(0, 1, count, dtype="<f4")
+    names = document["meshes"][0]["primitives"][0]["attributes"]
+    names["JOINTS_0"] = add(np.tile(np.uint8([0, 1, 0, 0]), (count, 1)), 5121, "VEC4")
+    weights = np.stack([share, 1 - share, 0 * share, 0 * share], axis=1)
+    names["WEIGHTS_0"] = add(weights, 5126, "VEC4")
+    document["skins"] = [{"joints": [1, 2], "inverseBindMatrices": add(bind, 5126, "MAT4")}]
+    document["nodes"] = [
+        {"mesh": 0, "skin": 0, "translation": [100, 100, 100]},
+        {"translation": [0.5, 2, 0]},
+        {},
+    ]
+    document["scenes"] = [{"nodes": [0, 1, 2]}]
+    document["buffers"][0]["byteLength"] = len(file.binary)
+    _rewrite(tmp_path / "b.glb", file)
+    posed = glb.read(tmp_path / "b.glb")
+    np.testing.assert_allclose(
+        posed.positions, plain.positions + 0.5 * share[:, None] * [1, 0, 0], atol=1e-6
+    )
+    np.testing.assert_array_equal(posed.faces, plain.faces)
+
+
 def _rewrite(path: Path, file: glb.File) -> None:
     text = json.dumps(file.document).encode()
     text += b" " * (-len(text) % 4)

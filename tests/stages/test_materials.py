@@ -103,6 +103,22 @@ def test_odd_sides_lose_no_texel() -> None:
     assert source.values[-3] == 85
 
 
+@pytest.mark.parametrize("color", [True, False])
+def test_halving_even_sides_is_the_general_rule(color: bool) -> None:
+    """The short way agrees with the long one to the bit."""
+    pixels = np.random.default_rng(2).integers(0, 256, (64, 32, 4)).astype(np.uint8)
+    table, codes = (
+        (sampling._LINEAR, sampling._ENCODE) if color else (sampling._PLAIN, sampling._ENCODE_PLAIN)
+    )
+    short, long = np.zeros((2, 32, 16, 4), np.uint8)
+    sampling._halve_even(pixels, table, codes, short)
+    sampling._halve(pixels, table, False, codes, long)
+    np.testing.assert_array_equal(short, long)
+    level = pyramid(Texture(pixels), color=color)
+    start = level.starts[1]
+    np.testing.assert_array_equal(level.values[start : start + long.size], long.reshape(-1))
+
+
 def test_what_is_cut_out_does_not_stain_the_rest() -> None:
     """Red leaves on transparent green: no mixture shows green."""
     pixels = np.zeros((8, 8, 4), np.uint8)
@@ -213,3 +229,43 @@ def test_only_double_sided_surfaces_turn_to_the_asker() -> None:
 def test_density_counts_texels_per_square_metre() -> None:
     texture = Texture(np.zeros((8, 16, 3), np.uint8), transform=((3.0, 0.0, 0.0), (0.0, 1.0, 0.0)))
     np.testing.assert_allclose(square(Material(base_color=texture)).texels_per_m2(), 3 * 128)
+
+
+def test_materials_share_a_picture_unless_they_cut_it_out_differently() -> None:
+    pixels = np.random.default_rng(3).integers(0, 256, (4, 4, 4)).astype(np.uint8)
+
+    def material(mode, cutoff=0.5, factor=1.0) -> Material:
+        return Material(
+            base_color=Texture(pixels), occlusion=Texture(pixels), alpha_mode=mode,
+            alpha_cutoff=cutoff, base_color_factor=(1.0, 1.0, 1.0, factor),
+        )  # fmt: skip
+
+    materials = (
+        material("OPAQUE"), material("OPAQUE"), material("MASK", 0.2), material("MASK", 0.2),
+        material("MASK", 0.8), material("MASK", 0.2, 0.5), material("BLEND"),
+    )  # fmt: skip
+    count = len(materials)
+    positions = np.tile([[0.0, 0, 0], [1, 0, 0], [0, 1, 0]], (count, 1))
+    model = Model(
+        positions, np.arange(3 * count).reshape(-1, 3), np.arange(count), materials,
+        uvs=(positions[:, :2].astype(np.float32),),
+    )  # fmt: skip
+    source = Appearance(model)
+    places = Places(np.arange(count), np.full((count, 3), 1 / 3), np.full(count, 1e9))
+    found = source.base_color(places)
+    # Plain color, three cut-outs, blended color; then the numbers of the occlusion alone.
+    assert len(source._pyramids) == 5
+    source.occlusion(places)
+    assert len(source._pyramids) == 1
+    for k in range(count):
+        alone = Appearance(
+            Model(
+                model.positions[:3],
+                model.faces[:1],
+                np.zeros(1, np.int64),
+                materials[k : k + 1],
+                uvs=(model.uvs[0][:3],),
+            )
+        )
+        here = Places(np.zeros(1, np.int64), places.barycentrics[:1], places.texels_per_m[:1])
+        np.testing.assert_array_equal(alone.base_color(here)[0], found[k])

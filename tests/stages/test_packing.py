@@ -104,3 +104,19 @@ def test_twice_the_same() -> None:
     mesh = Mesh(surface.positions.astype(np.float32), surface.faces)
     first, again = (quick_atlas(mesh, 256, 2) for _ in range(2))
     np.testing.assert_array_equal(first.mesh.uvs, again.mesh.uvs)
+
+
+def test_faces_of_different_kinds_share_no_chart() -> None:
+    """A flat sheet in three colors would be one chart."""
+    shape = trimesh.creation.icosphere(3)
+    flat = Surface(np.asarray(shape.vertices) * [1, 1, 0.05], np.asarray(shape.faces, np.int64))
+    kinds = np.random.default_rng(4).integers(0, 3, len(flat.faces)) * 7
+    made = cut(flat, kinds)
+    np.testing.assert_array_equal(made.vertices[made.faces], flat.faces)
+    of_face = made.chart[made.faces]
+    assert (of_face == of_face[:, :1]).all()
+    for chart in range(made.count):
+        assert len(np.unique(kinds[of_face[:, 0] == chart])) == 1
+    alike = cut(flat, np.full(len(flat.faces), 5))
+    np.testing.assert_array_equal(alike.flat, cut(flat).flat)
+    assert alike.count < made.count

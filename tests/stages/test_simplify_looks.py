@@ -127,6 +127,21 @@ def test_cut_outs_keep_their_coverage(tmp_path) -> None:
     assert (covered * area).sum() / area.sum() == pytest.approx(share, abs=0.04)
 
 
+def test_glass_and_its_frame_are_sharp_against_each_other(tmp_path) -> None:
+    """Strips of both in turn, hardly bent at the edges between them: no texel is a mixture."""
+    positions, faces = grid(32)
+    strip = 8 * positions[:, 0]
+    bent = positions + np.column_stack([0 * positions[:, :2], 0.01 * np.abs(strip % 2 - 1)])
+    kinds = (8 * positions[faces].mean(axis=1)[:, 0]).astype(int) % 2
+    materials = (Material(), Material(alpha_mode="BLEND", base_color_factor=(1.0, 1.0, 1.0, 0.2)))
+    model = of(bent, faces, face_materials=kinds, materials=materials)
+    level = made(model, 32, Look(64, normal_map=False), tmp_path)
+    places, positions = everywhere(level, 20)
+    alpha = Appearance(level).base_color(places)[:, 3]
+    wanted = np.where((8 * positions[:, 0]).astype(int) % 2, 0.2, 1.0)
+    assert np.quantile(np.abs(alpha - wanted), 0.99) < 0.02
+
+
 def test_a_thin_plate_keeps_its_two_colors(tmp_path) -> None:
     """Red above, blue below, thinner than the error: as colors of vertices."""
     positions, faces = grid(30)

@@ -5,10 +5,10 @@ No option does that: it only makes results worse. What it buys is measured here.
 
 from adapter import main
 from splatworks.pipeline.commands.simplify import simplify
-from splatworks.stages.simplify import clothe
+from splatworks.stages.simplify import following
 from tools import TEXTURE_PX
 
-correspond = clothe.correspond
+correspond = following.correspond
 
 
 def unfiltered(decimation, level, faces, points, *, threads):
@@ -16,7 +16,7 @@ def unfiltered(decimation, level, faces, points, *, threads):
 
 
 def run(source, target, out, variant, timer):
-    clothe.correspond = unfiltered
+    following.correspond = unfiltered
     with timer:
         simplify(source, out=out, faces=target, threads=1, texture_size=TEXTURE_PX)
 

@@ -42,7 +42,7 @@ class File:
         entry = self.document["accessors"][index]
         dtype, width = np.dtype(TYPES[entry["componentType"]]), WIDTHS[entry["type"]]
         view = self.document["bufferViews"][entry["bufferView"]]
-        stride = view.get("byteStride", dtype.itemsize * width)
+        stride = view.get("byteStride") or dtype.itemsize * width  # 0: from old exporters
         rows = np.ndarray(
             (entry["count"], width),
             dtype,
@@ -86,11 +86,15 @@ def read(path: Path) -> Model:
 def _read(path: Path) -> Model:
     file = File(path)
     materials = [file.material(entry) for entry in file.document.get("materials", [])]
-    parts = []
-    for matrix, node in _placed(file.document):
-        for primitive in file.document["meshes"][node["mesh"]]["primitives"]:
+    parts, worlds = [], _worlds(file.document)
+    for number, matrix in worlds.items():
+        node = file.document["nodes"][number]
+        primitives = file.document["meshes"][node["mesh"]]["primitives"] if "mesh" in node else ()
+        for primitive in primitives:
             if primitive.get("mode", 4) == 4:
-                parts.append(_part(file, primitive, matrix, len(materials)))
+                names = primitive["attributes"]
+                posed = _posed(file, names, node["skin"], worlds) if "skin" in node else matrix
+                parts.append(_part(file, primitive, posed, len(materials)))
     if not parts:
         raise ValueError("no triangles.")
     offsets = np.cumsum([0] + [len(part[0]) for part in parts[:-1]])
@@ -110,12 +114,12 @@ def _read(path: Path) -> Model:
 def _part(file: File, primitive: dict[str, Any], matrix: np.ndarray, default: int) -> tuple:
     names = primitive["attributes"]
     positions = file.accessor(names["POSITION"]).astype(np.float64)
-    positions = positions @ matrix[:3, :3].T + matrix[:3, 3]
+    positions = np.einsum("...ij,...j->...i", matrix[..., :3, :3], positions) + matrix[..., :3, 3]
     if "indices" in primitive:
         faces = file.accessor(primitive["indices"]).astype(np.int64).reshape(-1, 3)
     else:
         faces = np.arange(len(positions)).reshape(-1, 3)
-    if np.linalg.det(matrix[:3, :3]) < 0:
+    if matrix.ndim == 2 and np.linalg.det(matrix[:3, :3]) < 0:
         faces = faces[:, ::-1]
     number = primitive.get("material", default)
     inside = ((faces >= 0) & (faces < len(positions))).all(axis=1)
@@ -151,19 +155,33 @@ def _uvs(file: File, names: dict, number: int, default: int) -> tuple[np.ndarray
     return scaled @ turn.T + np.array(change.get("offset", (0.0, 0.0))), unit
 
 
-def _placed(document: dict[str, Any]) -> list[tuple[np.ndarray, dict[str, Any]]]:
-    """Every node with a mesh, with its transform to the world."""
+def _worlds(document: dict[str, Any]) -> dict[int, np.ndarray]:
+    """Of every node of the scene the transform to the world."""
     nodes = document["nodes"]
     scenes = document.get("scenes", [{"nodes": list(range(len(nodes)))}])
     waiting = [(np.eye(4), k) for k in scenes[document.get("scene", 0)].get("nodes", [])]
-    found = []
+    found = {}
     while waiting:
         above, k = waiting.pop(0)
-        matrix = above @ _local(nodes[k])
-        if "mesh" in nodes[k]:
-            found.append((matrix, nodes[k]))
-        waiting += [(matrix, child) for child in nodes[k].get("children", [])]
+        found[k] = above @ _local(nodes[k])
+        waiting += [(found[k], child) for child in nodes[k].get("children", [])]
     return found
+
+
+def _posed(
+    file: File, names: dict[str, int], number: int, worlds: dict[int, np.ndarray]
+) -> np.ndarray:
+    """Per vertex of a skinned primitive the transform to the world with the bones at rest. That of
+    the node it hangs on does not count (glTF 2.0, 3.7.3.3)."""
+    skin = file.document["skins"][number]
+    bones = np.stack([worlds[joint] for joint in skin["joints"]])
+    if "inverseBindMatrices" in skin:
+        stored = file.accessor(skin["inverseBindMatrices"]).astype(np.float64)
+        bones = bones @ stored.reshape(-1, 4, 4).transpose(0, 2, 1)
+    joints = np.concatenate([file.accessor(names[n]) for n in sorted(names) if "JOINTS" in n], 1)
+    weights = np.concatenate([file.accessor(names[n]) for n in sorted(names) if "WEIGHTS" in n], 1)
+    weights = weights / np.maximum(weights.sum(axis=1, keepdims=True), 1e-12)
+    return np.einsum("vk,vkij->vij", weights, bones[joints.astype(np.int64)])
 
 
 def _local(node: dict[str, Any]) -> np.ndarray:
