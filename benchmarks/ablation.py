@@ -43,7 +43,7 @@ ROWS: Mapping[str, tuple[str, ...]] = {
     "clipping + PixSDS": (REPAIR,),
     "hull alone": ("shape.fit_steps=0",),
     "bends free": ("shape.smooth=0", "distill.wishes.smooth=0"),
-    "views by themselves": ("shape.redraw_level=0",),
+    "views by themselves": ("shape.redraw_above=1",),
 }
 """The settings of each row, on top of the preset's."""
 CLIPPING_TESTED = {"no clipping": "full", "clipping + PixSDS": "clipping + PixSDS"}

@@ -18,7 +18,7 @@ from ..randomness import generator
 from . import Config, Inputs, Outputs, hull
 from .blob import blob, isotropic
 from .fit import fit, moved
-from .recolor import recolored
+from .recolor import disagreement, recolored
 from .together import draw_together
 from .views import Seen, Views, draw, plan_views
 
@@ -119,15 +119,23 @@ def _agreed(
     config: Config,
     ctx: Context,
 ) -> tuple[Gaussians, Seen]:
-    """Fit, draw the views again after what was fitted, in agreement, and fit anew."""
+    """Fit; if views differ much, draw them again after what was fitted and fit anew."""
     if config.fit_steps == 0:
         return hull_gaussians, seen
     gaussians = _fitted(hull_gaussians, seen, config, ctx)
-    if config.redraw_level == 0:
+    apart = _apart(gaussians, seen, ctx)
+    ctx.log.info("views differ by %.3f where they show the same", apart)
+    if apart < config.redraw_above:
         return gaussians, seen
     again = draw_together(guidance, gaussians, seen, negative, config, ctx)
     seen = replace(seen, images=again, backgrounds=hull.backgrounds(again))
     return _fitted(gaussians, seen, replace(config, recolor=False), ctx), seen
+
+
+def _apart(gaussians: Gaussians, seen: Seen, ctx: Context) -> float:
+    there, renderer = seen.on(ctx.device), splat_renderer(ctx.device)
+    inside, _ = hull.silhouettes(there.images)
+    return disagreement(gaussians, there.images, inside, there.cameras, renderer)
 
 
 def _fitted(gaussians: Gaussians, seen: Seen, config: Config, ctx: Context) -> Gaussians:

@@ -100,8 +100,10 @@ def test_fitting_and_drawing_again_bring_it_nearer_to_the_object(inputs, tmp_pat
         )
 
     start = error("hull", fit_steps=0)
-    once = error("once", fit_steps=30, redraw_level=0.0)
-    twice = error("twice", fit_steps=30, redraw_level=0.5, redraw_scale=1.0, redraw_steps=4)
+    once = error("once", fit_steps=30, redraw_above=1.0)
+    twice = error(
+        "twice", fit_steps=30, redraw_above=0.0, redraw_level=0.5, redraw_scale=1.0, redraw_steps=4
+    )
     assert once < 0.6 * start
     assert twice < once
 
@@ -117,7 +119,9 @@ def test_what_is_drawn_again_is_what_is_fitted_next(inputs, tmp_path: Path) -> N
     green[rgba[..., 3] > 0] *= torch.tensor([0.7, 1.0, 0.7])
     green[rgba[..., 3] > 0] += torch.tensor([0.0, 0.3, 0.0])
     seen = Seen(views, cameras, green, torch.ones(16, 3))
-    config = shape.Config(redraw_scale=1.0, fit_steps=40, redraw_level=1.0, resolution=24)
+    config = shape.Config(
+        redraw_above=0.0, redraw_scale=1.0, fit_steps=40, redraw_level=1.0, resolution=24
+    )
     carved = _carved(seen, 0.5, config, context(tmp_path))
     assert carved is not None
     made, then = _agreed(guidance, "", carved, seen, config, context(tmp_path, 2))
@@ -179,6 +183,8 @@ def test_no_background_that_a_shade_of_the_object_could_have() -> None:
         {"fit_steps": -1},
         {"smooth": math.inf},
         {"redraw_level": 1.1},
+        {"redraw_level": 0.0},
+        {"redraw_above": -0.1},
         {"redraw_scale": -1.0},
         {"max_gaussians": 1},
     ],
