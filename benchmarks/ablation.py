@@ -4,7 +4,7 @@
 
 Runs the preset `probe` (splats only) for every prompt and row, then writes OUT/ablation.png,
 OUT/ablation.json and a table. Repeat the line to continue. All rows of a prompt but
-the last four begin with the same shape, which is made once.
+the last three begin with the same shape, which is made once.
 
 What was made is compared with the true toy of its prompt from eight sides; the last
 row says what one true toy scores against another. `--scorer` adds the verdict of the shipped
@@ -43,8 +43,7 @@ ROWS: Mapping[str, tuple[str, ...]] = {
     "clipping + PixSDS": (REPAIR,),
     "hull alone": ("shape.fit_steps=0",),
     "bends free": ("shape.smooth=0", "distill.wishes.smooth=0"),
-    "colors of the fit": ("shape.recolor=false",),
-    "two looks": ("shape.redraw_levels=[0.6, 0.45]",),
+    "views by themselves": ("shape.redraw_above=1",),
 }
 """The settings of each row, on top of the preset's."""
 CLIPPING_TESTED = {"no clipping": "full", "clipping + PixSDS": "clipping + PixSDS"}

@@ -4,10 +4,10 @@ The model is asked for one picture per view word, all from the same initial nois
 background that it can name. What differs from the background is the silhouette; on the solid that
 fits all silhouettes (a soft visual hull) Gaussians are placed and fitted to the pictures. Views
 that were drawn one by one contradict each other: the fit finds the form on which most agree, and
-each Gaussian gets the color of the view that sees it best. On request the model draws each view
-again after what the Gaussians look like from there, and they are fitted anew. A model that cannot
-draw on a plain background gets the blob. Also writes `understood.png`: what the model takes the
-prompt to mean.
+each Gaussian gets the color of the view that sees it best. Where that differs much from view to
+view, as with dots, the model draws all views again after what the Gaussians look like, kept in
+agreement by them, and they are fitted anew. A model that cannot draw on a plain background gets the
+blob. Also writes `understood.png`: what the model takes the prompt to mean.
 """
 
 import math
@@ -17,7 +17,7 @@ from typing import Literal
 from ...pipeline.contract import Context
 from ..artifacts import GuidanceDir, PictureFile, PromptFile, SplatsFile
 
-VERSION = 5
+VERSION = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +46,18 @@ class Config:
     """Weight of bends in the fitted surface beside the pictures' mean absolute difference."""
     outline: float = 0.1
     """Weight of alpha's difference from the pictures' silhouettes, beside the same."""
-    redraw_levels: tuple[float, ...] = ()
-    """Noise, as a share of the schedule, out of which the views are drawn again after each fit,
-    each time from other noise."""
-    redraw_steps: int = 10
-    """Denoising steps per view that is drawn again."""
+    redraw_above: float = 0.09
+    """Views that color the same Gaussian this differently (`recolor.disagreement`) are drawn again
+    after what was fitted, in agreement (`together.py`); 0 does so always, 1 never."""
+    redraw_level: float = 0.9
+    """Noise, as a share of the schedule, out of which they are."""
+    redraw_steps: int = 14
+    """Denoising steps of that."""
+    redraw_scale: float = 3.5
+    """Classifier-free guidance of that."""
     recolor: bool = True
-    """After each fit, give Gaussians the color of the views that see most of them (`recolor.py`),
-    in place of the fit's."""
+    """After the first fit, give Gaussians the color of the views that see most of them
+    (`recolor.py`), in place of the fit's."""
     max_gaussians: int = 12_000
     """Hard cap on the Gaussians of the start."""
     blob_gaussians: int = 4_000
@@ -63,9 +67,7 @@ class Config:
         for name in ("sampling_steps", "redraw_steps"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")
-        if not self.guidance_scale >= 0:
-            raise ValueError(f"guidance_scale must not be negative, got {self.guidance_scale}.")
-        for name in ("smooth", "outline"):
+        for name in ("guidance_scale", "redraw_above", "redraw_scale", "smooth", "outline"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"{name} must be >= 0 and finite, got {getattr(self, name)}.")
         if not 16 <= self.resolution <= 256:
@@ -73,8 +75,8 @@ class Config:
         for name in ("disagreeing_views", "fit_steps"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must be >= 0, got {getattr(self, name)}.")
-        if not all(0 < level <= 1 for level in self.redraw_levels):
-            raise ValueError(f"redraw_levels must be in (0, 1], got {self.redraw_levels}.")
+        if not 0 < self.redraw_level <= 1:
+            raise ValueError(f"redraw_level must be above 0, at most 1, got {self.redraw_level}.")
         if self.max_gaussians < 100 or self.blob_gaussians < 100:
             raise ValueError("max_gaussians and blob_gaussians must be at least 100.")
 

@@ -1,6 +1,6 @@
 """The work of the shape stage: sample views, carve them, fit Gaussians to them, draw them again."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 from jaxtyping import Float
@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ...pipeline.contract import Context
 from ...renderers.choose import splat_renderer
-from ...renderers.scene import Cameras, Gaussians
+from ...renderers.scene import Gaussians
 from ..artifacts import PictureFile, SplatsFile
 from ..formats import pictures, prompts, splats
 from ..geometry.activation import deactivate
@@ -17,34 +17,15 @@ from ..guidance.protocol import Guidance
 from ..randomness import generator
 from . import Config, Inputs, Outputs, hull
 from .blob import blob, isotropic
-from .fit import fit, moved, pictures_of
-from .recolor import recolored
-from .views import Views, draw, plan_views
+from .fit import fit, moved
+from .recolor import disagreement, recolored
+from .together import draw_together
+from .views import Seen, Views, draw, plan_views
 
 STRAY_BORDER = 0.25
 """A picture has no plain background if more of its border than this differs from the median."""
 FEWEST_VIEWS = 4
 """With fewer views on a plain background, `auto` takes a blob."""
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """Pictures of one thing and where each was taken from."""
-
-    views: Views
-    cameras: Cameras
-    images: Float[Tensor, "v s s 3"]
-    backgrounds: Float[Tensor, "v 3"]
-    """The plain color behind each."""
-
-    def on(self, device: str) -> "Seen":
-        cameras = replace(
-            self.cameras,
-            world_to_camera=self.cameras.world_to_camera.to(device),
-            focal_px=self.cameras.focal_px.to(device),
-            center_px=self.cameras.center_px.to(device),
-        )
-        return Seen(self.views, cameras, self.images.to(device), self.backgrounds.to(device))
 
 
 def make_start(inputs: Inputs, config: Config, ctx: Context) -> Outputs:
@@ -138,19 +119,23 @@ def _agreed(
     config: Config,
     ctx: Context,
 ) -> tuple[Gaussians, Seen]:
-    """Fit, draw the views again after what was fitted, fit anew: in each round they agree more."""
+    """Fit; if views differ much, draw them again after what was fitted and fit anew."""
     if config.fit_steps == 0:
         return hull_gaussians, seen
     gaussians = _fitted(hull_gaussians, seen, config, ctx)
-    for look, level in enumerate(config.redraw_levels, start=1):
-        there, renderer = seen.on(ctx.device), splat_renderer(ctx.device)
-        fitted = pictures_of(gaussians, there.backgrounds, there.cameras, renderer)
-        again = draw(
-            guidance, seen.views, negative, config, ctx, like=fitted, level=level, noise=look
-        )
-        seen = replace(seen, images=again, backgrounds=hull.backgrounds(again))
-        gaussians = _fitted(gaussians, seen, config, ctx)
-    return gaussians, seen
+    apart = _apart(gaussians, seen, ctx)
+    ctx.log.info("views differ by %.3f where they show the same", apart)
+    if apart < config.redraw_above:
+        return gaussians, seen
+    again = draw_together(guidance, gaussians, seen, negative, config, ctx)
+    seen = replace(seen, images=again, backgrounds=hull.backgrounds(again))
+    return _fitted(gaussians, seen, replace(config, recolor=False), ctx), seen
+
+
+def _apart(gaussians: Gaussians, seen: Seen, ctx: Context) -> float:
+    there, renderer = seen.on(ctx.device), splat_renderer(ctx.device)
+    inside, _ = hull.silhouettes(there.images)
+    return disagreement(gaussians, there.images, inside, there.cameras, renderer)
 
 
 def _fitted(gaussians: Gaussians, seen: Seen, config: Config, ctx: Context) -> Gaussians:

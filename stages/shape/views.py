@@ -1,8 +1,8 @@
-"""What a model draws for a prompt from all sides: alone, or after what a scene looks like."""
+"""What a model draws for a prompt from all sides, one view by itself."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
@@ -69,32 +69,36 @@ def plan_views(words: ViewWords, prompt: str) -> Views:
     return plan
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Pictures of one thing and where each was taken from."""
+
+    views: Views
+    cameras: Cameras
+    images: Float[Tensor, "v s s 3"]
+    backgrounds: Float[Tensor, "v 3"]
+    """The plain color behind each."""
+
+    def on(self, device: str) -> "Seen":
+        cameras = replace(
+            self.cameras,
+            world_to_camera=self.cameras.world_to_camera.to(device),
+            focal_px=self.cameras.focal_px.to(device),
+            center_px=self.cameras.center_px.to(device),
+        )
+        return Seen(self.views, cameras, self.images.to(device), self.backgrounds.to(device))
+
+
 @torch.no_grad()
 def draw(
-    guidance: Guidance,
-    views: Views,
-    negative: str,
-    config: Config,
-    ctx: Context,
-    *,
-    like: Float[Tensor, "v s s 3"] | None = None,
-    level: float = 1.0,
-    noise: int = 0,
+    guidance: Guidance, views: Views, negative: str, config: Config, ctx: Context
 ) -> Float[Tensor, "v s s 3"]:
-    """One picture per view, all from the same noise, in sRGB [0, 1].
-
-    Args:
-        like: Pictures to begin with (SDEdit, Meng et al. 2021): noised to `level`, a share of the
-            schedule, and denoised towards the views' captions.
-        noise: Its number. What one noise puts at the same pixels of all views, which no solid can
-            show, is put there again by the same noise, and not by another.
-    """
-    shared = _noise(guidance, ctx.seed, noise).to(guidance.alphas_cumprod.device)
+    """One picture per view, all from the same noise, in sRGB [0, 1]."""
+    noise = torch.randn(1, *guidance.latent_shape, generator=generator(ctx.seed, "noise"))
+    shared = noise.to(guidance.alphas_cumprod.device)
     empty = guidance.embed([negative])
     starts = list(range(0, len(views), VIEWS_AT_ONCE))
-    steps = config.sampling_steps if like is None else config.redraw_steps
-    title = "sampling views" if like is None else "drawing views again"
-    with ctx.progress(title, steps * len(starts)) as bar:
+    with ctx.progress("sampling views", config.sampling_steps * len(starts)) as bar:
 
         def drawn(k: int) -> Tensor:
             captions = views.captions[k : k + VIEWS_AT_ONCE]
@@ -103,27 +107,17 @@ def draw(
                 guidance.embed(captions),
                 empty,
                 shared.expand(len(captions), -1, -1, -1),
-                steps=steps,
+                steps=config.sampling_steps,
                 scale=config.guidance_scale,
                 method=config.guidance_method,
-                start=None if like is None else _encoded(guidance, like[k : k + VIEWS_AT_ONCE]),
-                start_share=level,
                 on_step=lambda done, total: bar.advance(),
             )
             return guidance.decode(latents).clamp(0, 1).permute(0, 2, 3, 1).float().cpu()
 
-        return torch.cat(_in_order(drawn, starts, ctx.threads)).contiguous()
+        return torch.cat(in_order(drawn, starts, ctx.threads)).contiguous()
 
 
-def _noise(guidance: Guidance, seed: int, number: int) -> Float[Tensor, "1 channel height width"]:
-    labels = ("noise", number) if number else ("noise",)
-    return torch.randn(1, *guidance.latent_shape, generator=generator(seed, *labels))
-
-
-def _encoded(guidance: Guidance, images: Float[Tensor, "v s s 3"]) -> Tensor:
-    return guidance.encode(images.permute(0, 3, 1, 2).to(guidance.alphas_cumprod.device))
-
-
-def _in_order(work: Callable[[int], Tensor], items: list[int], threads: int) -> list[Tensor]:
+def in_order(work: Callable[[int], Tensor], items: list[int], threads: int) -> list[Tensor]:
+    """What `work` makes of each item, some at once."""
     with ThreadPoolExecutor(max(1, threads)) as pool:
         return list(pool.map(work, items))

@@ -18,11 +18,10 @@ from splatworks.stages.guidance.backgrounds import contrasting
 from splatworks.stages.guidance.load import load
 from splatworks.stages.guidance.oracle import OracleGuidance
 from splatworks.stages.guidance.view_words import Background, ViewWords, Word
-from splatworks.stages.shape import start
 from splatworks.stages.shape.blob import SH_DC
 from splatworks.stages.shape.fit import pictures_of
-from splatworks.stages.shape.start import Seen, _agreed, _carved
-from splatworks.stages.shape.views import draw, plan_views
+from splatworks.stages.shape.start import _agreed, _carved
+from splatworks.stages.shape.views import Seen, plan_views
 
 from . import balls
 
@@ -101,8 +100,10 @@ def test_fitting_and_drawing_again_bring_it_nearer_to_the_object(inputs, tmp_pat
         )
 
     start = error("hull", fit_steps=0)
-    once = error("once", fit_steps=30, redraw_levels=())
-    twice = error("twice", fit_steps=30, redraw_levels=(0.5,), redraw_steps=4)
+    once = error("once", fit_steps=30, redraw_above=1.0)
+    twice = error(
+        "twice", fit_steps=30, redraw_above=0.0, redraw_level=0.5, redraw_scale=1.0, redraw_steps=4
+    )
     assert once < 0.6 * start
     assert twice < once
 
@@ -118,7 +119,9 @@ def test_what_is_drawn_again_is_what_is_fitted_next(inputs, tmp_path: Path) -> N
     green[rgba[..., 3] > 0] *= torch.tensor([0.7, 1.0, 0.7])
     green[rgba[..., 3] > 0] += torch.tensor([0.0, 0.3, 0.0])
     seen = Seen(views, cameras, green, torch.ones(16, 3))
-    config = shape.Config(guidance_scale=1.0, fit_steps=40, redraw_levels=(1.0,), resolution=24)
+    config = shape.Config(
+        redraw_above=0.0, redraw_scale=1.0, fit_steps=40, redraw_level=1.0, resolution=24
+    )
     carved = _carved(seen, 0.5, config, context(tmp_path))
     assert carved is not None
     made, then = _agreed(guidance, "", carved, seen, config, context(tmp_path, 2))
@@ -126,69 +129,6 @@ def test_what_is_drawn_again_is_what_is_fitted_next(inputs, tmp_path: Path) -> N
     shown = pictures_of(made, then.backgrounds, cameras, splat_renderer("cpu"))
     ball = rgba[..., 3] > 0
     assert (shown - truth)[ball].abs().mean() < 0.5 * (shown - green)[ball].abs().mean()
-
-
-def test_the_level_is_where_drawing_again_begins(inputs, tmp_path: Path) -> None:
-    model = load(inputs.guidance.path)
-    asked: list[int] = []
-
-    class Watched:
-        def __getattr__(self, name: str):
-            return getattr(model, name)
-
-        def predict(self, z_t, t, condition):
-            asked.extend(t.tolist())
-            return model.predict(z_t, t, condition)
-
-    views = plan_views(WORDS, "two balls").only(torch.arange(16) < 4)
-    config = shape.Config(guidance_scale=1.0, sampling_steps=5, redraw_steps=4)
-    like = torch.full((4, 64, 64, 3), 0.5)
-    draw(Watched(), views, "", config, context(tmp_path, 1), like=like, level=0.3)
-    assert max(asked) == round(0.3 * len(model.alphas_cumprod)) - 1
-    assert len(set(asked)) == 4
-    asked.clear()
-    draw(Watched(), views, "", config, context(tmp_path, 2))
-    assert max(asked) == len(model.alphas_cumprod) - 1
-    assert len(set(asked)) == 5
-
-
-def test_noise_has_a_number_and_is_the_same_in_all_views(inputs, tmp_path: Path) -> None:
-    model = load(inputs.guidance.path)
-    started: list[torch.Tensor] = []
-
-    class Watched:
-        def __getattr__(self, name: str):
-            return getattr(model, name)
-
-        def predict(self, z_t, t, condition):
-            started.append(z_t.clone())
-            return model.predict(z_t, t, condition)
-
-    views = plan_views(WORDS, "two balls").only(torch.arange(16) < 3)
-    config = shape.Config(guidance_scale=1.0, redraw_steps=1)
-    like = torch.full((3, 64, 64, 3), 0.5)
-    for run, number in enumerate((1, 2, 1)):
-        draw(
-            Watched(), views, "", config, context(tmp_path, run + 1),
-            like=like, level=0.6, noise=number,
-        )  # fmt: skip
-    first, second, again = started
-    assert torch.equal(first, again)
-    assert torch.equal(first, first[:1].expand_as(first))
-    assert (first - second).std() > 0.3
-
-
-def test_each_look_has_noise_of_its_own(inputs, tmp_path: Path, monkeypatch) -> None:
-    numbers: list[int] = []
-
-    def watched(*args, noise: int = 0, **kwargs):
-        numbers.append(noise)
-        return draw(*args, noise=noise, **kwargs)
-
-    monkeypatch.setattr(start, "draw", watched)
-    few = {"sampling_steps": 1, "resolution": 24, "fit_steps": 2, "redraw_steps": 1}
-    shape.run(inputs, shape.Config(**few, redraw_levels=(0.6, 0.4)), context(tmp_path))
-    assert numbers == [0, 1, 2]
 
 
 def test_colors_can_be_left_to_the_fit(inputs, tmp_path: Path) -> None:
@@ -242,8 +182,10 @@ def test_no_background_that_a_shade_of_the_object_could_have() -> None:
         {"disagreeing_views": -1},
         {"fit_steps": -1},
         {"smooth": math.inf},
-        {"redraw_levels": (0.5, 0.0)},
-        {"redraw_levels": (1.1,)},
+        {"redraw_level": 1.1},
+        {"redraw_level": 0.0},
+        {"redraw_above": -0.1},
+        {"redraw_scale": -1.0},
         {"max_gaussians": 1},
     ],
 )

@@ -6,7 +6,7 @@ import torch
 from splatworks.renderers.choose import splat_renderer
 from splatworks.stages.geometry.orbit import look_at_origin
 from splatworks.stages.shape.blob import SH_DC, isotropic
-from splatworks.stages.shape.recolor import recolored
+from splatworks.stages.shape.recolor import disagreement, recolored
 
 from . import balls
 
@@ -99,3 +99,31 @@ def test_a_pattern_that_is_elsewhere_in_every_view_keeps_its_contrast() -> None:
     of_one_view = float(images.std())
     of_a_mean_of_four = of_one_view / 4**0.5
     assert float(made.std()) > 1.3 * of_a_mean_of_four
+
+
+def test_views_of_one_thing_agree() -> None:
+    start = on_the_balls(depth=0.97)
+    assert disagreement(start, IMAGES, ALPHA[..., 3], SIDES, RENDERER) < 0.01
+
+
+def test_disagreement_is_a_standard_deviation_of_color() -> None:
+    """In every second picture of a ring the balls are darker by a known amount, on all channels:
+    half of that is the deviation, where dark and light views have an equal say."""
+    lighter = (ALPHA[..., 3:] > 0) * (torch.arange(16) % 2 == 0)[:, None, None, None]
+    start, inside = on_the_balls(depth=0.97), ALPHA[..., 3]
+    found = [
+        disagreement(start, IMAGES + lighter * by, inside, SIDES, RENDERER) for by in (0.2, 0.4)
+    ]
+    assert 0.075 < found[0] < 0.11
+    assert abs(found[1] / found[0] - 2) < 0.15
+
+
+def test_views_from_flat_angles_have_no_say_in_it() -> None:
+    """The outermost pixels, a ninth of all, are green: views that see a Gaussian there see it at a
+    flat angle, and others see it well."""
+    start, inside = on_the_balls(depth=0.97), ALPHA[..., 3]
+    eroded = torch.nn.functional.avg_pool2d(inside[:, None], 3, 1, padding=1)[:, 0]
+    rim = ((inside > 0.5) & (eroded < 0.99))[..., None]
+    spoiled = torch.where(rim, torch.tensor([0.0, 1.0, 0.0]), IMAGES)
+    assert float(rim.sum() / inside.sum()) > 0.1
+    assert disagreement(start, spoiled, inside, SIDES, RENDERER) < 0.1
