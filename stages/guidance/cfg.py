@@ -38,6 +38,16 @@ def stack(conditions: Sequence[Condition]) -> Condition:
     return Condition({name: torch.cat([c.tensors[name] for c in conditions]) for name in names})
 
 
+def repeated(condition: Condition, rows: int) -> Condition:
+    """A condition of one row, for a batch of `rows`; one that has more stays as it is."""
+    return Condition(
+        {
+            name: value.expand(rows, *value.shape[1:]) if len(value) == 1 else value
+            for name, value in condition.tensors.items()
+        }
+    )
+
+
 def predict_guided(
     guidance: Guidance,
     z_t: Float[Tensor, "batch channel height width"],

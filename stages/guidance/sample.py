@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from .cfg import Method, predict_guided
+from .cfg import Method, predict_guided, repeated
 from .protocol import Condition, Guidance
 
 
@@ -54,12 +54,7 @@ def sample(
     abar = guidance.alphas_cumprod.to(noise)
     times = timesteps(len(abar), steps, start_share)
     rows = len(noise)
-    empty = Condition(
-        {
-            name: value.expand(rows, *value.shape[1:]) if len(value) == 1 else value
-            for name, value in unconditional.tensors.items()
-        }
-    )
+    empty = repeated(unconditional, rows)
     first = abar[times[0]]
     z = noise if start is None else first.sqrt() * start + (1 - first).sqrt() * noise
     for k, t in enumerate(times):

@@ -27,7 +27,7 @@ from torch import Tensor
 from ...pipeline.contract import Context
 from ...renderers.choose import splat_renderer
 from ...renderers.scene import Cameras, Gaussians, Renderer
-from ..guidance.cfg import predict_guided
+from ..guidance.cfg import predict_guided, repeated
 from ..guidance.protocol import Condition, Guidance
 from ..guidance.sample import timesteps
 from ..randomness import generator
@@ -111,13 +111,12 @@ def _guess(
     """The model's x0 for latents that were noised to level `t`."""
     rows = len(x0)
     abar = guidance.alphas_cumprod[t].to(x0)
-    expanded = {name: value.expand(rows, *value.shape[1:]) for name, value in empty.tensors.items()}
     return predict_guided(
         guidance,
         abar.sqrt() * x0 + (1 - abar).sqrt() * noise,
         torch.full((rows,), t, dtype=torch.long, device=x0.device),
         text,
-        Condition(expanded),
+        repeated(empty, rows),
         scale=config.redraw_scale,
         method=config.guidance_method,
     ).x0

@@ -11,7 +11,7 @@ from splatworks.stages.guidance.oracle import OracleGuidance
 from splatworks.stages.shape import together
 from splatworks.stages.shape.blob import isotropic
 from splatworks.stages.shape.fit import pictures_of
-from splatworks.stages.shape.views import Seen, plan_views
+from splatworks.stages.shape.views import Seen, draw, plan_views
 
 from . import balls
 from .test_shape import WORDS, context
@@ -153,3 +153,15 @@ def test_threads_do_not_change_what_is_drawn(seen, shell, tmp_path: Path) -> Non
         for threads in (1, 2)
     ]
     assert torch.equal(*made)
+
+
+def test_first_views_are_drawn_from_one_noise_and_from_the_top(seen, tmp_path: Path) -> None:
+    model = Watched(model_of(seen, seen.images))
+    config = shape.Config(guidance_scale=1.0, sampling_steps=5)
+    draw(model, seen.views, "", config, context(tmp_path))
+    levels = [t for t, _ in model.asked]
+    top = len(model.alphas_cumprod) - 1
+    assert max(levels) == top and len(set(levels)) == 5
+    started = torch.cat([z for t, z in model.asked if t == top])
+    assert len(started) == 16
+    assert torch.equal(started, started[:1].expand_as(started))
